@@ -1,0 +1,1 @@
+"""Calibration routines: what a physicist measures before a run may be trusted."""

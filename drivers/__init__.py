@@ -1,0 +1,1 @@
+"""Ground floor: the backend interfaces and everything that touches an instrument."""

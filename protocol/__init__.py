@@ -1,0 +1,1 @@
+"""Parties, encoding, verification, leakage, ledger, control messages and models."""

@@ -1,0 +1,1 @@
+"""Networks: the public graph, the server's weights, model files and training with the light."""

@@ -1,0 +1,1 @@
+"""Simulated light: links and receivers that implement the interfaces of `drivers`."""

@@ -1,0 +1,1 @@
+"""Secure deep-learning inference over light."""
