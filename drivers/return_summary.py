@@ -1,0 +1,69 @@
+"""From measured values of the returned light to the statistics that verification needs."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from drivers.backend import ReturnSummary
+
+__all__ = ["add_summaries", "summarise"]
+
+
+def summarise(
+    values: Tensor,
+    quadratures: Tensor,
+    means_snu: Tensor,
+    reference_gain: float,
+    converter_range_snu: float = math.inf,
+    converter_step_snu: float = 0.0,
+) -> ReturnSummary:
+    """Reduce every mode of every frame to the sums of a `ReturnSummary`.
+
+    Args:
+        values: measured quadratures `(inputs, rows, modes)` in SNU.
+        quadratures: bool `(inputs, rows)`, True where P was measured.
+        means_snu: launched means `(inputs or 1, rows, modes)`, real (X only) or complex.
+        reference_gain: gain of the residual.
+        converter_range_snu: full scale of the digitiser.
+        converter_step_snu: width of one code.
+    """
+    if means_snu.is_complex():
+        expected = torch.where(quadratures[..., None], means_snu.imag, means_snu.real)
+    else:
+        expected = means_snu * (~quadratures[..., None])
+    energy = _sums(expected.square().sum(-1), quadratures)
+    projection = _sums((expected * values).sum(-1), quadratures)
+    residual = _sums((values - reference_gain * expected).square().sum(-1), quadratures)
+    at_rail = (values >= converter_range_snu - 1.5 * converter_step_snu) | (
+        values <= -converter_range_snu
+    )
+    return ReturnSummary(
+        frames=_sums(torch.ones_like(quadratures, dtype=torch.float32), quadratures),
+        reference_gain=reference_gain,
+        mean_energy_snu=energy,
+        projection_snu=projection,
+        residual_energy_snu=residual,
+        rails=_sums(at_rail.sum(-1).to(torch.float32), quadratures),
+        modes=values.shape[-1],
+    )
+
+
+def _sums(per_frame: Tensor, quadratures: Tensor) -> Tensor:
+    """Sum `(inputs, rows)` over inputs, X and P frames apart: float64 `(2, rows)`."""
+    on_p = torch.where(quadratures, per_frame, 0.0).sum(0, dtype=torch.float64)
+    return torch.stack([per_frame.sum(0, dtype=torch.float64) - on_p, on_p])
+
+
+def add_summaries(parts: list[ReturnSummary]) -> ReturnSummary:
+    """The summary of all frames of `parts`, which share rows, modes and reference gain."""
+    first = parts[0]
+    return ReturnSummary(
+        frames=torch.stack([p.frames for p in parts]).sum(0),
+        reference_gain=first.reference_gain,
+        mean_energy_snu=torch.stack([p.mean_energy_snu for p in parts]).sum(0),
+        projection_snu=torch.stack([p.projection_snu for p in parts]).sum(0),
+        residual_energy_snu=torch.stack([p.residual_energy_snu for p in parts]).sum(0),
+        rails=torch.stack([p.rails for p in parts]).sum(0),
+        modes=first.modes,
+    )

@@ -1,0 +1,177 @@
+"""Draws of the verification's sums, exact in distribution, without the modes behind them.
+
+The returned light of a frame is a mean, white noise, and excess noise along the data mode alone. In
+a basis that holds the data mode, its rotation partner and what is left of the launched mean, only
+those coordinates need draws of their own; all others enter as one chi-square.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drivers.backend import ReturnSummary
+from sim_backend.flight import Flight, ReturnChannel
+from sim_backend.settings import LinkSettings
+
+__all__ = ["LOWEST_MODES", "summary_per_frame", "summary_pooled"]
+
+Array = NDArray[np.float64]
+
+LOWEST_MODES = 4
+"""Frames with fewer modes are drawn mode by mode: the basis would have no room."""
+
+
+def summary_per_frame(
+    flight: Flight,
+    settings: LinkSettings,
+    channel: ReturnChannel,
+    quadratures: Tensor,
+    reference_gain: float,
+) -> ReturnSummary:
+    """The summary from three coordinates and a chi-square per frame; real light alone."""
+    block = flight.block
+    x, p = flight.data_mode()
+    noise_x, noise_p = flight.data_mode_noise()
+    data_mode = channel.weight_x * (x + noise_x) + channel.weight_p * (p + noise_p)
+    plain = channel.amplitude * channel.weight_x * flight.share(settings)
+    white = channel.white_variance.sqrt()
+    other = (channel.white_variance + channel.technical_variance).sqrt()
+    draws = flight.streams.frames.take(3, block.inputs, block.rows)
+    energy = flight.means.square().sum(-1).expand(block.inputs, block.rows)
+
+    values = [channel.amplitude * data_mode + white * draws[0]]
+    means = [flight.overlap_x]
+    partner = flight.partner(settings)
+    if partner is not None:
+        mode, angle = partner
+        side, _ = flight.overlap(mode)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        means = [cos * means[0] + sin * side, cos * side - sin * means[0]]
+        values.append(plain * side + other * draws[1])
+    rest = energy.clone()
+    for mean in means:
+        rest -= mean.square()
+    means.append(rest.clamp_min_(0).sqrt_())
+    values.append(plain * means[-1] + other * draws[2])
+
+    on_x = (~quadratures).to(torch.float32)
+    residual = other.square() * _chi_square_frames(flight, block.modes - len(values))
+    projection = torch.zeros_like(residual)
+    for mean, value in zip(means, values, strict=True):
+        expected = on_x * mean
+        projection += expected * value
+        residual += (value - reference_gain * expected).square_()
+    residual_p = torch.where(quadratures, residual, 0.0).sum(0, dtype=torch.float64)
+    residual_x = residual.sum(0, dtype=torch.float64) - residual_p
+    frames_x = on_x.sum(0, dtype=torch.float64)
+    zero = torch.zeros_like(frames_x)
+    return ReturnSummary(
+        frames=torch.stack([frames_x, block.inputs - frames_x]).cpu(),
+        reference_gain=reference_gain,
+        mean_energy_snu=torch.stack([(on_x * energy).sum(0, dtype=torch.float64), zero]).cpu(),
+        projection_snu=torch.stack([projection.sum(0, dtype=torch.float64), zero]).cpu(),
+        residual_energy_snu=torch.stack([residual_x, residual_p]).cpu(),
+        rails=torch.zeros((2, block.rows), dtype=torch.float64),
+        modes=block.modes,
+    )
+
+
+def summary_pooled(
+    flight: Flight,
+    settings: LinkSettings,
+    channels: tuple[ReturnChannel, ReturnChannel],
+    quadratures: Tensor,
+    reference_gain: float,
+) -> ReturnSummary:
+    """The summary of a steady link with real light, from a few draws per row.
+
+    Along the data mode the record has noise T = b u + s z, with u the noise of the client's outcome
+    and z independent. Over the X frames of a row, with c the overlaps of mean and data, the sums of
+    c T and T^2 depend on z only through its components along the vectors c and u and the length of
+    the rest.
+
+    Args:
+        flight: the block, measured by the client.
+        settings: the link; no drift, no rotation, no launch noise.
+        channels: for X and for P frames, scalars.
+        quadratures: bool `(inputs, rows)`.
+        reference_gain: gain of the residual.
+    """
+    block, law = flight.block, flight.law
+    back = channels[0].amplitude.item()
+    white_x, white_p = (channel.white_variance.item() for channel in channels)
+    beta = back * law.beta_x.item()
+    spread = white_x + max(back**2 * law.excess_x.item() - beta**2, 0.0)
+    spread_p = white_p + back**2 * law.excess_p.item()
+    on_x = (~quadratures).to(torch.float32)
+    frames_x = _column_sums(on_x)
+    frames_p = block.inputs - frames_x
+    overlap, noise = flight.overlap_x, flight.outcome_noise
+    overlap_on_x = overlap * on_x
+    cc = _column_sums(overlap_on_x, overlap)
+    cb = bb = np.zeros_like(cc)
+    if beta:
+        cb = beta * _column_sums(overlap_on_x, noise)
+        bb = beta**2 * _column_sums(on_x * noise, noise)
+    energy = _energy_on_x(flight, on_x, frames_x)
+
+    few = flight.streams.few
+    s, z = spread**0.5, few.standard_normal((3, block.rows))
+    root_cc = np.sqrt(cc)
+    along = np.divide(cb, root_cc, out=np.zeros_like(cb), where=root_cc > 0)
+    across = np.sqrt(np.maximum(bb - along**2, 0.0))
+    z[0] *= frames_x >= 1
+    z[1] *= frames_x >= 2
+    sum_ct = cb + s * root_cc * z[0]
+    sum_tt = bb + 2 * s * (along * z[0] + across * z[1])
+    sum_tt += spread * (z[0] ** 2 + z[1] ** 2 + _chi_square(few, frames_x - 2))
+    degrees = frames_x * (block.modes - 1)
+    z[2] *= degrees >= 1
+    sum_me = sum_ct + np.sqrt(white_x * np.maximum(energy - cc, 0.0)) * z[2]
+    sum_ee = sum_tt + white_x * (z[2] ** 2 + _chi_square(few, degrees - 1))
+    gain = back * flight.share(settings)
+    off = gain - reference_gain
+    residual_p = spread_p * _chi_square(few, frames_p)
+    residual_p += white_p * _chi_square(few, frames_p * (block.modes - 1))
+    zero = np.zeros(block.rows)
+    return ReturnSummary(
+        frames=_pair(frames_x, frames_p),
+        reference_gain=reference_gain,
+        mean_energy_snu=_pair(energy, zero),
+        projection_snu=_pair(gain * energy + sum_me, zero),
+        residual_energy_snu=_pair(off**2 * energy + 2 * off * sum_me + sum_ee, residual_p),
+        rails=_pair(zero, zero),
+        modes=block.modes,
+    )
+
+
+def _energy_on_x(flight: Flight, on_x: Tensor, frames_x: Array) -> Array:
+    """Sum of the squared means over the X frames, per row."""
+    energy = flight.means.square().sum(-1)
+    if energy.shape[0] == 1:
+        return frames_x * energy[0].cpu().numpy().astype(np.float64)
+    return _column_sums(on_x, energy)
+
+
+def _column_sums(values: Tensor, times: Tensor | None = None) -> Array:
+    """Sum of `values` (times `times`) over inputs: float64 `(rows,)`."""
+    product = values if times is None else values * times
+    return product.sum(0).cpu().numpy().astype(np.float64)
+
+
+def _chi_square(few: np.random.Generator, degrees: Array) -> Array:
+    """Chi-square numbers; 0 where there is no degree of freedom."""
+    return 2 * few.standard_gamma(np.maximum(degrees, 0) / 2)
+
+
+def _chi_square_frames(flight: Flight, degrees: int) -> Tensor:
+    """Chi-square numbers of one number of degrees, one per frame."""
+    block = flight.block
+    shape = (block.inputs, block.rows)
+    draws = flight.streams.few.standard_gamma(degrees / 2, size=shape, dtype=np.float32)
+    return torch.from_numpy(draws).mul_(2).to(flight.means.device)
+
+
+def _pair(on_x: Array, on_p: Array) -> Tensor:
+    return torch.from_numpy(np.stack([on_x, on_p]))

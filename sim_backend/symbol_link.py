@@ -1,0 +1,266 @@
+"""The symbol tier: a simulated fibre with a receiver at either end, one draw per symbol or sum.
+
+`SymbolLink` is the world between the parties. Each gets its own facet (`server`, `client`) that
+implements an optics interface of `drivers.backend`; neither shows what the other party put in.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from drivers.backend import (
+    Block,
+    ClientOpticsInfo,
+    ReturnSummary,
+    ServerOpticsInfo,
+    check_block_tensor,
+)
+from drivers.errors import LimitError, OpticsError
+from sim_backend.adversaries import HONEST, ReturnBehaviour
+from sim_backend.flight import Flight, LayerStreams, receive, return_channel
+from sim_backend.random_streams import StreamFactory
+from sim_backend.returned_modes import Quantiser, draw_modes, summary_from_modes
+from sim_backend.returned_sums import LOWEST_MODES, summary_per_frame, summary_pooled
+from sim_backend.settings import DetectorSettings, LinkSettings
+
+__all__ = ["BACKEND_NAME", "SymbolLink"]
+
+BACKEND_NAME = "symbol"
+
+MAX_RETURN_VALUES = 1 << 29
+"""Largest full return of one call (2 GiB of float32)."""
+
+
+class SymbolLink:
+    """A simulated link.
+
+    Args:
+        settings: losses, noise, receiver, seed.
+        behaviour: what the client does to the returned light; honest by default.
+
+    Raises:
+        LimitError: "cuda" is asked for and torch finds none.
+    """
+
+    def __init__(self, settings: LinkSettings, behaviour: ReturnBehaviour = HONEST) -> None:
+        self.settings = settings
+        self.behaviour = behaviour
+        self._device = _device(settings.device)
+        self._factory = StreamFactory(settings.seed, self._device)
+        self._streams: dict[tuple[int, ...], LayerStreams] = {}
+        self._loaded: dict[Block, Tensor] = {}
+        self._sent: dict[Block, Tensor] = {}
+        self._flying: dict[Block, Flight] = {}
+        self.server = _ServerFacet(self)
+        self.client = _ClientFacet(self)
+
+    def load(self, block: Block, data: Tensor) -> None:
+        """See `ClientOptics.load`."""
+        self._check_size(block)
+        check_block_tensor("data", data, (block.inputs, block.modes))
+        norms = torch.linalg.vector_norm(data, dim=-1)
+        worst = float((norms - 1).abs().max())
+        if not worst < 1e-3:
+            raise OpticsError(
+                f"data of {block.name}: norms differ from 1 by up to {worst:.3g}; normalise first"
+            )
+        self._loaded[block] = data.to(self._device)
+
+    def send(self, block: Block, means: Tensor) -> None:
+        """See `ServerOptics.send`."""
+        self._check_size(block)
+        shape = (block.rows, block.modes)
+        check_block_tensor("means_snu", means, (1, *shape), (block.inputs, *shape))
+        if means.is_complex() and not self.settings.receiver.preserves_p:
+            raise LimitError(
+                f"receiver {self.settings.receiver.kind} keeps the mean of X only; "
+                "use real encoding with it"
+            )
+        if block not in self._loaded:
+            raise OpticsError(f"{block.name}: light is sent before the client has loaded its data")
+        key = (block.run, block.layer, block.tile, block.first_row, block.rows, block.modes)
+        streams = self._streams.get(key)
+        if streams is None:
+            streams = self._streams[key] = LayerStreams(self._factory, self.settings, block)
+        if block.first_input != streams.next_input:
+            raise OpticsError(
+                f"{block.name}: the next input of run {block.run} is {streams.next_input}; "
+                "send each frame once and in order, or give the repetition a new run number"
+            )
+        streams.next_input += block.inputs
+        self._sent[block] = means.to(self._device)
+
+    def measure(self, block: Block) -> Tensor:
+        """See `ClientOptics.measure`."""
+        if block not in self._sent:
+            raise OpticsError(f"{block.name}: nothing was sent that could be measured")
+        key = (block.run, block.layer, block.tile, block.first_row, block.rows, block.modes)
+        flight, outcome = receive(
+            block,
+            self._streams[key],
+            self._sent.pop(block),
+            self._loaded.pop(block),
+            self.settings,
+        )
+        self._flying[block] = flight
+        detector = self.settings.client
+        return Quantiser(detector.converter_range_snu, detector.converter_step_snu)(outcome)
+
+    def collect_full(self, block: Block, quadratures: Tensor) -> Tensor:
+        """See `ServerOptics.collect_full`."""
+        if block.symbols > MAX_RETURN_VALUES:
+            raise LimitError(
+                f"{block.name}: a full return of {block.symbols:.3g} values exceeds the cap of "
+                f"{MAX_RETURN_VALUES:.3g}; use smaller blocks or summaries"
+            )
+        flight, chosen = self._land(block, quadratures)
+        channel = return_channel(flight, self.settings, self.behaviour, chosen)
+        values = draw_modes(flight, self.settings, channel, 0, block.inputs)
+        return self._server_quantiser()(values)
+
+    def collect_summary(
+        self, block: Block, quadratures: Tensor, reference_gain: float
+    ) -> ReturnSummary:
+        """See `ServerOptics.collect_summary`."""
+        flight, chosen = self._land(block, quadratures)
+        settings = self.settings
+        quantiser = self._server_quantiser()
+        simple = not (quantiser.step_snu or flight.complex_light or block.modes < LOWEST_MODES)
+        if simple and self._steady:
+            one = torch.zeros((1, 1), dtype=torch.bool, device=self._device)
+            on_x = return_channel(flight, settings, self.behaviour, one)
+            on_p = return_channel(flight, settings, self.behaviour, ~one)
+            return summary_pooled(flight, settings, (on_x, on_p), chosen, reference_gain)
+        channel = return_channel(flight, settings, self.behaviour, chosen)
+        if simple:
+            return summary_per_frame(flight, settings, channel, chosen, reference_gain)
+        return summary_from_modes(flight, settings, channel, chosen, reference_gain, quantiser)
+
+    @property
+    def _steady(self) -> bool:
+        """True if every frame of a block obeys the same law."""
+        settings = self.settings
+        still = settings.client.steady and settings.server.steady
+        return still and not (settings.excess_noise_snu or settings.unitary_error_rad)
+
+    def _server_quantiser(self) -> Quantiser:
+        detector = self.settings.server
+        return Quantiser(detector.converter_range_snu, detector.converter_step_snu)
+
+    def _land(self, block: Block, quadratures: Tensor) -> tuple[Flight, Tensor]:
+        """The block's light, which can be measured once, and the quadratures on its device."""
+        if block not in self._flying:
+            raise OpticsError(f"{block.name}: no returned light; the client has not measured yet")
+        if quadratures.shape != (block.inputs, block.rows) or quadratures.dtype != torch.bool:
+            raise OpticsError(
+                f"quadratures are {quadratures.dtype} {tuple(quadratures.shape)}, expected "
+                f"torch.bool {(block.inputs, block.rows)}"
+            )
+        return self._flying.pop(block), quadratures.to(self._device)
+
+    def _check_size(self, block: Block) -> None:
+        if block.modes > self.settings.modes_per_frame:
+            raise LimitError(
+                f"{block.name}: {block.modes} modes per frame, the receiver takes at most "
+                f"{self.settings.modes_per_frame}; split the rows into tiles"
+            )
+
+
+class _ServerFacet:
+    """What the server holds of the link."""
+
+    def __init__(self, link: SymbolLink) -> None:
+        self._link = link
+
+    def describe(self) -> ServerOpticsInfo:
+        settings = self._link.settings
+        detector = settings.server
+        return ServerOpticsInfo(
+            backend=BACKEND_NAME,
+            simulated=True,
+            seed=settings.seed,
+            modes_per_frame=settings.modes_per_frame,
+            symbol_rate_hz=settings.symbol_rate_hz,
+            forward_transmittance=settings.forward_transmittance,
+            return_transmittance=settings.return_transmittance,
+            detection_efficiency=detector.total_efficiency,
+            electronic_noise_snu=detector.electronic_noise_snu,
+            excess_noise_snu=settings.excess_noise_snu,
+            phase_noise_rad=detector.phase_error_rad,
+            phase_memory_frames=detector.phase_memory_frames,
+            oscillator_drift=detector.oscillator_drift,
+            oscillator_memory_inputs=detector.oscillator_memory_inputs,
+            unitary_error_rad=settings.unitary_error_rad,
+            converter_range_snu=(
+                detector.converter_range_snu if detector.converter_bits else math.inf
+            ),
+            converter_step_snu=detector.converter_step_snu,
+        )
+
+    def send(self, block: Block, means_snu: Tensor) -> None:
+        self._link.send(block, means_snu)
+
+    def collect_full(self, block: Block, quadratures: Tensor) -> Tensor:
+        return self._link.collect_full(block, quadratures)
+
+    def collect_summary(
+        self, block: Block, quadratures: Tensor, reference_gain: float
+    ) -> ReturnSummary:
+        return self._link.collect_summary(block, quadratures, reference_gain)
+
+
+class _ClientFacet:
+    """What the client holds of the link."""
+
+    def __init__(self, link: SymbolLink) -> None:
+        self._link = link
+
+    def describe(self) -> ClientOpticsInfo:
+        settings = self._link.settings
+        return ClientOpticsInfo(
+            backend=BACKEND_NAME,
+            simulated=True,
+            seed=settings.seed,
+            receiver=settings.receiver,
+            modes_per_frame=settings.modes_per_frame,
+            symbol_rate_hz=settings.symbol_rate_hz,
+            signal_gain=client_signal_gain(settings),
+            outcome_variance_snu=client_outcome_variance_snu(settings),
+        )
+
+    def load(self, block: Block, data: Tensor) -> None:
+        self._link.load(block, data)
+
+    def measure(self, block: Block) -> Tensor:
+        return self._link.measure(block)
+
+
+def client_signal_gain(settings: LinkSettings) -> float:
+    """Mean of the client's outcome per launched (means . data), phase error averaged."""
+    detector = settings.client
+    # <cos phi> of a Gaussian phase error.
+    coherence = math.exp(-(detector.phase_error_rad**2) / 2)
+    losses = settings.forward_transmittance * detector.total_efficiency
+    return settings.receiver.signal_gain * math.sqrt(losses) * coherence
+
+
+def client_outcome_variance_snu(settings: LinkSettings) -> float:
+    """Variance of the client's outcome at the calibrated oscillator, quantisation included."""
+    detector, receiver = settings.client, settings.receiver
+    launch = settings.forward_transmittance * settings.excess_noise_snu
+    ideal = receiver.outcome_variance_snu + receiver.signal_gain**2 * launch
+    return _recorded(detector, ideal) + detector.converter_step_snu**2 / 12
+
+
+def _recorded(detector: DetectorSettings, variance_snu: float) -> float:
+    """Recorded variance for light of `variance_snu`: eta (V - 1) + 1 + v_el."""
+    return detector.total_efficiency * (variance_snu - 1) + 1 + detector.electronic_noise_snu
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LimitError("device cuda is asked for, but torch finds none; use cpu or auto")
+    return torch.device(name)
