@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["DriftStream", "NormalStream", "StreamFactory"]
 
-CHUNK = 1 << 17
+CHUNK = 1 << 15
 """Normals drawn at a time. Fixed: torch's fill depends on the length that is asked for."""
 
 
@@ -22,12 +22,15 @@ class NormalStream:
     """Standard normal numbers, float32, drawn in chunks of one length."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._generator = torch.Generator(device=device).manual_seed(seed)
+        self._seed = seed
         self._device = device
+        self._generator: torch.Generator | None = None
         self._rest = torch.empty(0, device=device)
 
     def take(self, *shape: int) -> Tensor:
         """The next numbers of the stream, as a tensor of `shape`."""
+        if self._generator is None:  # most streams of a link are never used: start on demand
+            self._generator = torch.Generator(device=self._device).manual_seed(self._seed)
         count = math.prod(shape)
         if count <= self._rest.numel():
             taken, self._rest = self._rest[:count], self._rest[count:]

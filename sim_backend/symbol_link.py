@@ -48,6 +48,7 @@ class SymbolLink:
         self.behaviour = behaviour
         self._device = _device(settings.device)
         self._factory = StreamFactory(settings.seed, self._device)
+        self._run = 0
         self._streams: dict[tuple[int, ...], LayerStreams] = {}
         self._loaded: dict[Block, Tensor] = {}
         self._sent: dict[Block, Tensor] = {}
@@ -79,10 +80,7 @@ class SymbolLink:
             )
         if block not in self._loaded:
             raise OpticsError(f"{block.name}: light is sent before the client has loaded its data")
-        key = (block.run, block.layer, block.tile, block.first_row, block.rows, block.modes)
-        streams = self._streams.get(key)
-        if streams is None:
-            streams = self._streams[key] = LayerStreams(self._factory, self.settings, block)
+        streams = self._streams_of(block)
         if block.first_input != streams.next_input:
             raise OpticsError(
                 f"{block.name}: the next input of run {block.run} is {streams.next_input}; "
@@ -95,10 +93,9 @@ class SymbolLink:
         """See `ClientOptics.measure`."""
         if block not in self._sent:
             raise OpticsError(f"{block.name}: nothing was sent that could be measured")
-        key = (block.run, block.layer, block.tile, block.first_row, block.rows, block.modes)
         flight, outcome = receive(
             block,
-            self._streams[key],
+            self._streams_of(block),
             self._sent.pop(block),
             self._loaded.pop(block),
             self.settings,
@@ -136,6 +133,21 @@ class SymbolLink:
         if simple:
             return summary_per_frame(flight, settings, channel, chosen, reference_gain)
         return summary_from_modes(flight, settings, channel, chosen, reference_gain, quantiser)
+
+    def _streams_of(self, block: Block) -> LayerStreams:
+        """The random streams of a block's layer and rows; those of earlier runs are let go."""
+        if block.run < self._run:
+            raise OpticsError(
+                f"{block.name}: run {block.run} is over, the link is at run {self._run}; "
+                "run numbers must not go back"
+            )
+        if block.run > self._run:
+            self._streams.clear()
+            self._run = block.run
+        key = (block.layer, block.tile, block.first_row, block.rows, block.modes)
+        if key not in self._streams:
+            self._streams[key] = LayerStreams(self._factory, self.settings, block)
+        return self._streams[key]
 
     @property
     def _steady(self) -> bool:
