@@ -110,6 +110,9 @@ class ServerOpticsInfo:
         phase_memory_frames: correlation length of that error.
         oscillator_drift: root-mean-square relative drift of the oscillator's amplitude.
         oscillator_memory_inputs: correlation length of that drift, in data vectors.
+        data_mode_excess_x_snu: excess noise of the returned X of the data mode, at the client's
+            output: what an honest receiver of the agreed setting adds.
+        data_mode_excess_p_snu: likewise of P.
         unitary_error_rad: how far the client's U_x^dagger U_x may be from the identity.
         gain_uncertainty: relative standard uncertainty of the calibrated round-trip gain.
         variance_uncertainty: relative standard uncertainty of the calibrated unit of variance.
@@ -134,6 +137,8 @@ class ServerOpticsInfo:
     phase_memory_frames: float = 0.0
     oscillator_drift: float = 0.0
     oscillator_memory_inputs: float = 0.0
+    data_mode_excess_x_snu: float = 0.0
+    data_mode_excess_p_snu: float = 0.0
     unitary_error_rad: float = 0.0
     gain_uncertainty: float = 0.0
     variance_uncertainty: float = 0.0
@@ -152,6 +157,8 @@ class ServerOpticsInfo:
             "phase_memory_frames",
             "oscillator_drift",
             "oscillator_memory_inputs",
+            "data_mode_excess_x_snu",
+            "data_mode_excess_p_snu",
             "unitary_error_rad",
             "gain_uncertainty",
             "variance_uncertainty",

@@ -30,6 +30,7 @@ class LayerStreams:
         self.outcome = factory.normals(*key, "outcome")
         self.technical = factory.normals(*key, "technical")
         self.frames = factory.normals(*key, "return frames")
+        self.sums = factory.normals(*key, "return sums")
         self.modes = factory.normals(*key, "return modes")
         self.technical_modes = factory.normals(*key, "technical modes")
         self.few = factory.numpy(*key, "few")
@@ -115,7 +116,8 @@ class Flight:
         if not bool(law.excess_x.any() or law.excess_p.any()):
             still = torch.zeros((1, 1), device=u.device)
             return still, still
-        both = self.streams.frames.take(2, block.inputs, block.rows)
+        # Inputs first: then the numbers of a frame do not depend on how many inputs a block has.
+        both = self.streams.frames.take(block.inputs, block.rows, 2).unbind(-1)
         root = (law.excess_x - law.beta_x**2).clamp_min(0).sqrt()
         # Cholesky factor of the 2 x 2 covariance that is left once the outcome is known.
         cross = torch.where(root > 0, -law.beta_x * law.beta_p / root.clamp_min(1e-12), 0.0)

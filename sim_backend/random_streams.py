@@ -58,6 +58,8 @@ class DriftStream:
         self._normals = normals
         self._sigma = sigma
         self._rho = math.exp(-1 / memory) if memory > 0 else 0.0
+        # sqrt(1 - rho^2), which does not cancel at long memories.
+        self._innovation = math.sqrt(-math.expm1(-2 / memory)) if memory > 0 else 1.0
         self._last: float | None = None
 
     def take(self, *shape: int) -> Tensor:
@@ -65,12 +67,10 @@ class DriftStream:
         white = self._normals.take(math.prod(shape))
         if self._rho == 0.0:
             return (self._sigma * white).reshape(shape)
-        drive = white.cpu().numpy().astype(np.float64) * math.sqrt(1 - self._rho**2)
-        if self._last is None:
-            drive[0] /= math.sqrt(
-                1 - self._rho**2
-            )  # the first value is drawn from the steady state
-            self._last = 0.0
+        drive = white.cpu().numpy().astype(np.float64)
+        # The first value is drawn from the steady state.
+        drive[1 if self._last is None else 0 :] *= self._innovation
+        self._last = self._last or 0.0
         values, _ = lfilter([1.0], [1.0, -self._rho], drive, zi=[self._rho * self._last])
         self._last = float(values[-1])
         return (

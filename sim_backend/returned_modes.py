@@ -129,7 +129,8 @@ class _ModeDraw:
             noise = take(*shape)
             along = torch.matmul(noise, data[:, :, None])
             return std * (noise - along * data[:, None, :])
-        noise_c = torch.complex(take(*shape), take(*shape))
+        pairs = take(*shape, 2)
+        noise_c = torch.complex(pairs[..., 0], pairs[..., 1])
         data = data.to(torch.complex64)
         along = torch.matmul(noise_c, data.conj()[:, :, None])
         noise_c = noise_c - along * data[:, None, :]

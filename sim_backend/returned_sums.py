@@ -37,7 +37,7 @@ def summary_per_frame(
     plain = channel.amplitude * channel.weight_x * flight.share(settings)
     white = channel.white_variance.sqrt()
     other = (channel.white_variance + channel.technical_variance).sqrt()
-    draws = flight.streams.frames.take(3, block.inputs, block.rows)
+    draws = flight.streams.sums.take(block.inputs, block.rows, 3).unbind(-1)
     energy = flight.means.square().sum(-1).expand(block.inputs, block.rows)
 
     values = [channel.amplitude * data_mode + white * draws[0]]

@@ -20,6 +20,7 @@ from drivers.errors import LimitError, OpticsError
 from sim_backend.adversaries import HONEST, ReturnBehaviour
 from sim_backend.flight import Flight, LayerStreams, receive, return_channel
 from sim_backend.random_streams import StreamFactory
+from sim_backend.receiver_law import receiver_law
 from sim_backend.returned_modes import Quantiser, draw_modes, summary_from_modes
 from sim_backend.returned_sums import LOWEST_MODES, summary_per_frame, summary_pooled
 from sim_backend.settings import DetectorSettings, LinkSettings
@@ -59,14 +60,20 @@ class SymbolLink:
     def load(self, block: Block, data: Tensor) -> None:
         """See `ClientOptics.load`."""
         self._check_size(block)
+        self._check_run(block)
+        if block in self._sent:
+            raise OpticsError(
+                f"{block.name}: light is in the receiver; measure it before loading other data"
+            )
         check_block_tensor("data", data, (block.inputs, block.modes))
+        data = data.to(self._device, _number_type(data))
         norms = torch.linalg.vector_norm(data, dim=-1)
         worst = float((norms - 1).abs().max())
         if not worst < 1e-3:
             raise OpticsError(
                 f"data of {block.name}: norms differ from 1 by up to {worst:.3g}; normalise first"
             )
-        self._loaded[block] = data.to(self._device)
+        self._loaded[block] = data
 
     def send(self, block: Block, means: Tensor) -> None:
         """See `ServerOptics.send`."""
@@ -87,7 +94,7 @@ class SymbolLink:
                 "send each frame once and in order, or give the repetition a new run number"
             )
         streams.next_input += block.inputs
-        self._sent[block] = means.to(self._device)
+        self._sent[block] = means.to(self._device, _number_type(means))
 
     def measure(self, block: Block) -> Tensor:
         """See `ClientOptics.measure`."""
@@ -120,6 +127,8 @@ class SymbolLink:
         self, block: Block, quadratures: Tensor, reference_gain: float
     ) -> ReturnSummary:
         """See `ServerOptics.collect_summary`."""
+        if not math.isfinite(reference_gain):
+            raise OpticsError(f"{block.name}: reference_gain is {reference_gain}, must be finite")
         flight, chosen = self._land(block, quadratures)
         settings = self.settings
         quantiser = self._server_quantiser()
@@ -134,15 +143,21 @@ class SymbolLink:
             return summary_per_frame(flight, settings, channel, chosen, reference_gain)
         return summary_from_modes(flight, settings, channel, chosen, reference_gain, quantiser)
 
-    def _streams_of(self, block: Block) -> LayerStreams:
-        """The random streams of a block's layer and rows; those of earlier runs are let go."""
+    def _check_run(self, block: Block) -> None:
         if block.run < self._run:
             raise OpticsError(
                 f"{block.name}: run {block.run} is over, the link is at run {self._run}; "
                 "run numbers must not go back"
             )
+
+    def _streams_of(self, block: Block) -> LayerStreams:
+        """The random streams of a block's layer and rows; all of earlier runs is let go."""
+        self._check_run(block)
         if block.run > self._run:
             self._streams.clear()
+            self._sent.clear()
+            self._flying.clear()
+            self._loaded = {b: data for b, data in self._loaded.items() if b.run >= block.run}
             self._run = block.run
         key = (block.layer, block.tile, block.first_row, block.rows, block.modes)
         if key not in self._streams:
@@ -188,6 +203,8 @@ class _ServerFacet:
     def describe(self) -> ServerOpticsInfo:
         settings = self._link.settings
         detector = settings.server
+        still = torch.zeros(())
+        law = receiver_law(settings.receiver, settings.client, still, still + 1)
         return ServerOpticsInfo(
             backend=BACKEND_NAME,
             simulated=True,
@@ -203,6 +220,8 @@ class _ServerFacet:
             phase_memory_frames=detector.phase_memory_frames,
             oscillator_drift=detector.oscillator_drift,
             oscillator_memory_inputs=detector.oscillator_memory_inputs,
+            data_mode_excess_x_snu=law.excess_x.item(),
+            data_mode_excess_p_snu=law.excess_p.item(),
             unitary_error_rad=settings.unitary_error_rad,
             converter_range_snu=(
                 detector.converter_range_snu if detector.converter_bits else math.inf
@@ -268,6 +287,10 @@ def client_outcome_variance_snu(settings: LinkSettings) -> float:
 def _recorded(detector: DetectorSettings, variance_snu: float) -> float:
     """Recorded variance for light of `variance_snu`: eta (V - 1) + 1 + v_el."""
     return detector.total_efficiency * (variance_snu - 1) + 1 + detector.electronic_noise_snu
+
+
+def _number_type(values: Tensor) -> torch.dtype:
+    return torch.complex64 if values.is_complex() else torch.float32
 
 
 def _device(name: str) -> torch.device:

@@ -230,11 +230,8 @@ class Graph:
                 shapes.append(_checked_shape(layer.output_shape(shapes[-1])))
             except ModelError as error:
                 raise ModelError(f"layer {index} ({layer.kind}): {error}") from error
-            if isinstance(layer, OpticalLayer) and layer.rows * layer.columns > MAX_ENTRIES:
-                raise ModelError(
-                    f"layer {index} ({layer.kind}): {layer.rows} x {layer.columns} weights exceed "
-                    f"the cap of {MAX_ENTRIES}"
-                )
+            if isinstance(layer, OpticalLayer):
+                _check_load(f"layer {index} ({layer.kind})", layer, shapes[-2])
         return tuple(shapes)
 
     @property
@@ -258,8 +255,12 @@ class Graph:
         """Plain data for JSON; `from_dict` reads it back."""
         return {
             "input_shape": list(self.input_shape),
-            "scaling": asdict(self.scaling),
-            "layers": [{"kind": layer.kind, **asdict(layer)} for layer in self.layers],
+            # As floats, so that a whole number has the same text before and after a file.
+            "scaling": {
+                "offset": float(self.scaling.offset),
+                "factor": float(self.scaling.factor),
+            },
+            "layers": [_layer_to_dict(layer) for layer in self.layers],
         }
 
     @classmethod
@@ -269,12 +270,14 @@ class Graph:
         Raises:
             ModelError: an unknown layer or key, a wrong type or a size beyond reason.
         """
+        _refuse_unknown("the network description", data, ("input_shape", "scaling", "layers"))
         layers = data.get("layers")
         if not isinstance(layers, list):
             raise ModelError("the network description has no list 'layers'")
         scaling = data.get("scaling", {})
         if not isinstance(scaling, Mapping):
             raise ModelError("'scaling' must be an object with 'offset' and 'factor'")
+        _refuse_unknown("'scaling'", scaling, ("offset", "factor"))
         return cls(
             input_shape=_int_tuple("input_shape", data.get("input_shape")),
             layers=tuple(_layer_from_dict(i, entry) for i, entry in enumerate(layers)),
@@ -283,6 +286,15 @@ class Graph:
                 factor=_number("scaling.factor", scaling.get("factor", 1.0)),
             ),
         )
+
+
+def _layer_to_dict(layer: Layer) -> dict[str, object]:
+    # Lists, not tuples: what `from_dict` reads must not depend on a detour over JSON.
+    values = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(layer).items()
+    }
+    return {"kind": layer.kind, **values}
 
 
 def _layer_from_dict(index: int, entry: object) -> Layer:
@@ -311,20 +323,31 @@ def _layer_from_dict(index: int, entry: object) -> Layer:
             values[key] = _whole(where, value)
     try:
         return layer(**values)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    except (ModelError, TypeError, ValueError) as error:
         raise ModelError(f"layer {index} ({kind}): {error}") from error
+
+
+def _refuse_unknown(where: str, data: Mapping[str, object], known: tuple[str, ...]) -> None:
+    for key in data:
+        if key not in known:
+            raise ModelError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
 
 
 def _whole(where: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ModelError(f"{where} must be a whole number, got {value!r}")
+    if abs(value) > MAX_ENTRIES:
+        raise ModelError(f"{where} is beyond the cap of {MAX_ENTRIES}")
     return value
 
 
 def _number(where: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ModelError(f"{where} must be a number, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ModelError(f"{where} is beyond the range of a float") from error
 
 
 def _int_tuple(where: str, value: object) -> tuple[int, ...]:
@@ -334,11 +357,26 @@ def _int_tuple(where: str, value: object) -> tuple[int, ...]:
 
 
 def _checked_shape(shape: Shape) -> Shape:
-    if not shape or any(size < 1 for size in shape):
+    if not isinstance(shape, tuple):
+        raise ModelError(f"the shape of a sample must be a tuple of sizes, got {shape!r}")
+    if not shape or any(_whole("a size of a sample", size) < 1 for size in shape):
         raise ModelError(f"a sample needs positive sizes, got {shape}")
     if math.prod(shape) > MAX_ENTRIES:
         raise ModelError(f"a sample of shape {shape} exceeds the cap of {MAX_ENTRIES} entries")
     return shape
+
+
+def _check_load(where: str, layer: OpticalLayer, shape: Shape) -> None:
+    """Refuse weights, or data vectors of one sample, that nobody should allocate."""
+    if layer.rows * layer.columns > MAX_ENTRIES:
+        raise ModelError(
+            f"{where}: {layer.rows} x {layer.columns} weights exceed the cap of {MAX_ENTRIES}"
+        )
+    if layer.positions(shape) * layer.columns > MAX_ENTRIES:
+        raise ModelError(
+            f"{where}: {layer.positions(shape)} data vectors of {layer.columns} entries per sample "
+            f"exceed the cap of {MAX_ENTRIES}"
+        )
 
 
 def _check_counts(layer: _LayerLike, **counts: int) -> None:
@@ -356,9 +394,11 @@ def _check_pairs(layer: _LayerLike, lowest: int = 1, **pairs: Pair) -> None:
 
 
 def _windows(kind: str, shape: Shape, span: list[int] | Pair, stride: Pair, padding: Pair) -> Pair:
+    padded = [size + 2 * pad for size, pad in zip(shape[1:], padding, strict=True)]
+    if shape[0] * math.prod(padded) > MAX_ENTRIES:
+        raise ModelError(f"{kind}: a padded sample exceeds the cap of {MAX_ENTRIES} entries")
     sizes = [
-        (size + 2 * pad - window) // step + 1
-        for size, window, step, pad in zip(shape[1:], span, stride, padding, strict=True)
+        (size - window) // step + 1 for size, window, step in zip(padded, span, stride, strict=True)
     ]
     if min(sizes) < 1:
         raise ModelError(f"{kind}: a window of {tuple(span)} does not fit into {shape[1:]}")

@@ -28,7 +28,7 @@ from protocol.models.graph import (
 __all__ = ["LayerWeights", "Model", "apply_digital", "unfold"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LayerWeights:
     """Weight and bias of one optical layer."""
 
@@ -41,7 +41,7 @@ class LayerWeights:
         return flat if self.bias is None else torch.cat([flat, self.bias[:, None]], dim=1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
     """A graph with its weights.
 

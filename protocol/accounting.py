@@ -1,0 +1,134 @@
+"""What a finished session may have leaked, to whom: from the evidence of the tests to bits.
+
+Losses and noise of the server's own detector are trusted and taken out; every other loss and noise is
+given to the adversary.
+"""
+
+import math
+
+from drivers.backend import ServerOpticsInfo
+from drivers.receivers import Receiver
+from protocol.leakage import (
+    ChannelEstimate,
+    LayerLight,
+    LeakageSummary,
+    data_figures_for_layer,
+    summarise,
+    weight_figures_for_layer,
+)
+from protocol.plan import LayerPlan, Plan
+from protocol.verification import Evidence, ReturnExpectation
+
+__all__ = ["channel_estimate", "data_leakage", "layer_name", "weight_leakage"]
+
+
+def layer_name(layer: LayerPlan) -> str:
+    """How a layer is called in tables."""
+    return f"layer {layer.layer} ({layer.rows} x {layer.entries})"
+
+
+def channel_estimate(
+    evidence: Evidence | None, expectation: ReturnExpectation, info: ServerOpticsInfo
+) -> ChannelEstimate:
+    """The channel that the server's tests saw, referred to the detector's input.
+
+    Args:
+        evidence: sums of all accepted blocks; None where nothing was or could be tested.
+        expectation: the honest return; the residuals are taken against its gain.
+        info: the server's calibration.
+    """
+    if evidence is None or not expectation.verifiable:
+        return ChannelEstimate(transmittance=0.0)
+    eta = info.detection_efficiency
+    gain = evidence.gain
+    electronics = 1 + info.electronic_noise_snu + info.converter_step_snu**2 / 12
+    return ChannelEstimate(
+        transmittance=max(gain, 0.0) ** 2 / eta,
+        excess_noise_x_snu=(evidence.variance_snu(0) - electronics) / eta,
+        excess_noise_p_snu=(
+            0.0
+            if math.isnan(evidence.variance_snu(1))
+            else (evidence.variance_snu(1) - electronics) / eta
+        ),
+        tested_symbols_x=int(evidence.symbols[0]),
+        tested_symbols_p=int(evidence.symbols[1]),
+    )
+
+
+def weight_leakage(
+    plan: Plan,
+    receiver: Receiver,
+    channels: dict[int, ChannelEstimate],
+    *,
+    queries: int,
+    confidence: float,
+) -> tuple[LeakageSummary, ...]:
+    """What clients may have learned of the weights from `queries` samples.
+
+    Args:
+        plan: the session's plan.
+        receiver: the agreed receiver.
+        channels: `channel_estimate` per layer.
+        queries: samples that were sent; with a convolution's positions they make the K copies.
+        confidence: joint confidence of the finite-test figures over all layers.
+    """
+    per_layer = 1 - (1 - confidence) / len(plan.layers)
+    return summarise(
+        {
+            layer_name(layer): weight_figures_for_layer(
+                LayerLight(
+                    rows=layer.rows,
+                    modes=layer.modes,
+                    photons_per_symbol=layer.photons_per_symbol,
+                    encoding=layer.encoding,
+                    repetitions=queries * layer.positions,
+                ),
+                receiver,
+                channel=channels[layer.layer],
+                confidence=per_layer,
+            )
+            for layer in plan.layers
+        }
+    )
+
+
+def data_leakage(
+    plan: Plan,
+    receiver: Receiver,
+    *,
+    return_efficiency: float = 1.0,
+    probe_photons_per_mode: float | None = None,
+    candidate_cosine: float = 0.5,
+) -> tuple[LeakageSummary, ...]:
+    """What a server may have learned of one sample's data from one evaluation.
+
+    Every layer counts: hidden activations are functions of the data. Tiles of a row and positions of
+    a convolution are data vectors of their own.
+
+    Args:
+        plan: the session's plan.
+        receiver: the client's receiver.
+        return_efficiency: of losses behind the client that a server cannot remove.
+        probe_photons_per_mode: see `protocol.leakage.data_figures_for_layer`.
+        candidate_cosine: likewise.
+    """
+    return summarise(
+        {
+            f"{layer_name(layer)}" + (f" tile {tile}" if len(layer.tiles) > 1 else ""): (
+                data_figures_for_layer(
+                    LayerLight(
+                        rows=layer.rows,
+                        modes=modes,
+                        photons_per_symbol=layer.photons_per_symbol,
+                        encoding=layer.encoding,
+                    ),
+                    receiver,
+                    return_efficiency=return_efficiency,
+                    probe_photons_per_mode=probe_photons_per_mode,
+                    candidate_cosine=candidate_cosine,
+                )
+            )
+            for layer in plan.layers
+            for tile, modes in enumerate(layer.tiles)
+        }
+    )

@@ -1,0 +1,487 @@
+"""The server's ledger: photons that each weight row has been sent with.
+
+K transmissions of the same weights at mu photons per symbol tell a client as much as one at K mu,
+so what a row has spent is one number of photons, or two: those whose return passed the server's
+tests, and those whose return did not, has not yet, or never came back. What they leak in bits is
+the caller's function; this module only adds photons and never takes any away.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BudgetError, ConfigurationError, LedgerError
+from protocol.ledger import _arguments
+from protocol.ledger._database import CREATED, VERSION, Clock
+from protocol.ledger._head import LedgerHead
+from protocol.ledger._store import Row, Store
+
+__all__ = ["BitsPerWeight", "WeightEntry", "WeightLedger", "WeightTotals"]
+
+Photons: TypeAlias = NDArray[np.float64]
+BitsPerWeight: TypeAlias = Callable[[Photons, Photons], NDArray[np.floating[Any]]]
+"""From verified and unverified photons per weight, each `(n,)` for any n, to bits per weight `(n,)`.
+
+It works element by element and does not fall when photons are added.
+"""
+
+_PURPOSE = "weights"
+_BISECTIONS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightEntry:
+    """One block of rows that was charged.
+
+    Args:
+        entry: its number in the ledger.
+        time: UTC label, never used to decide anything.
+        session: who charged it.
+        layer: index of the optical layer.
+        first_row: first row of the block.
+        rows: number of rows.
+        photons: photons per weight, all copies together.
+        bits_per_weight: of the worst row right after it, photons not settled counted as
+            unverified; None if nothing limited it.
+        override: charged while the budget was switched off for an evaluation.
+        state: "reserved" until settled; after a crash for ever, and spent all the same.
+    """
+
+    entry: int
+    time: str
+    session: str
+    layer: int
+    first_row: int
+    rows: int
+    photons: float
+    bits_per_weight: float | None
+    override: bool
+    state: Literal["reserved", "verified", "unverified"] = "reserved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightTotals:
+    """What a ledger holds, for reports.
+
+    Args:
+        entries: blocks charged, in whatever state.
+        reserved: of these, not settled.
+        verified: of these, with a return that passed.
+        unverified: of these, with a return that failed or got lost.
+        overridden: of these, charged with the budget switched off.
+        most_photons: per layer, photons of the row that has spent most.
+    """
+
+    entries: int
+    reserved: int
+    verified: int
+    unverified: int
+    overridden: int
+    most_photons: Mapping[int, float]
+
+
+class _Layer:
+    """Photons of one layer, arrays `(rows,)`."""
+
+    def __init__(self, rows: int) -> None:
+        self.verified = np.zeros(rows)
+        self.unverified = np.zeros(rows)
+        # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.
+        self.open_blocks = np.zeros(rows, dtype=np.int64)
+
+    def reserve(self, block: slice, photons: float) -> None:
+        self.unverified[block] += photons
+        self.open_blocks[block] += 1
+
+    def verify(self, block: slice, photons: float) -> None:
+        self.verified[block] += photons
+        self.open_blocks[block] -= 1
+        rest = np.maximum(self.unverified[block] - photons, 0.0)
+        self.unverified[block] = np.where(self.open_blocks[block] > 0, rest, 0.0)
+
+
+class WeightLedger:
+    """The server's ledger of one model; `create` once, `open` from then on.
+
+    A context manager. Safe to use from several threads, not from several processes.
+    """
+
+    def __init__(self, model_digest: str, *, unlimited: bool) -> None:
+        self._expected_digest = model_digest
+        self._unlimited = unlimited
+        self._budget: float | None = None
+        self._note = ""
+        self._layers: dict[int, _Layer] = {}
+        self._entries: dict[int, WeightEntry] = {}
+        self._store: Store
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str | None,
+        model_digest: str,
+        rows_per_layer: Mapping[int, int],
+        budget_bits_per_weight: float | None,
+        note: str = "",
+        *,
+        clock: Clock = time.time,
+    ) -> Self:
+        """Make a ledger in which nothing is spent, and open it.
+
+        Args:
+            path: new file; None keeps the ledger in memory, for simulations.
+            model_digest: identity of the weights.
+            rows_per_layer: number of weight rows by index of the optical layer.
+            budget_bits_per_weight: most that any weight may leak, above 0; None for no limit,
+                which the ledger records.
+            note: free text, for instance which client it is for.
+            clock: seconds since 1970, for time labels only.
+
+        Raises:
+            ConfigurationError: an argument is out of range.
+            LedgerError: the file exists already or cannot be written.
+        """
+        layers = [
+            [_arguments.whole("index of a layer", layer, 0), _arguments.whole("rows", rows, 1)]
+            for layer, rows in rows_per_layer.items()
+        ]
+        if not layers:
+            raise ConfigurationError("ledger: the model has no optical layer; nothing to account")
+        body = {
+            "purpose": _PURPOSE,
+            "version": VERSION,
+            "model_digest": _arguments.text("digest of the model", model_digest),
+            "layers": layers,
+            "budget_bits_per_weight": _arguments.budget(
+                "budget per weight", budget_bits_per_weight
+            ),
+            "note": note,
+        }
+        ledger = cls(model_digest, unlimited=False)
+        ledger._store = Store.create(path, body, ledger._apply, clock)
+        return ledger
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        model_digest: str,
+        *,
+        unlimited: bool = False,
+        clock: Clock = time.time,
+    ) -> Self:
+        """Open a ledger and check all of it.
+
+        Args:
+            path: file of the ledger.
+            model_digest: identity of the weights that are to be sent.
+            unlimited: switch the budget off, for evaluations in simulation; every entry made so
+                says it for ever.
+            clock: seconds since 1970, for time labels only.
+
+        Raises:
+            LedgerError: missing, of another model, in use, damaged, rolled back, of an unknown
+                version, or not writable.
+        """
+        ledger = cls(model_digest, unlimited=unlimited)
+        hint = "create it with WeightLedger.create"
+        ledger._store = Store.open(path, hint, ledger._apply, clock)
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let another process have it; harmless when closed already."""
+        self._store.close()
+
+    @property
+    def model_digest(self) -> str:
+        """Identity of the weights."""
+        return self._expected_digest
+
+    @property
+    def budget_bits_per_weight(self) -> float | None:
+        """Most that any weight may leak; None for no limit."""
+        return self._budget
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether the budget was switched off when the ledger was opened."""
+        return self._unlimited
+
+    @property
+    def note(self) -> str:
+        """Free text of its creation."""
+        return self._note
+
+    @property
+    def head(self) -> LedgerHead:
+        """Where the ledger stands, for the record of a run."""
+        with self._store.guard:
+            self._store.require_usable()
+            return self._store.head
+
+    @property
+    def rows_per_layer(self) -> dict[int, int]:
+        """Number of weight rows by index of the optical layer."""
+        return {index: len(layer.verified) for index, layer in self._layers.items()}
+
+    def debit(
+        self,
+        session: str,
+        layer: int,
+        first_row: int,
+        rows: int,
+        photons: float,
+        bits: BitsPerWeight,
+    ) -> int:
+        """Charge a block of rows before its light is sent; durable when this returns.
+
+        Args:
+            session: who charges.
+            layer: index of the optical layer.
+            first_row: first row of the block.
+            rows: number of rows, >= 1.
+            photons: photons per symbol times the number of copies in this block, >= 0.
+            bits: what photons leak; not called when nothing limits the ledger.
+
+        Returns:
+            The number of the entry, for `settle`.
+
+        Raises:
+            BudgetError: a weight would leak more than the budget; nothing was charged.
+            ConfigurationError: an argument is out of range or NaN.
+            LedgerError: no such rows, `bits` answers with NaN, or the entry cannot be written.
+        """
+        session = _arguments.text("name of the session", session)
+        amount = _arguments.non_negative("photons per weight", photons, "photons")
+        with self._store.guard:
+            self._store.require_usable()
+            block = self._block(layer, first_row, rows)
+            body = {
+                "session": session,
+                "layer": int(layer),
+                "first_row": block.start,
+                "rows": block.stop - block.start,
+                "photons": amount,
+                "bits_per_weight": self._worst_bits(layer, block, amount, bits),
+                "override": self._unlimited,
+            }
+            return self._store.append("debit", body)
+
+    def settle(self, entry: int, verified: bool) -> None:
+        """Say how the return of a block was; durable when this returns.
+
+        Args:
+            entry: what `debit` returned.
+            verified: it passed, its photons become verified ones; otherwise they stay as they are.
+
+        Raises:
+            ConfigurationError: `verified` is not a truth value.
+            LedgerError: no such entry, settled already, or it cannot be written.
+        """
+        if not isinstance(verified, bool | np.bool_):
+            raise ConfigurationError(f"ledger: verified is {verified!r}; it must be True or False")
+        with self._store.guard:
+            self._store.require_usable()
+            self._unsettled(entry)
+            self._store.append("settle", {"entry": int(entry), "verified": bool(verified)})
+
+    def verified_photons(self, layer: int) -> Photons:
+        """Photons per weight whose return passed, `(rows,)`.
+
+        Raises:
+            LedgerError: no such layer, or the ledger must not be used.
+        """
+        with self._store.guard:
+            self._store.require_usable()
+            return self._layer(layer).verified.copy()
+
+    def unverified_photons(self, layer: int) -> Photons:
+        """Photons per weight whose return did not pass, or not yet, `(rows,)`.
+
+        Raises:
+            LedgerError: no such layer, or the ledger must not be used.
+        """
+        with self._store.guard:
+            self._store.require_usable()
+            return self._layer(layer).unverified.copy()
+
+    def entries(self) -> Iterator[WeightEntry]:
+        """All blocks charged so far, oldest first, each in its present state.
+
+        Raises:
+            LedgerError: the ledger must not be used.
+        """
+        with self._store.guard:
+            self._store.require_usable()
+            return iter(list(self._entries.values()))
+
+    def totals(self) -> WeightTotals:
+        """Sums for reports.
+
+        Raises:
+            LedgerError: the ledger must not be used.
+        """
+        entries = list(self.entries())
+        states = [entry.state for entry in entries]
+        with self._store.guard:
+            most = {
+                index: float(np.max(layer.verified + layer.unverified))
+                for index, layer in self._layers.items()
+            }
+        return WeightTotals(
+            entries=len(entries),
+            reserved=states.count("reserved"),
+            verified=states.count("verified"),
+            unverified=states.count("unverified"),
+            overridden=sum(entry.override for entry in entries),
+            most_photons=most,
+        )
+
+    def _apply(self, row: Row) -> None:
+        match row.kind:
+            case "created":
+                self._apply_creation(row.body)
+            case "debit":
+                entry = WeightEntry(entry=row.entry, time=row.time, **row.body)
+                layer, block = self._entry_block(entry)
+                layer.reserve(block, entry.photons)
+                self._entries[row.entry] = entry
+            case "settle":
+                entry = self._unsettled(row.body["entry"])
+                passed = row.body["verified"]
+                if passed:
+                    layer, block = self._entry_block(entry)
+                    layer.verify(block, entry.photons)
+                state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
+                self._entries[entry.entry] = replace(entry, state=state)
+            case _:
+                raise ValueError("unknown kind")
+
+    def _apply_creation(self, body: Mapping[str, Any]) -> None:
+        if body["purpose"] != _PURPOSE:
+            raise LedgerError(
+                f"a ledger of {body['purpose']}, not of {_PURPOSE}; give the server's ledger"
+            )
+        if body["model_digest"] != self._expected_digest:
+            raise LedgerError(
+                f"the ledger is of the model {body['model_digest']}, the weights to be sent are "
+                f"{self._expected_digest}; give the ledger of these weights, or create one for "
+                "them if they were never sent"
+            )
+        self._layers = {layer: _Layer(rows) for layer, rows in body["layers"]}
+        self._budget = body["budget_bits_per_weight"]
+        self._note = body["note"]
+
+    def _layer(self, layer: int) -> _Layer:
+        try:
+            return self._layers[layer]
+        except KeyError:
+            raise LedgerError(
+                f"{self._store.name}: no layer {layer}; the ledger has {sorted(self._layers)}"
+            ) from None
+
+    def _block(self, layer: int, first_row: int, rows: int) -> slice:
+        start = _arguments.whole("first row", first_row, 0)
+        stop = start + _arguments.whole("number of rows", rows, 1)
+        available = len(self._layer(layer).verified)
+        if stop > available:
+            raise LedgerError(
+                f"{self._store.name}: layer {layer}: rows {start} to {stop - 1} were asked for, "
+                f"the ledger has rows 0 to {available - 1}; nothing is charged for light that it "
+                "does not know"
+            )
+        return slice(start, stop)
+
+    def _entry_block(self, entry: WeightEntry) -> tuple[_Layer, slice]:
+        return self._layers[entry.layer], slice(entry.first_row, entry.first_row + entry.rows)
+
+    def _unsettled(self, entry: int) -> WeightEntry:
+        known = self._entries.get(entry)
+        if known is None:
+            raise LedgerError(
+                f"{self._store.name}: no debit has the number {entry}; settle what debit returned"
+            )
+        if known.state != "reserved":
+            raise LedgerError(
+                f"{self._store.name}: entry {entry} is settled already, as {known.state}; a block "
+                "is settled once"
+            )
+        return known
+
+    def _worst_bits(
+        self, layer: int, block: slice, photons: float, bits: BitsPerWeight
+    ) -> float | None:
+        if self._budget is None or self._unlimited:
+            return None
+        state = self._layer(layer)
+        verified, unverified = state.verified[block], state.unverified[block]
+        # Most rows of a layer have spent the same, and `bits` may be slow.
+        pairs, first = np.unique(np.stack([verified, unverified]), axis=1, return_index=True)
+        asked = self._bits(bits, pairs[0], pairs[1] + photons)
+        worst = int(np.argmax(asked))
+        limit = self._budget * (1 + _arguments.ROUNDING)
+        if asked[worst] <= limit:
+            return float(asked[worst])
+        spent = float(self._bits(bits, pairs[0], pairs[1])[worst])
+
+        def fits(amount: float) -> bool:
+            return bool(np.all(self._bits(bits, pairs[0], pairs[1] + amount) <= limit))
+
+        raise BudgetError(
+            f"{self._store.name}: layer {layer}, row {block.start + int(first[worst])}: "
+            f"{photons:.6g} more photons per weight would bring it to {asked[worst]:.6g} bits per "
+            f"weight; it has spent {spent:.6g} of its budget of {self._budget:.6g}. "
+            f"{_what_fits(fits, photons)} A larger budget is a new decision about these weights, "
+            "and counts what was spent already"
+        )
+
+    def _bits(self, bits: BitsPerWeight, verified: Photons, unverified: Photons) -> Photons:
+        answer = np.asarray(bits(verified, unverified), dtype=np.float64)
+        if answer.shape != verified.shape:
+            raise LedgerError(
+                f"{self._store.name}: the leakage of {verified.shape} rows came back with shape "
+                f"{answer.shape}; it must be one number per row"
+            )
+        if np.any(np.isnan(answer)) or np.any(answer < 0):
+            raise LedgerError(
+                f"{self._store.name}: the leakage came back as NaN or negative; nothing may be "
+                "sent until it is known. Find the estimate that failed"
+            )
+        return answer
+
+
+def _what_fits(fits: Callable[[float], bool], photons: float) -> str:
+    low, high = 0.0, photons
+    if not fits(low):
+        return "The budget is spent: stop sending these weights."
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    # Rounded down, so that what is shown does fit.
+    shown = low if low == 0 else math.floor(low * 1e6 / 10 ** _exponent(low)) / 1e6
+    shown = shown if low == 0 else shown * 10 ** _exponent(low)
+    if shown < photons * 1e-9:
+        return "The budget is spent: stop sending these weights."
+    return f"At most {shown:.7g} photons per weight more fit: send fewer copies or photons."
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(value))

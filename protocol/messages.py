@@ -1,0 +1,238 @@
+"""The classical messages between the parties, and their text form.
+
+Every exchange starts with the client. No message has room for a weight, a datum or a measured
+value: fields are whole numbers, short texts, and the one scale per layer in the plan.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import ClassVar, TypeAlias, get_type_hints
+
+from drivers.backend import Block
+from drivers.errors import ProtocolError
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "BlockMeasured",
+    "BlockReady",
+    "BlockSent",
+    "BlockVerdict",
+    "Farewell",
+    "Finish",
+    "Hello",
+    "Message",
+    "Offer",
+    "Query",
+    "QueryGranted",
+    "Refusal",
+    "decode_message",
+    "encode_message",
+]
+
+PROTOCOL_VERSION = 1
+MAX_MESSAGE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """Client: who I am and which receiver I will use."""
+
+    kind: ClassVar[str] = "hello"
+    version: int
+    receiver: str
+    receiver_setting: float
+    modes_per_frame: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """Server: the network without weights and how it will be sent."""
+
+    kind: ClassVar[str] = "offer"
+    version: int
+    session: str
+    graph: dict[str, object]
+    plan: dict[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Client: how many samples this session is for."""
+
+    kind: ClassVar[str] = "query"
+    session: str
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryGranted:
+    """Server: the thresholds are fixed, go ahead with run `run`."""
+
+    kind: ClassVar[str] = "query-granted"
+    session: str
+    run: int
+    blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BlockMessage:
+    session: str
+    run: int
+    layer: int
+    tile: int
+    first_input: int
+    inputs: int
+    first_row: int
+    rows: int
+    modes: int
+
+    def block(self) -> Block:
+        """The block that the message is about."""
+        names = [field.name for field in fields(Block)]
+        return Block(**{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockReady(_BlockMessage):
+    """Client: my receiver is set, send the light."""
+
+    kind: ClassVar[str] = "block-ready"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSent(_BlockMessage):
+    """Server: the light is out."""
+
+    kind: ClassVar[str] = "block-sent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockMeasured(_BlockMessage):
+    """Client: I have measured, the rest of the light is on its way back."""
+
+    kind: ClassVar[str] = "block-measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockVerdict(_BlockMessage):
+    """Server: the returned light passed, or the session ends here."""
+
+    kind: ClassVar[str] = "block-verdict"
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """Client: all done."""
+
+    kind: ClassVar[str] = "finish"
+    session: str
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Farewell:
+    """Server: the session is closed."""
+
+    kind: ClassVar[str] = "farewell"
+    session: str
+    blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Server: no, and why; `error` names a class of the error tree."""
+
+    kind: ClassVar[str] = "refusal"
+    error: str
+    reason: str
+
+
+Message: TypeAlias = (
+    Hello
+    | Offer
+    | Query
+    | QueryGranted
+    | BlockReady
+    | BlockSent
+    | BlockMeasured
+    | BlockVerdict
+    | Finish
+    | Farewell
+    | Refusal
+)
+
+_KINDS: dict[str, type[Message]] = {
+    message.kind: message
+    for message in (
+        Hello,
+        Offer,
+        Query,
+        QueryGranted,
+        BlockReady,
+        BlockSent,
+        BlockMeasured,
+        BlockVerdict,
+        Finish,
+        Farewell,
+        Refusal,
+    )
+}
+
+
+def encode_message(message: Message) -> bytes:
+    """The text form of a message, UTF-8 JSON.
+
+    Raises:
+        ProtocolError: larger than a control message may be.
+    """
+    text = json.dumps({"kind": message.kind, **asdict(message)}, allow_nan=False).encode()
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(
+            f"message {message.kind} has {len(text)} bytes, the cap is {MAX_MESSAGE_BYTES}"
+        )
+    return text
+
+
+def decode_message(text: bytes) -> Message:
+    """Read what `encode_message` wrote.
+
+    Raises:
+        ProtocolError: too large, not JSON, an unknown kind, a missing, surplus or ill-typed field.
+    """
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"message of {len(text)} bytes exceeds the cap of {MAX_MESSAGE_BYTES}")
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"a message cannot be read: {error}") from error
+    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
+        raise ProtocolError("a message is not an object of a known kind")
+    kind = _KINDS[data.pop("kind")]
+    hints = get_type_hints(kind)
+    names = {field.name for field in fields(kind)}
+    if set(data) != names:
+        raise ProtocolError(
+            f"message {kind.kind}: fields {sorted(set(data) ^ names)} are missing or surplus"
+        )
+    for name, value in data.items():
+        if not _fits(value, hints[name]):
+            raise ProtocolError(f"message {kind.kind}: field {name} is {type(value).__name__}")
+    return kind(**data)
+
+
+def _fits(value: object, hint: object) -> bool:
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    if hint is bool:
+        return isinstance(value, bool)
+    return isinstance(value, dict)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not allowed in a message")

@@ -1,0 +1,121 @@
+"""What the server expects of honestly returned light, from its own calibration alone.
+
+Nothing that the client reports enters.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from drivers.backend import ServerOpticsInfo
+from drivers.receivers import Receiver
+
+__all__ = ["ReturnExpectation", "expected_return", "largest_alignment"]
+
+_POWER_STEPS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnExpectation:
+    """Law of an honest return, as recorded, in shot-noise units.
+
+    Args:
+        gain: amplitude gain of a launched mean in the record, mean phase error included.
+        white_variance: variance of every mode but the data's.
+        data_mode_excess_x: further variance of X of the data mode.
+        data_mode_excess_p: further variance of P of the data mode.
+        gain_variance: variance of the gain from frame to frame (phase error).
+        cross_gain_variance: mean square of the gain from X to P (phase error).
+        memory_frames: correlation length of that error.
+        rotation_energy: share of a frame's mean energy that an imperfect U_x^dagger U_x moves,
+            times modes.
+        alignment: largest share of the launched energy that any data vector can have in its mode:
+            the noise of the data mode then enters the gain by that much.
+        gain_uncertainty: relative standard uncertainty of the gain.
+        variance_uncertainty: relative standard uncertainty of the unit of variance in one block.
+    """
+
+    gain: float
+    white_variance: float
+    data_mode_excess_x: float
+    data_mode_excess_p: float
+    gain_variance: float
+    cross_gain_variance: float
+    memory_frames: float
+    rotation_energy: float
+    alignment: float
+    gain_uncertainty: float
+    variance_uncertainty: float
+
+    @property
+    def verifiable(self) -> bool:
+        """False where an honest client returns no light: then there is nothing to test."""
+        return self.gain > 0
+
+
+def expected_return(
+    info: ServerOpticsInfo, receiver: Receiver, *, inputs: int = 1, alignment: float = 0.0
+) -> ReturnExpectation:
+    """The honest return of `receiver` on calibrated optics.
+
+    A Gaussian phase error of variance s^2 has <cos> = exp(-s^2/2), var(cos) = (1 - exp(-s^2))^2 / 2
+    and <sin^2> = (1 - exp(-2 s^2)) / 2.
+
+    Args:
+        info: the server's calibration.
+        receiver: the agreed receiver.
+        inputs: data vectors per block, over which the oscillator's drift averages.
+        alignment: see `largest_alignment`.
+    """
+    back = info.return_transmittance * info.detection_efficiency
+    returned = receiver.returned_transmittance
+    steady = math.sqrt(info.forward_transmittance * returned * back)
+    spread = info.phase_noise_rad**2
+    launch = info.forward_transmittance * returned * back * info.excess_noise_snu
+    independent = min(1.0, (1 + 2 * info.oscillator_memory_inputs) / inputs)
+    drift = 2 * info.oscillator_drift * math.sqrt(independent)
+    rotation = info.unitary_error_rad if receiver.acts_on_data_mode else 0.0
+    return ReturnExpectation(
+        gain=steady * math.exp(-spread / 2),
+        white_variance=1
+        + info.electronic_noise_snu
+        + launch
+        + info.converter_step_snu**2 / 12
+        + info.oscillator_drift**2,
+        data_mode_excess_x=back * info.data_mode_excess_x_snu,
+        data_mode_excess_p=back * info.data_mode_excess_p_snu,
+        gain_variance=steady**2 * (1 - math.exp(-spread)) ** 2 / 2,
+        cross_gain_variance=steady**2 * (1 - math.exp(-2 * spread)) / 2,
+        memory_frames=info.phase_memory_frames if spread else 0.0,
+        alignment=alignment,
+        rotation_energy=2 * steady**2 * rotation**2,
+        gain_uncertainty=math.hypot(info.gain_uncertainty, drift / 2),
+        variance_uncertainty=math.hypot(info.variance_uncertainty, drift),
+    )
+
+
+def largest_alignment(means_snu: Tensor) -> float:
+    """Largest share of a block's launched energy that lies in one mode, over all unit vectors.
+
+    The largest eigenvalue of M^dagger M over its trace, by power iteration, 5 % added for what the
+    iteration has not reached.
+
+    Args:
+        means_snu: `(rows, modes)`, real or complex.
+    """
+    energy = float(means_snu.abs().square().sum())
+    if energy == 0:
+        return 0.0
+    vector = means_snu.conj().sum(0) + means_snu[0].conj()
+    value = 0.0
+    for _ in range(_POWER_STEPS):
+        norm = float(torch.linalg.vector_norm(vector))
+        if norm == 0:
+            vector = means_snu[int(means_snu.abs().sum(1).argmax())].conj()
+            norm = float(torch.linalg.vector_norm(vector))
+        image = means_snu @ (vector / norm)
+        value = float(image.abs().square().sum())
+        vector = (image.conj() @ means_snu).conj()
+    return min(1.0, 1.05 * value / energy)

@@ -1,0 +1,266 @@
+"""Accept or abort: two-sided tests of every block, at a false-alarm rate set for the whole session.
+
+Per block: gain of the returned mean on the launched one, X variance, P variance, and the sums of
+squared deviations row by row. Each test yields a normal score; the rate alpha of the session is
+shared evenly over the planned blocks and the tests (Bonferroni), row sums over their rows. A gain
+above what is expected or a variance below it is an attack or a fault as well, never good.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from drivers.backend import ReturnSummary
+from drivers.errors import ConfigurationError
+from protocol.verification.expected import ReturnExpectation
+from protocol.verification.statistics import tail_score
+
+__all__ = ["Evidence", "TestScore", "Verdict", "Verifier"]
+
+Array = NDArray[np.float64]
+
+TESTS = ("gain", "X variance", "P variance", "row sums")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScore:
+    """One test of one block.
+
+    Args:
+        name: one of gain, X variance, P variance, row sums.
+        measured: measured value; gain as an amplitude, variances in SNU per mode.
+        expected: its mean for an honest return.
+        score: normal score of the deviation.
+        threshold: the score beyond which, on either side, the block is refused.
+        row: for row sums, the row with the largest deviation.
+    """
+
+    __test__ = False  # not a test class of pytest's
+
+    name: str
+    measured: float
+    expected: float
+    score: float
+    threshold: float
+    row: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True within the threshold; NaN never passes."""
+        return abs(self.score) <= self.threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """All tests of one block."""
+
+    scores: tuple[TestScore, ...]
+    symbols: int
+
+    @property
+    def accepted(self) -> bool:
+        """True if every test passed."""
+        return all(score.passed for score in self.scores)
+
+    @property
+    def reason(self) -> str:
+        """Which tests failed and by how much; empty if none did."""
+        return "; ".join(
+            f"{s.name} {s.measured:.4g} instead of {s.expected:.4g} "
+            f"(score {s.score:+.1f}, limit {s.threshold:.1f})"
+            for s in self.scores
+            if not s.passed
+        )
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """Sums over all accepted blocks of a layer, for the certificate; index 0 is X, 1 is P."""
+
+    frames: Array = field(default_factory=lambda: np.zeros(2))
+    symbols: Array = field(default_factory=lambda: np.zeros(2))
+    mean_energy_snu: Array = field(default_factory=lambda: np.zeros(2))
+    projection_snu: Array = field(default_factory=lambda: np.zeros(2))
+    residual_energy_snu: Array = field(default_factory=lambda: np.zeros(2))
+    rails: float = 0.0
+
+    def add(self, summary: ReturnSummary) -> None:
+        """Count a block in."""
+        frames = summary.frames.sum(1).numpy()
+        self.frames += frames
+        self.symbols += frames * summary.modes
+        self.mean_energy_snu += summary.mean_energy_snu.sum(1).numpy()
+        self.projection_snu += summary.projection_snu.sum(1).numpy()
+        self.residual_energy_snu += summary.residual_energy_snu.sum(1).numpy()
+        self.rails += float(summary.rails.sum())
+
+    @property
+    def gain(self) -> float:
+        """Least-squares gain over both quadratures, NaN if nothing was launched."""
+        energy = float(self.mean_energy_snu.sum())
+        return float(self.projection_snu.sum()) / energy if energy else math.nan
+
+    def variance_snu(self, quadrature: int) -> float:
+        """Mean squared deviation per mode from the expected return, NaN without frames."""
+        symbols = float(self.symbols[quadrature])
+        return float(self.residual_energy_snu[quadrature]) / symbols if symbols else math.nan
+
+
+class Verifier:
+    """Tests blocks against an expectation.
+
+    Args:
+        expectation: the honest return.
+        false_alarm: probability that an honest session is aborted, in (0, 0.5).
+        blocks: blocks planned for the session.
+
+    Raises:
+        ConfigurationError: a rate or number out of range.
+    """
+
+    def __init__(self, expectation: ReturnExpectation, *, false_alarm: float, blocks: int) -> None:
+        if not 0 < false_alarm < 0.5:
+            raise ConfigurationError(
+                f"false_alarm is {false_alarm}, it must lie in (0, 0.5): the probability that an "
+                "honest session is aborted"
+            )
+        if blocks < 1:
+            raise ConfigurationError(f"blocks is {blocks}, a session has at least 1")
+        self.expectation = expectation
+        self._alpha = false_alarm / (blocks * len(TESTS))
+
+    def threshold(self, tests: int = 1) -> float:
+        """Two-sided limit on a score, for one test of a block that looks at `tests` numbers."""
+        return float(-ndtri(self._alpha / (2 * tests)))
+
+    def test(self, summary: ReturnSummary) -> Verdict:
+        """All tests of one block."""
+        frames = summary.frames.numpy()
+        energy = summary.mean_energy_snu.numpy()
+        residual = summary.residual_energy_snu.numpy()
+        scores = []
+        if energy.sum() > 0 and self.expectation.gain > 0:
+            scores.append(self._gain(summary, frames, energy))
+        # Columns: all X frames, all P frames, then each row with both quadratures together.
+        values = np.concatenate([residual.sum(1), residual.sum(0)])
+        launched = self._launched_energy(energy, frames)
+        weights, degrees = self._terms(summary.modes, frames, energy, launched)
+        mean = (weights * degrees).sum(0)
+        z = _with_allowance(values, mean, weights, degrees, self.expectation.variance_uncertainty)
+        symbols = np.concatenate([frames.sum(1), frames.sum(0)]) * summary.modes
+        limit = self.threshold()
+        for index in (0, 1):
+            if symbols[index] > 0:
+                scores.append(
+                    TestScore(
+                        name=TESTS[1 + index],
+                        measured=float(values[index] / symbols[index]),
+                        expected=float(mean[index] / symbols[index]),
+                        score=float(z[index]),
+                        threshold=limit,
+                    )
+                )
+        rows = z[2:]
+        worst = int(np.argmax(np.where(np.isnan(rows), np.inf, np.abs(rows))))
+        scores.append(
+            TestScore(
+                name=TESTS[3],
+                measured=float(values[2 + worst] / symbols[2 + worst]),
+                expected=float(mean[2 + worst] / symbols[2 + worst]),
+                score=float(rows[worst]),
+                threshold=self.threshold(len(rows)),
+                row=worst,
+            )
+        )
+        return Verdict(scores=tuple(scores), symbols=int(frames.sum()) * summary.modes)
+
+    def _gain(self, summary: ReturnSummary, frames: Array, energy: Array) -> TestScore:
+        """Regression of the returned on the launched means."""
+        law = self.expectation
+        total = float(energy.sum())
+        gain = float(summary.projection_snu.sum()) / total
+        per_frame = np.divide(energy, frames, out=np.zeros_like(energy), where=frames > 0)
+        clump = self._clump(float(frames.sum()))
+        excess = max(law.data_mode_excess_x, law.data_mode_excess_p) * law.alignment
+        noise = (law.white_variance + excess) / total
+        wobble = law.gain_variance * clump * float((frames * per_frame**2).sum()) / total**2
+        moved = law.rotation_energy / summary.modes
+        deviation = gain - law.gain
+        allowance = math.hypot(law.gain_uncertainty * law.gain, moved)
+        scale = math.sqrt(noise + wobble + allowance**2)
+        return TestScore(
+            name=TESTS[0],
+            measured=gain,
+            expected=law.gain,
+            score=deviation / scale,
+            threshold=self.threshold(),
+        )
+
+    def _clump(self, frames: float) -> float:
+        """How many frames share one phase error, at most all of them."""
+        return min(frames, 1 + 2 * self.expectation.memory_frames)
+
+    def _launched_energy(self, energy: Array, frames: Array) -> Array:
+        """Mean energy that was launched on X into frames of which P was measured, by row."""
+        per_frame = np.divide(
+            energy[0], frames[0], out=np.zeros_like(energy[0]), where=frames[0] > 0
+        )
+        known = per_frame > 0
+        typical = float(per_frame[known].mean()) if known.any() else 0.0
+        return frames[1] * np.where(known, per_frame, typical)
+
+    def _terms(
+        self, modes: int, frames: Array, energy: Array, launched: Array
+    ) -> tuple[Array, Array]:
+        """Weights and degrees of the chi-squares: white, data mode in X, in P, phase X, phase P."""
+        law = self.expectation
+        f = np.stack([_columns(frames[0], 0), _columns(frames[1], 1)])
+        e = np.stack([_columns(energy[0], 0), _columns(launched, 1)])
+        white = np.full(f.shape[1], law.white_variance)
+        moving = np.stack(
+            [
+                law.gain_variance * e[0] + law.rotation_energy / modes * e[0],
+                law.cross_gain_variance * e[1],
+            ]
+        )
+        groups = np.maximum(f / np.maximum(1.0, np.minimum(f, 1 + 2 * law.memory_frames)), 1e-300)
+        # A wandering mean adds its own spread and, through the cross term, that of the noise.
+        spread = 2 * moving**2 / groups + 4 * law.white_variance * moving
+        dof = np.divide(2 * moving**2, spread, out=np.zeros_like(moving), where=spread > 0)
+        weight = np.divide(moving, dof, out=np.zeros_like(moving), where=dof > 0)
+        weights = np.stack(
+            [
+                white,
+                white + law.data_mode_excess_x,
+                white + law.data_mode_excess_p,
+                weight[0],
+                weight[1],
+            ]
+        )
+        degrees = np.stack([(f[0] + f[1]) * (modes - 1), f[0], f[1], dof[0], dof[1]])
+        return weights, degrees
+
+
+def _columns(per_row: Array, quadrature: int) -> Array:
+    """The total in its quadrature's column, then the rows."""
+    totals = np.zeros(2)
+    totals[quadrature] = per_row.sum()
+    columns: Array = np.concatenate([totals, per_row])
+    return columns
+
+
+def _with_allowance(
+    values: Array, mean: Array, weights: Array, degrees: Array, uncertainty: float
+) -> Array:
+    """Scores, widened by a relative standard uncertainty of the unit of variance."""
+    empty: NDArray[np.bool_] = degrees.sum(0) == 0
+    degrees = np.where(empty, 1.0, degrees)
+    z: Array = tail_score(np.where(empty, mean + 1.0, values), weights, degrees)
+    if uncertainty:
+        own = np.sqrt((2 * degrees * weights**2).sum(0)) / np.maximum(mean, 1e-300)
+        z *= own / np.hypot(own, uncertainty)
+    z[empty] = 0.0
+    return z
