@@ -1,16 +1,18 @@
 """What a finished session may have leaked, to whom: from the evidence of the tests to bits.
 
-Losses and noise of the server's own detector are trusted and taken out; every other loss and noise is
-given to the adversary.
+Losses and noise of the server's own detector are trusted and taken out; every other loss and noise
+is given to the adversary.
 """
 
 import math
+from dataclasses import replace
 
 from drivers.backend import ServerOpticsInfo
 from drivers.receivers import Receiver
 from protocol.leakage import (
     ChannelEstimate,
     LayerLight,
+    LeakageFigure,
     LeakageSummary,
     data_figures_for_layer,
     summarise,
@@ -102,8 +104,8 @@ def data_leakage(
 ) -> tuple[LeakageSummary, ...]:
     """What a server may have learned of one sample's data from one evaluation.
 
-    Every layer counts: hidden activations are functions of the data. Tiles of a row and positions of
-    a convolution are data vectors of their own.
+    Every layer counts: hidden activations are functions of the data. Tiles of a row and positions
+    of a convolution are data vectors of their own.
 
     Args:
         plan: the session's plan.
@@ -114,7 +116,9 @@ def data_leakage(
     """
     return summarise(
         {
-            f"{layer_name(layer)}" + (f" tile {tile}" if len(layer.tiles) > 1 else ""): (
+            layer_name(layer)
+            + (f" tile {tile}" if len(layer.tiles) > 1 else ""): _at_all_positions(
+                layer,
                 data_figures_for_layer(
                     LayerLight(
                         rows=layer.rows,
@@ -126,9 +130,23 @@ def data_leakage(
                     return_efficiency=return_efficiency,
                     probe_photons_per_mode=probe_photons_per_mode,
                     candidate_cosine=candidate_cosine,
-                )
+                ),
             )
             for layer in plan.layers
             for tile, modes in enumerate(layer.tiles)
         }
+    )
+
+
+def _at_all_positions(
+    layer: LayerPlan, figures: tuple[LeakageFigure, ...]
+) -> tuple[LeakageFigure, ...]:
+    """Count every position of a convolution: each is a data vector that leaks by itself."""
+    return tuple(
+        replace(
+            figure,
+            symbols=figure.symbols * layer.positions,
+            total_bits=figure.total_bits * layer.positions,
+        )
+        for figure in figures
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -161,7 +162,7 @@ class ClientParty:
                 if self._ledger is not None and digests and self._input_bits is not None:
                     bits = self._input_bits(entry)
                     self._ledger.debit_many(
-                        self.record.session, digests, index, entry.rows, [bits] * len(digests)
+                        self.record.session, digests, index, entry.rows, np.full(len(digests), bits)
                     )
                 values = self._optical(layer, graph, plan, entry, values, samples, len(data))
             else:

@@ -66,7 +66,8 @@ class SymbolLink:
                 f"{block.name}: light is in the receiver; measure it before loading other data"
             )
         check_block_tensor("data", data, (block.inputs, block.modes))
-        data = data.to(self._device, _number_type(data))
+        # A copy: the caller may reuse its tensor, the receiver's setting must not follow.
+        data = data.to(self._device, _number_type(data), copy=True)
         norms = torch.linalg.vector_norm(data, dim=-1)
         worst = float((norms - 1).abs().max())
         if not worst < 1e-3:
@@ -94,7 +95,7 @@ class SymbolLink:
                 "send each frame once and in order, or give the repetition a new run number"
             )
         streams.next_input += block.inputs
-        self._sent[block] = means.to(self._device, _number_type(means))
+        self._sent[block] = means.to(self._device, _number_type(means), copy=True)
 
     def measure(self, block: Block) -> Tensor:
         """See `ClientOptics.measure`."""

@@ -2,7 +2,8 @@
 
 Telling one of R candidates from the rest takes log2 R bits in all, far fewer than learning x
 component by component: 20 bits name one image in a million. The working figure for real data.
-Chernoff-Stein: the error falls as exp(-rows times the relative entropy).
+By Fano's inequality no homodyning server does it on fewer rows than about ln R over the relative
+entropy per row; a maximum-likelihood one is sure of it at a few times that number (Bhattacharyya).
 """
 
 import math
@@ -36,8 +37,9 @@ def dictionary_rows_server_homodynes(
 ) -> float:
     """Server who homodynes whole rows: rows needed to single out one in R candidates, ln R / KL.
 
-    Not rounded; infinite when the return carries no noise of the data mode. Assumes: see
-    `dictionary_nats_per_row_server_homodynes`; candidates equally likely, pairwise cosine c.
+    The least number, which is the safe side for the client. Not rounded; infinite when the return
+    carries no noise of the data mode. Assumes: see `dictionary_nats_per_row_server_homodynes`;
+    candidates equally likely, pairwise cosine c.
 
     Args:
         excess_noise_snu: ell of the measured quadrature, >= 0.

@@ -1,4 +1,4 @@
-"""The SQLite file of a ledger: schema, settings, hash of a row, and the checks when it is opened."""
+"""The SQLite file of a ledger: schema, settings, hash of a row, checks when it is opened."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.errors import LedgerError
-from protocol.ledger._head import LedgerHead, head_path, sync_folder, write_head
+from protocol.ledger._head import LedgerHead, create_head, head_path, sync_folder
 
 __all__ = [
     "CREATED",
@@ -28,6 +28,7 @@ __all__ = [
     "label",
     "refusals",
     "row_hash",
+    "take_over",
     "write_schema",
 ]
 
@@ -73,7 +74,7 @@ def create_file(target: Path, body: Mapping[str, Any], clock: Clock) -> None:
             connection.close()
         try:
             # The head comes first: a crash in between then looks like a lost ledger, not a new one.
-            write_head(target, LedgerHead(entries=1, hash=digest.hex()))
+            create_head(target, LedgerHead(entries=1, hash=digest.hex()))
             temporary.rename(target)
             sync_folder(target.parent)
         except BaseException:
@@ -86,14 +87,12 @@ def create_file(target: Path, body: Mapping[str, Any], clock: Clock) -> None:
 
 
 def connect(address: str) -> sqlite3.Connection:
-    """Open a database, by URI or ":memory:", so that a commit is on disk when it returns.
+    """Open a database by its URI, so that a commit is on disk when it returns.
 
     Raises:
         sqlite3.Error: it cannot be opened.
     """
-    connection = sqlite3.connect(
-        address, uri=address != ":memory:", isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA synchronous = EXTRA")
@@ -102,6 +101,19 @@ def connect(address: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def take_over(connection: sqlite3.Connection) -> None:
+    """Take SQLite's own exclusive lock for good; a file that is read-only is found here.
+
+    Raises:
+        sqlite3.Error: another program has the file open, or it cannot be written.
+    """
+    # One sync per commit instead of four. Where the file system does not allow it SQLite keeps the
+    # rollback journal, which is as durable.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("COMMIT")
 
 
 def write_schema(connection: sqlite3.Connection) -> None:

@@ -1,18 +1,30 @@
 """The head of a ledger: a small file beside it that says how far the ledger has come.
 
 A database alone cannot tell that it is an older copy of itself. The head names the number of
-entries and the hash of the last one; it is replaced atomically after every commit.
+entries and the hash of the last one, and is moved on after every commit. The file is text: two
+slots of a disk block each, written in turn, each line with a check sum of its own. A crash can spoil
+the slot that is being written, never the other one.
 """
 
 import contextlib
-import json
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.errors import LedgerError
 
-__all__ = ["LedgerHead", "check_head", "head_path", "read_head", "sync_folder", "write_head"]
+__all__ = [
+    "LedgerHead",
+    "check_head",
+    "create_head",
+    "head_path",
+    "read_head",
+    "sync_folder",
+    "write_head",
+]
+
+_SLOT_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +45,46 @@ def head_path(ledger: Path) -> Path:
     return ledger.with_name(f"{ledger.name}.head")
 
 
+def create_head(ledger: Path, head: LedgerHead) -> None:
+    """Write a new head file: complete and on disk when this returns, or not there.
+
+    Raises:
+        OSError: the system refuses the write.
+    """
+    path = head_path(ledger)
+    # One owner at a time (the lock), so one name will do and a crash leaves no litter behind.
+    temporary = path.with_name(f"{path.name}.tmp")
+    slots = [_blank(), _blank()]
+    slots[head.entries % 2] = _slot(head)
+    with open(temporary, "wb") as stream:
+        stream.write(b"".join(slots))
+        stream.flush()
+        _sync(stream.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def write_head(ledger: Path, head: LedgerHead) -> None:
+    """Move an existing head on: on disk when this returns.
+
+    Overwrites the slot of the head before the last, so that one whole head is there at any time;
+    renaming a new file would do as well, but costs four times the time on a disk.
+
+    Raises:
+        OSError: the head file is gone or the system refuses the write.
+    """
+    descriptor = os.open(head_path(ledger), os.O_WRONLY)
+    try:
+        slot = _slot(head)
+        if os.pwrite(descriptor, slot, (head.entries % 2) * _SLOT_BYTES) != len(slot):
+            raise OSError("the head file was written in part")
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read_head(ledger: Path) -> LedgerHead | None:
-    """The head of a ledger, or None where there is no head file.
+    """The newest whole head of a ledger, or None where there is no head file.
 
     Raises:
         LedgerError: the file is damaged.
@@ -42,39 +92,18 @@ def read_head(ledger: Path) -> LedgerHead | None:
     """
     path = head_path(ledger)
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as stream:
+            content = stream.read(2 * _SLOT_BYTES + 1)
     except FileNotFoundError:
         return None
-    try:
-        fields = json.loads(content)
-        entries, digest = fields["entries"], fields["hash"]
-        if type(entries) is not int or type(digest) is not str:
-            raise TypeError("wrong types")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    slots = (content[:_SLOT_BYTES], content[_SLOT_BYTES:])
+    heads = [head for head in map(_parse, slots) if head is not None]
+    if not heads:
         raise LedgerError(
-            f"{path}: the head file of the ledger is damaged ({error}); restore ledger and head "
-            "together from the newest backup, and charge by hand what was spent since"
-        ) from error
-    return LedgerHead(entries=entries, hash=digest)
-
-
-def write_head(ledger: Path, head: LedgerHead) -> None:
-    """Replace the head file: complete and on disk when this returns.
-
-    Raises:
-        OSError: the system refuses the write; the old head is then still whole.
-    """
-    path = head_path(ledger)
-    # One owner at a time (the lock), so one name will do and a crash leaves no litter behind.
-    temporary = path.with_name(f"{path.name}.tmp")
-    text = json.dumps({"entries": head.entries, "hash": head.hash})
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(text + "\n")
-        stream.flush()
-        _sync(stream.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+            f"{path}: the head file of the ledger is damaged; restore ledger and head together "
+            "from the newest backup, and charge by hand what was spent since"
+        )
+    return max(heads, key=lambda head: head.entries)
 
 
 def check_head(
@@ -113,7 +142,8 @@ def check_head(
     raise LedgerError(
         f"{ledger}: {what}: the ledger holds {found.entries} entries ending in "
         f"{found.hash[:12]}, its head file says {recorded.entries} ending in "
-        f"{recorded.hash[:12]}; restore the newest ledger together with its head file"
+        f"{recorded.hash[:12]}; restore the newest ledger together with its head file, and after "
+        "a crash its -wal file"
     )
 
 
@@ -128,6 +158,25 @@ def sync_folder(folder: Path) -> None:
         _sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _slot(head: LedgerHead) -> bytes:
+    text = f"{head.entries} {head.hash}"
+    check = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text} {check}".ljust(_SLOT_BYTES - 1).encode() + b"\n"
+
+
+def _blank() -> bytes:
+    return b" " * (_SLOT_BYTES - 1) + b"\n"
+
+
+def _parse(slot: bytes) -> LedgerHead | None:
+    try:
+        entries, digest, _ = slot.decode("ascii").split()
+        head = LedgerHead(entries=int(entries), hash=digest)
+    except ValueError:
+        return None
+    return head if _slot(head) == slot else None
 
 
 def _sync(descriptor: int) -> None:

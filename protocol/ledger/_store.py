@@ -29,7 +29,7 @@ from protocol.ledger._database import (
     label,
     refusals,
     row_hash,
-    write_schema,
+    take_over,
 )
 from protocol.ledger._head import LedgerHead, check_head, head_path, read_head, write_head
 from protocol.ledger._lock import OwnerLock
@@ -53,7 +53,7 @@ class Store:
 
     Args:
         path: resolved path, None in memory.
-        connection: database of the ledger.
+        connection: database of the ledger, None in memory.
         lock: owner lock, None in memory.
         apply: takes each row in order into the state of the ledger.
         clock: time labels.
@@ -62,13 +62,13 @@ class Store:
     def __init__(
         self,
         path: Path | None,
-        connection: sqlite3.Connection,
+        connection: sqlite3.Connection | None,
         lock: OwnerLock | None,
         apply: Callable[[Row], None],
         clock: Clock,
     ) -> None:
         self.guard = threading.RLock()
-        self.name = "ledger in memory" if path is None else str(path)
+        self.name = "ledger in memory" if path is None else f"ledger {path}"
         self._path = path
         self._connection = connection
         self._lock = lock
@@ -93,8 +93,7 @@ class Store:
             LedgerError: it exists already, is in use, or the system refuses the write.
         """
         if path is None:
-            store = cls(None, connect(":memory:"), None, apply, clock)
-            write_schema(store._connection)
+            store = cls(None, None, None, apply, clock)
             store.append(CREATED, body)
             return store
         target = _resolved(path)
@@ -140,11 +139,9 @@ class Store:
         connection = connect(f"{target.as_uri()}?mode=rw")
         try:
             store = cls(target, connection, lock, apply, clock)
-            # Takes SQLite's own exclusive lock for good, and finds a read-only file before light.
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute("COMMIT")
             check_database(connection, target)
-            store._replay(target)
+            take_over(connection)
+            store._replay(connection, target)
             if check_head(target, read_head(target), store.head, store._previous.hex()):
                 write_head(target, store.head)
         except BaseException:
@@ -175,8 +172,8 @@ class Store:
             # Whatever happens from here on, Ctrl-C included, memory and disk may differ.
             self._trouble = "an earlier write did not finish; open the ledger again"
             with refusals(self.name, f"entry {entry} is not known to be on disk"):
-                insert(self._connection, (entry, time, kind, text, payload, digest))
-                if self._path is not None:
+                if self._connection is not None and self._path is not None:
+                    insert(self._connection, (entry, time, kind, text, payload, digest))
                     write_head(self._path, LedgerHead(entries=entry, hash=digest.hex()))
             # From the text, so that a running ledger and a replayed one take exactly the same.
             self._take(entry, time, kind, text, payload, digest)
@@ -201,14 +198,14 @@ class Store:
         """Close the file and let go of the lock; harmless when closed already."""
         with self.guard:
             self._trouble = "closed; open the ledger again"
-            if os.getpid() == self._owner:
+            if self._connection is not None and os.getpid() == self._owner:
                 self._connection.close()
             if self._lock is not None:
                 self._lock.release()
 
-    def _replay(self, target: Path) -> None:
+    def _replay(self, connection: sqlite3.Connection, target: Path) -> None:
         query = "SELECT id, time, kind, body, payload, hash FROM entries ORDER BY id"
-        for entry, time, kind, text, payload, digest in self._connection.execute(query):
+        for entry, time, kind, text, payload, digest in connection.execute(query):
             expected = row_hash(self._hash, entry, time, kind, text, payload)
             if entry != self._entries + 1 or digest != expected:
                 raise LedgerError(

@@ -11,16 +11,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drivers.errors import BudgetError, ConfigurationError, LedgerError
+from drivers.errors import BudgetError, ConfigurationError
 from protocol.ledger import _arguments
+from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
-from protocol.ledger._head import LedgerHead
 from protocol.ledger._store import Row, Store
 
 __all__ = ["DataEntry", "DataLedger", "DataTotals"]
@@ -73,22 +72,19 @@ class DataTotals:
     most_bits: float
 
 
-class DataLedger:
+class DataLedger(Ledger):
     """The client's ledger of its inputs; `create` once, `open` from then on.
 
     A context manager. Safe to use from several threads, not from several processes.
     """
 
-    def __init__(self, *, unlimited: bool) -> None:
-        self._unlimited = unlimited
-        self._budget: float | None = None
-        self._note = ""
+    def __init__(self, path: Path | str | None, *, unlimited: bool) -> None:
+        super().__init__(path, unlimited=unlimited)
         self._salt = b""
         self._index: dict[bytes, int] = {}
         # Longer than the number of inputs, so that growing is cheap; the rest is zero.
         self._spent = np.zeros(1024)
         self._entries: list[DataEntry] = []
-        self._store: Store
 
     @classmethod
     def create(
@@ -119,7 +115,7 @@ class DataLedger:
             "budget_bits_per_input": _arguments.budget("budget per input", budget_bits_per_input),
             "note": note,
         }
-        ledger = cls(unlimited=False)
+        ledger = cls(path, unlimited=False)
         ledger._store = Store.create(path, body, ledger._apply, clock)
         return ledger
 
@@ -137,46 +133,14 @@ class DataLedger:
             LedgerError: missing, in use, damaged, rolled back, of an unknown version, not a
                 client's, or not writable.
         """
-        ledger = cls(unlimited=unlimited)
+        ledger = cls(path, unlimited=unlimited)
         ledger._store = Store.open(path, "create it with DataLedger.create", ledger._apply, clock)
         return ledger
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file and let another process have it; harmless when closed already."""
-        self._store.close()
 
     @property
     def budget_bits_per_input(self) -> float | None:
         """Most that any input may leak; None for no limit."""
         return self._budget
-
-    @property
-    def unlimited(self) -> bool:
-        """Whether the budget was switched off when the ledger was opened."""
-        return self._unlimited
-
-    @property
-    def note(self) -> str:
-        """Free text of its creation."""
-        return self._note
-
-    @property
-    def head(self) -> LedgerHead:
-        """Where the ledger stands, for the record of a run."""
-        with self._store.guard:
-            self._store.require_usable()
-            return self._store.head
 
     def digest(self, values: ArrayLike) -> bytes:
         """Salted SHA-256 of an input: its identity in this ledger.
@@ -238,8 +202,7 @@ class DataLedger:
             "most_bits": float(charges.max()),
             "override": self._unlimited,
         }
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             known = len(self._index)
             fresh = list(dict.fromkeys(key for key in digests if key not in self._index))
             numbers = dict(zip(fresh, range(known, known + len(fresh)), strict=True))
@@ -257,8 +220,7 @@ class DataLedger:
         Raises:
             LedgerError: the ledger must not be used.
         """
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             index = self._index.get(digest)
             return 0.0 if index is None else float(self._spent[index])
 
@@ -268,8 +230,7 @@ class DataLedger:
         Raises:
             LedgerError: the ledger must not be used.
         """
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             return iter(list(self._entries))
 
     def totals(self) -> DataTotals:
@@ -278,8 +239,7 @@ class DataLedger:
         Raises:
             LedgerError: the ledger must not be used.
         """
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             return DataTotals(
                 entries=len(self._entries),
                 overridden=sum(entry.override for entry in self._entries),
@@ -305,7 +265,7 @@ class DataLedger:
         worst = int(np.argmax(after))
         name = digests[int(np.flatnonzero(position == worst)[0])].hex()[:12]
         raise BudgetError(
-            f"{self._store.name}: {int(excess.sum())} of {len(present)} inputs would exceed the "
+            f"{self._name}: {int(excess.sum())} of {len(present)} inputs would exceed the "
             f"budget of {self._budget:.6g} bits per input. Worst: input {name} has spent "
             f"{spent[worst]:.6g} bits and {asked[worst]:.6g} more were asked, "
             f"{max(0.0, self._budget - spent[worst]):.6g} are left. Leave these inputs out, or "
@@ -323,10 +283,7 @@ class DataLedger:
             raise ValueError("unknown kind")
 
     def _apply_creation(self, body: Mapping[str, Any]) -> None:
-        if body["purpose"] != _PURPOSE:
-            raise LedgerError(
-                f"a ledger of {body['purpose']}, not of {_PURPOSE}; give the client's ledger"
-            )
+        self._check_purpose(body, _PURPOSE)
         self._salt = bytes.fromhex(body["salt"])
         self._budget = body["budget_bits_per_input"]
         self._note = body["note"]

@@ -6,34 +6,24 @@ tests, and those whose return did not, has not yet, or never came back. What the
 the caller's function; this module only adds photons and never takes any away.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drivers.errors import BudgetError, ConfigurationError, LedgerError
+from drivers.errors import ConfigurationError, LedgerError
 from protocol.ledger import _arguments
-from protocol.ledger._database import CREATED, VERSION, Clock
-from protocol.ledger._head import LedgerHead
+from protocol.ledger._base import Ledger
+from protocol.ledger._database import VERSION, Clock
 from protocol.ledger._store import Row, Store
+from protocol.ledger._weight_budget import BitsPerWeight, Photons, worst_bits_after
 
 __all__ = ["BitsPerWeight", "WeightEntry", "WeightLedger", "WeightTotals"]
 
-Photons: TypeAlias = NDArray[np.float64]
-BitsPerWeight: TypeAlias = Callable[[Photons, Photons], NDArray[np.floating[Any]]]
-"""From verified and unverified photons per weight, each `(n,)` for any n, to bits per weight `(n,)`.
-
-It works element by element and does not fall when photons are added.
-"""
-
 _PURPOSE = "weights"
-_BISECTIONS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +97,17 @@ class _Layer:
         self.unverified[block] = np.where(self.open_blocks[block] > 0, rest, 0.0)
 
 
-class WeightLedger:
+class WeightLedger(Ledger):
     """The server's ledger of one model; `create` once, `open` from then on.
 
     A context manager. Safe to use from several threads, not from several processes.
     """
 
-    def __init__(self, model_digest: str, *, unlimited: bool) -> None:
-        self._expected_digest = model_digest
-        self._unlimited = unlimited
-        self._budget: float | None = None
-        self._note = ""
+    def __init__(self, path: Path | str | None, model_digest: str, *, unlimited: bool) -> None:
+        super().__init__(path, unlimited=unlimited)
+        self._model_digest = model_digest
         self._layers: dict[int, _Layer] = {}
         self._entries: dict[int, WeightEntry] = {}
-        self._store: Store
 
     @classmethod
     def create(
@@ -164,7 +151,7 @@ class WeightLedger:
             ),
             "note": note,
         }
-        ledger = cls(model_digest, unlimited=False)
+        ledger = cls(path, model_digest, unlimited=False)
         ledger._store = Store.create(path, body, ledger._apply, clock)
         return ledger
 
@@ -190,52 +177,20 @@ class WeightLedger:
             LedgerError: missing, of another model, in use, damaged, rolled back, of an unknown
                 version, or not writable.
         """
-        ledger = cls(model_digest, unlimited=unlimited)
+        ledger = cls(path, model_digest, unlimited=unlimited)
         hint = "create it with WeightLedger.create"
         ledger._store = Store.open(path, hint, ledger._apply, clock)
         return ledger
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file and let another process have it; harmless when closed already."""
-        self._store.close()
-
     @property
     def model_digest(self) -> str:
         """Identity of the weights."""
-        return self._expected_digest
+        return self._model_digest
 
     @property
     def budget_bits_per_weight(self) -> float | None:
         """Most that any weight may leak; None for no limit."""
         return self._budget
-
-    @property
-    def unlimited(self) -> bool:
-        """Whether the budget was switched off when the ledger was opened."""
-        return self._unlimited
-
-    @property
-    def note(self) -> str:
-        """Free text of its creation."""
-        return self._note
-
-    @property
-    def head(self) -> LedgerHead:
-        """Where the ledger stands, for the record of a run."""
-        with self._store.guard:
-            self._store.require_usable()
-            return self._store.head
 
     @property
     def rows_per_layer(self) -> dict[int, int]:
@@ -271,12 +226,12 @@ class WeightLedger:
         """
         session = _arguments.text("name of the session", session)
         amount = _arguments.non_negative("photons per weight", photons, "photons")
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
+            layer = _arguments.whole("index of the layer", layer, 0)
             block = self._block(layer, first_row, rows)
             body = {
                 "session": session,
-                "layer": int(layer),
+                "layer": layer,
                 "first_row": block.start,
                 "rows": block.stop - block.start,
                 "photons": amount,
@@ -296,12 +251,30 @@ class WeightLedger:
             ConfigurationError: `verified` is not a truth value.
             LedgerError: no such entry, settled already, or it cannot be written.
         """
+        self.settle_many([entry], verified)
+
+    def settle_many(self, entries: Iterable[int], verified: bool) -> None:
+        """Settle several blocks alike in one commit: all of them or, on an error, none.
+
+        Args:
+            entries: what `debit` returned for each; none at all changes nothing.
+            verified: as in `settle`.
+
+        Raises:
+            ConfigurationError: `verified` is not a truth value.
+            LedgerError: one of them is unknown, settled already or named twice, or it cannot be
+                written.
+        """
         if not isinstance(verified, bool | np.bool_):
             raise ConfigurationError(f"ledger: verified is {verified!r}; it must be True or False")
-        with self._store.guard:
-            self._store.require_usable()
-            self._unsettled(entry)
-            self._store.append("settle", {"entry": int(entry), "verified": bool(verified)})
+        numbers = [_arguments.whole("number of an entry", entry, 0) for entry in entries]
+        with self._in_use():
+            if len(set(numbers)) != len(numbers):
+                raise LedgerError(f"{self._name}: an entry is named twice; a block is settled once")
+            for number in numbers:
+                self._unsettled(number)
+            if numbers:
+                self._store.append("settle", {"entries": numbers, "verified": bool(verified)})
 
     def verified_photons(self, layer: int) -> Photons:
         """Photons per weight whose return passed, `(rows,)`.
@@ -309,8 +282,7 @@ class WeightLedger:
         Raises:
             LedgerError: no such layer, or the ledger must not be used.
         """
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             return self._layer(layer).verified.copy()
 
     def unverified_photons(self, layer: int) -> Photons:
@@ -319,8 +291,7 @@ class WeightLedger:
         Raises:
             LedgerError: no such layer, or the ledger must not be used.
         """
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             return self._layer(layer).unverified.copy()
 
     def entries(self) -> Iterator[WeightEntry]:
@@ -329,8 +300,7 @@ class WeightLedger:
         Raises:
             LedgerError: the ledger must not be used.
         """
-        with self._store.guard:
-            self._store.require_usable()
+        with self._in_use():
             return iter(list(self._entries.values()))
 
     def totals(self) -> WeightTotals:
@@ -365,25 +335,24 @@ class WeightLedger:
                 layer.reserve(block, entry.photons)
                 self._entries[row.entry] = entry
             case "settle":
-                entry = self._unsettled(row.body["entry"])
-                passed = row.body["verified"]
-                if passed:
-                    layer, block = self._entry_block(entry)
-                    layer.verify(block, entry.photons)
-                state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
-                self._entries[entry.entry] = replace(entry, state=state)
+                for number in row.body["entries"]:
+                    self._apply_settlement(self._unsettled(number), row.body["verified"])
             case _:
                 raise ValueError("unknown kind")
 
+    def _apply_settlement(self, entry: WeightEntry, passed: bool) -> None:
+        if passed:
+            layer, block = self._entry_block(entry)
+            layer.verify(block, entry.photons)
+        state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
+        self._entries[entry.entry] = replace(entry, state=state)
+
     def _apply_creation(self, body: Mapping[str, Any]) -> None:
-        if body["purpose"] != _PURPOSE:
+        self._check_purpose(body, _PURPOSE)
+        if body["model_digest"] != self._model_digest:
             raise LedgerError(
-                f"a ledger of {body['purpose']}, not of {_PURPOSE}; give the server's ledger"
-            )
-        if body["model_digest"] != self._expected_digest:
-            raise LedgerError(
-                f"the ledger is of the model {body['model_digest']}, the weights to be sent are "
-                f"{self._expected_digest}; give the ledger of these weights, or create one for "
+                f"{self._name}: it is of the model {body['model_digest']}, the weights to be sent "
+                f"are {self._model_digest}; give the ledger of these weights, or create one for "
                 "them if they were never sent"
             )
         self._layers = {layer: _Layer(rows) for layer, rows in body["layers"]}
@@ -395,7 +364,7 @@ class WeightLedger:
             return self._layers[layer]
         except KeyError:
             raise LedgerError(
-                f"{self._store.name}: no layer {layer}; the ledger has {sorted(self._layers)}"
+                f"{self._name}: no layer {layer}; the ledger has {sorted(self._layers)}"
             ) from None
 
     def _block(self, layer: int, first_row: int, rows: int) -> slice:
@@ -404,7 +373,7 @@ class WeightLedger:
         available = len(self._layer(layer).verified)
         if stop > available:
             raise LedgerError(
-                f"{self._store.name}: layer {layer}: rows {start} to {stop - 1} were asked for, "
+                f"{self._name}: layer {layer}: rows {start} to {stop - 1} were asked for, "
                 f"the ledger has rows 0 to {available - 1}; nothing is charged for light that it "
                 "does not know"
             )
@@ -417,11 +386,11 @@ class WeightLedger:
         known = self._entries.get(entry)
         if known is None:
             raise LedgerError(
-                f"{self._store.name}: no debit has the number {entry}; settle what debit returned"
+                f"{self._name}: no debit has the number {entry}; settle what debit returned"
             )
         if known.state != "reserved":
             raise LedgerError(
-                f"{self._store.name}: entry {entry} is settled already, as {known.state}; a block "
+                f"{self._name}: entry {entry} is settled already, as {known.state}; a block "
                 "is settled once"
             )
         return known
@@ -432,56 +401,12 @@ class WeightLedger:
         if self._budget is None or self._unlimited:
             return None
         state = self._layer(layer)
-        verified, unverified = state.verified[block], state.unverified[block]
-        # Most rows of a layer have spent the same, and `bits` may be slow.
-        pairs, first = np.unique(np.stack([verified, unverified]), axis=1, return_index=True)
-        asked = self._bits(bits, pairs[0], pairs[1] + photons)
-        worst = int(np.argmax(asked))
-        limit = self._budget * (1 + _arguments.ROUNDING)
-        if asked[worst] <= limit:
-            return float(asked[worst])
-        spent = float(self._bits(bits, pairs[0], pairs[1])[worst])
-
-        def fits(amount: float) -> bool:
-            return bool(np.all(self._bits(bits, pairs[0], pairs[1] + amount) <= limit))
-
-        raise BudgetError(
-            f"{self._store.name}: layer {layer}, row {block.start + int(first[worst])}: "
-            f"{photons:.6g} more photons per weight would bring it to {asked[worst]:.6g} bits per "
-            f"weight; it has spent {spent:.6g} of its budget of {self._budget:.6g}. "
-            f"{_what_fits(fits, photons)} A larger budget is a new decision about these weights, "
-            "and counts what was spent already"
+        return worst_bits_after(
+            f"{self._name}: layer {layer}",
+            block.start,
+            state.verified[block],
+            state.unverified[block],
+            photons,
+            self._budget,
+            bits,
         )
-
-    def _bits(self, bits: BitsPerWeight, verified: Photons, unverified: Photons) -> Photons:
-        answer = np.asarray(bits(verified, unverified), dtype=np.float64)
-        if answer.shape != verified.shape:
-            raise LedgerError(
-                f"{self._store.name}: the leakage of {verified.shape} rows came back with shape "
-                f"{answer.shape}; it must be one number per row"
-            )
-        if np.any(np.isnan(answer)) or np.any(answer < 0):
-            raise LedgerError(
-                f"{self._store.name}: the leakage came back as NaN or negative; nothing may be "
-                "sent until it is known. Find the estimate that failed"
-            )
-        return answer
-
-
-def _what_fits(fits: Callable[[float], bool], photons: float) -> str:
-    low, high = 0.0, photons
-    if not fits(low):
-        return "The budget is spent: stop sending these weights."
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    # Rounded down, so that what is shown does fit.
-    shown = low if low == 0 else math.floor(low * 1e6 / 10 ** _exponent(low)) / 1e6
-    shown = shown if low == 0 else shown * 10 ** _exponent(low)
-    if shown < photons * 1e-9:
-        return "The budget is spent: stop sending these weights."
-    return f"At most {shown:.7g} photons per weight more fit: send fewer copies or photons."
-
-
-def _exponent(value: float) -> int:
-    return math.floor(math.log10(value))

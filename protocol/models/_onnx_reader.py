@@ -43,7 +43,7 @@ class Node:
         self.inputs = list(proto.input)
         self.outputs = list(proto.output)
         self.slot = 0  # place of the data among the inputs
-        self.where = f"node {short(proto.name or index)} ({self.op})"
+        self.where = f"node {short(proto.name or index)} ({self.op[:40]})"
         self.known_domain = proto.domain in _DOMAINS
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
 
@@ -188,7 +188,7 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
     for tensor in proto.graph.initializer:
         yield f"initializer {short(tensor.name)}", tensor
     for index, node in enumerate(proto.graph.node):
-        where = f"node {short(node.name or index)} ({node.op_type})"
+        where = f"node {short(node.name or index)} ({node.op_type[:40]})"
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:
                 raise ModelError(f"{where}: subgraphs are not supported; only a chain of layers is")

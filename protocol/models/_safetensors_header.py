@@ -13,7 +13,7 @@ from drivers.errors import ModelError
 from protocol.models._json import decode_json_object
 from protocol.models.graph import Shape
 
-__all__ = ["MAX_HEADER_BYTES", "check_header"]
+__all__ = ["MAX_HEADER_BYTES", "check_header", "largest_file_bytes"]
 
 MAX_HEADER_BYTES = 1 << 20
 
@@ -53,6 +53,12 @@ def check_header(data: bytes, shapes: Mapping[str, Shape]) -> None:
             f"{size} bytes of data, the tensors need {end}; the file is truncated or damaged: "
             "copy it again"
         )
+
+
+def largest_file_bytes(shapes: Mapping[str, Shape]) -> int:
+    """Bytes of the largest file that can hold the tensors `shapes`: all in the widest type."""
+    entries = sum(math.prod(shape) for shape in shapes.values())
+    return _LENGTH_BYTES + MAX_HEADER_BYTES + max(_ITEM_BYTES.values()) * entries
 
 
 def _split(data: bytes) -> tuple[dict[str, object], int]:

@@ -20,7 +20,7 @@ from drivers.errors import ModelError, OutputError
 from protocol.models._chain import to_float32
 from protocol.models._disk import MAX_FILE_BYTES, in_file, read_capped, write_together
 from protocol.models._json import MAX_JSON_BYTES, decode_json_object, encode_json
-from protocol.models._safetensors_header import check_header
+from protocol.models._safetensors_header import check_header, largest_file_bytes
 from protocol.models.graph import Conv2d, Graph, Shape
 from protocol.models.model import LayerWeights, Model
 
@@ -101,7 +101,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     weights_file = source if suffix == ".safetensors" else source.with_suffix(".safetensors")
     description_file = source if suffix == ".json" else source.with_suffix(".json")
     for given, other in ((weights_file, description_file), (description_file, weights_file)):
-        if given.exists() and not other.exists():
+        # os.path, as Path.exists raises where a folder may not be searched.
+        if os.path.exists(given) and not os.path.exists(other):
             raise ModelError(
                 f"{given}: its pair file {other.name} is missing; copy both files of the model, "
                 "or save it again with save_model"
@@ -109,7 +110,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     text = read_capped(description_file, MAX_JSON_BYTES, _HINT)
     with in_file(description_file):
         description = _decode_description(text)
-    data = read_capped(weights_file, MAX_FILE_BYTES, _HINT)
+    largest = min(MAX_FILE_BYTES, largest_file_bytes(_tensor_shapes(description.graph)))
+    data = read_capped(weights_file, largest, f"{_HINT}, with the description beside it")
     with in_file(weights_file):
         return Model(
             graph=description.graph,

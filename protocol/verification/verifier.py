@@ -260,7 +260,7 @@ def _with_allowance(
     degrees = np.where(empty, 1.0, degrees)
     z: Array = tail_score(np.where(empty, mean + 1.0, values), weights, degrees)
     if uncertainty:
-        own = np.sqrt((2 * degrees * weights**2).sum(0)) / np.maximum(mean, 1e-300)
-        z *= own / np.hypot(own, uncertainty)
+        own: Array = np.sqrt((2 * degrees * weights**2).sum(0)) / np.maximum(mean, 1e-300)
+        z = z * (own / np.hypot(own, uncertainty))
     z[empty] = 0.0
     return z

@@ -1,6 +1,8 @@
 """The report of a layer and of a network: names, sums, confidence, encodings."""
 
+import importlib
 import math
+import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -292,8 +294,15 @@ def test_figure_refuses_when_total_does_not_fit() -> None:
 
 
 def test_package_exports_exist_when_listed() -> None:
-    assert sorted(protocol.leakage.__all__) == list(protocol.leakage.__all__)
-    for name in protocol.leakage.__all__:
+    exported = protocol.leakage.__all__
+    assert len(set(exported)) == len(exported)
+    from_modules: set[str] = set()
+    for module in pkgutil.iter_modules(protocol.leakage.__path__):
+        if not module.name.startswith("_"):
+            loaded = importlib.import_module(f"protocol.leakage.{module.name}")
+            from_modules |= set(loaded.__all__)
+    assert set(exported) == from_modules
+    for name in exported:
         assert getattr(protocol.leakage, name) is not None
 
 

@@ -12,11 +12,11 @@ from protocol.leakage import ChannelEstimate, LayerLight, LeakageFigure
 _NAN, _INF = math.nan, math.inf
 
 _REFUSED: list[tuple[str, Callable[[], object]]] = [
-    ("photons", lambda: leakage.weight_bits_client_keeps_all_gaussian_real(0.0)),
-    ("photons", lambda: leakage.weight_bits_client_keeps_all_gaussian_real(_NAN)),
-    ("photons", lambda: leakage.weight_bits_client_keeps_all_gaussian_real(_INF)),
-    ("photons", lambda: leakage.weight_bits_client_keeps_all_gaussian_complex(-1.0)),
-    ("photons", lambda: leakage.weight_bits_client_keeps_all_bpsk(_NAN)),
+    ("photon", lambda: leakage.weight_bits_client_keeps_all_gaussian_real(0.0)),
+    ("photon", lambda: leakage.weight_bits_client_keeps_all_gaussian_real(_NAN)),
+    ("photon", lambda: leakage.weight_bits_client_keeps_all_gaussian_real(_INF)),
+    ("photon", lambda: leakage.weight_bits_client_keeps_all_gaussian_complex(-1.0)),
+    ("photon", lambda: leakage.weight_bits_client_keeps_all_bpsk(_NAN)),
     ("levels", lambda: leakage.weight_bits_client_keeps_all_uniform_levels(0.1, 1)),
     ("levels", lambda: leakage.weight_bits_client_keeps_all_uniform_levels(0.1, 2.5)),  # type: ignore[arg-type]
     ("photon", lambda: leakage.weight_bits_client_homodynes_all_real(-0.1)),
@@ -32,7 +32,7 @@ _REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("modes", lambda: leakage.client_queries_for_weight_snr(1.0, 0.1, 0.5, 0)),
     ("SNR per weight", lambda: leakage.client_queries_for_weight_snr(_NAN, 0.1, 0.5, 4)),
     ("asked for", lambda: leakage.photons_for_weight_bits(0.0, lambda mu: mu)),
-    ("photons", lambda: leakage.transmissions_for_weight_bits(1.0, lambda mu: mu, -1.0)),
+    ("photon", lambda: leakage.transmissions_for_weight_bits(1.0, lambda mu: mu, -1.0)),
     ("repetitions", lambda: leakage.weight_bits_client_repeated(lambda mu: mu, 0.1, 0)),
     (
         "entropy of a weight",
@@ -77,7 +77,7 @@ _REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("ln(1 + z)", lambda: leakage.log1p_minus_argument(-0.5)),
     ("rows", lambda: LayerLight(rows=0, modes=1, photons_per_symbol=0.1)),
     ("modes", lambda: LayerLight(rows=1, modes=0, photons_per_symbol=0.1)),
-    ("photons", lambda: LayerLight(rows=1, modes=1, photons_per_symbol=_NAN)),
+    ("photon", lambda: LayerLight(rows=1, modes=1, photons_per_symbol=_NAN)),
     ("data", lambda: LayerLight(rows=1, modes=1, photons_per_symbol=0.1, data_repetitions=0)),
     (
         "leakage to client",

@@ -75,8 +75,8 @@ class Case:
             data = torch.complex(data, torch.randn(count, self.modes, generator=generator))
         if self.data == "constant":
             data[::2] = 1.0
-        data = data / torch.linalg.vector_norm(data, dim=-1, keepdim=True)
-        return data.expand(self.inputs, -1)
+        norms: Tensor = torch.linalg.vector_norm(data, dim=-1, keepdim=True)
+        return (data / norms).expand(self.inputs, -1)
 
     def make_means(self, rows: int) -> Tensor:
         generator = torch.Generator().manual_seed(22)

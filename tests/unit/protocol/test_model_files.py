@@ -304,6 +304,22 @@ def test_load_model_refuses_when_the_path_holds_a_null_byte(tmp_path: Path) -> N
         load_model(tmp_path / "a\0b.onnx")
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".json", ".onnx"])
+def test_load_model_refuses_when_the_name_is_longer_than_any(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(ModelError, match=r"cannot be read: .*File name too long"):
+        load_model(tmp_path / ("a" * 300 + suffix))
+
+
+def test_load_model_reads_nothing_when_the_weights_exceed_what_the_network_needs(
+    saved: Path,
+) -> None:
+    with saved.open("ab") as stream:
+        stream.truncate(3 << 20)
+    largest = 8 + (1 << 20) + 8 * (18 + 2 + 24 + 3)
+    with pytest.raises(ModelError, match=f"3145728 bytes exceed the cap of {largest} bytes"):
+        load_model(saved)
+
+
 def test_load_model_says_why_when_the_file_may_not_be_read(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

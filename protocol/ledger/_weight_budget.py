@@ -1,0 +1,101 @@
+"""Whether more photons fit into the budget of a block of rows, and how many would."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import BudgetError, LedgerError
+from protocol.ledger import _arguments
+
+__all__ = ["BitsPerWeight", "Photons", "worst_bits_after"]
+
+Photons: TypeAlias = NDArray[np.float64]
+BitsPerWeight: TypeAlias = Callable[[Photons, Photons], NDArray[np.floating[Any]]]
+"""From verified and unverified photons per weight, each `(n,)`, to bits per weight `(n,)`.
+
+It takes any n, works element by element and does not fall when photons are added.
+"""
+
+_BISECTIONS = 40
+
+
+def worst_bits_after(
+    where: str,
+    first_row: int,
+    verified: Photons,
+    unverified: Photons,
+    photons: float,
+    budget: float,
+    bits: BitsPerWeight,
+) -> float:
+    """Bits per weight of the worst row of a block once it has been charged.
+
+    Args:
+        where: ledger and layer, for messages.
+        first_row: number of the first row, for messages.
+        verified: photons per weight with a return that passed, `(rows,)`.
+        unverified: the others, `(rows,)`.
+        photons: what is asked for, per weight.
+        budget: bits per weight.
+        bits: what photons leak.
+
+    Raises:
+        BudgetError: more than the budget.
+        LedgerError: `bits` answers with NaN, a negative number or the wrong shape.
+    """
+    # Most rows of a layer have spent the same, and `bits` may be slow.
+    pairs, first = np.unique(np.stack([verified, unverified]), axis=1, return_index=True)
+    limit = budget * (1 + _arguments.ROUNDING)
+
+    def after(amount: float) -> Photons:
+        return _checked(where, bits, pairs[0], pairs[1] + amount)
+
+    asked = after(photons)
+    worst = int(np.argmax(asked))
+    if asked[worst] <= limit:
+        return float(asked[worst])
+    fitting = _largest_that_fits(lambda amount: bool(np.all(after(amount) <= limit)), photons)
+    if fitting > photons * 1e-6:
+        # A little less than was found, so that it still fits after rounding to six digits.
+        advice = (
+            f"At most {fitting * (1 - 1e-5):.6g} photons per weight more fit: send fewer photons "
+            "or copies."
+        )
+    else:
+        advice = "The budget is spent: stop sending these weights."
+    raise BudgetError(
+        f"{where}, row {first_row + int(first[worst])}: {photons:.6g} photons per weight more "
+        f"would bring it to {asked[worst]:.6g} bits per weight; it has spent "
+        f"{after(0.0)[worst]:.6g} of its budget of {budget:.6g}. {advice} A larger budget is a "
+        "new decision about these weights, and what was spent already counts"
+    )
+
+
+def _largest_that_fits(fits: Callable[[float], bool], asked: float) -> float:
+    low, high = 0.0, asked
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _checked(where: str, bits: BitsPerWeight, verified: Photons, unverified: Photons) -> Photons:
+    answer = np.asarray(bits(verified, unverified), dtype=np.float64)
+    if answer.shape != verified.shape:
+        raise LedgerError(
+            f"{where}: the leakage of {len(verified)} rows came back with shape {answer.shape}; "
+            "it must be one number of bits per row"
+        )
+    if np.any(np.isnan(answer)):
+        raise LedgerError(
+            f"{where}: the leakage came back as NaN; nothing may be sent until it is known. Find "
+            "the estimate that failed"
+        )
+    if np.any(answer < 0):
+        raise LedgerError(
+            f"{where}: the leakage came back as {answer.min():g} bits; it cannot be negative. "
+            "Correct the function that turns photons into bits"
+        )
+    return answer

@@ -1,0 +1,511 @@
+"""One inference run from end to end: a model, data, a simulated link, and what came of it.
+
+This is where the two parties are put side by side: the result holds what only someone who owns both
+may see (true labels beside noise-free outputs beside the server's evidence), for people who study or
+rehearse the protocol.
+"""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drivers.backend import ClientOpticsInfo, ServerOpticsInfo
+from drivers.errors import ConfigurationError, VerificationError
+from drivers.receivers import Receiver
+from protocol.accounting import channel_estimate, data_leakage, layer_name, weight_leakage
+from protocol.budget import charge_for_layer, queries_within_budget
+from protocol.channel import LocalChannel
+from protocol.client import ClientParty, ClientRecord, Progress
+from protocol.encoding import make_plan, photons_for_signal_to_noise, signal_to_noise
+from protocol.leakage import ChannelEstimate, LeakageSummary
+from protocol.ledger import DataLedger, WeightLedger
+from protocol.models.model import Model
+from protocol.plan import Encoding, LayerPlan, Plan
+from protocol.randomness import SeededBits
+from protocol.server import BlockRecord, ServerParty, ServerPolicy, ServerRecord
+from protocol.verification import Evidence, ReturnExpectation, expected_return
+from sim_backend.adversaries import HONEST, ReturnBehaviour
+from sim_backend.settings import LinkSettings
+from sim_backend.symbol_link import SymbolLink
+from veilight._version import __version__
+
+__all__ = [
+    "InferenceRequest",
+    "LayerResult",
+    "OutcomeHistogram",
+    "RunResult",
+    "result_to_dict",
+    "run_inference",
+]
+
+Array = NDArray[np.float64]
+
+_NAMED_PACKAGES = ("numpy", "torch", "scipy", "safetensors", "scikit-learn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRequest:
+    """What to run.
+
+    Args:
+        model: the server's network.
+        inputs: the client's raw data, float32 `(samples, ...)`.
+        labels: true classes `(samples,)`, or None if unknown.
+        link: the simulated link.
+        behaviour: what the client does to the returned light.
+        encoding: "real" or "complex".
+        photons_per_symbol: mu per optical layer; give this or `signal_to_noise`.
+        signal_to_noise: F^2 per optical layer.
+        rows_per_block: rows that are verified together, 0 for all.
+        samples_per_block: samples that are sent and verified together.
+        false_alarm: probability that an honest session is aborted.
+        full_return: measure every returned mode instead of the tests' sums.
+        confidence: of the finite-size certificate.
+        probe_photons_per_mode: the client's bound on a server's probe in P, or None.
+        ledger: the server's ledger; None makes one in memory with `budget_bits_per_weight`.
+        budget_bits_per_weight: budget of the ledger in memory; None for unlimited.
+        data_ledger: the client's ledger, or None.
+        title: for the report.
+        data_name: for the report.
+    """
+
+    model: Model
+    inputs: Tensor
+    labels: NDArray[np.int64] | None = None
+    link: LinkSettings = field(default_factory=LinkSettings)
+    behaviour: ReturnBehaviour = HONEST
+    encoding: Encoding = "real"
+    photons_per_symbol: tuple[float, ...] = ()
+    signal_to_noise: tuple[float, ...] = ()
+    rows_per_block: int = 0
+    samples_per_block: int = 100
+    false_alarm: float = 1e-6
+    full_return: bool = False
+    confidence: float = 1 - 1e-6
+    probe_photons_per_mode: float | None = None
+    ledger: WeightLedger | None = None
+    budget_bits_per_weight: float | None = None
+    data_ledger: DataLedger | None = None
+    title: str = "Secure inference"
+    data_name: str = "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeHistogram:
+    """Deviations of the client's products from the true ones, in units of their predicted noise.
+
+    Args:
+        edges: bin edges.
+        counts: deviations per bin; those beyond the edges are in the outermost bins.
+        mean: of the deviations, 0 in theory.
+        variance: of the deviations, 1 in theory.
+    """
+
+    edges: Array
+    counts: NDArray[np.int64]
+    mean: float
+    variance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerResult:
+    """One optical layer of a run.
+
+    Args:
+        plan: how it was sent.
+        name: how it is called in tables.
+        signal_to_noise: F^2.
+        symbols: modes that the plan sends for all samples.
+        expectation: what the server expected back.
+        evidence: what it measured in accepted blocks, None where nothing passed.
+        channel: the channel that this means.
+        histogram: the client's deviations, None where no product was measured.
+        bits_charged: bits per weight in the ledger after the run, worst row.
+        queries_left: verified queries that the budget still allows at this setting, in all,
+            from an empty ledger; None without a budget.
+    """
+
+    plan: LayerPlan
+    name: str
+    signal_to_noise: float
+    symbols: int
+    expectation: ReturnExpectation
+    evidence: Evidence | None
+    channel: ChannelEstimate
+    histogram: OutcomeHistogram | None
+    bits_charged: float
+    queries_left: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """All that is worth telling of a run.
+
+    Args:
+        request: what was asked for.
+        started: UTC time, ISO 8601.
+        accepted: the server's verdict over all blocks.
+        abort_reason: why the session ended early, empty if it did not.
+        plan: how the network was sent.
+        receiver: the agreed receiver.
+        server_info: calibration of the server's optics.
+        client_info: calibration of the client's optics.
+        predictions: classes `(samples,)`, None if the session was aborted.
+        accuracy: share of right classes, None without labels or predictions.
+        noise_free_accuracy: of the same network without light.
+        confusion: counts `(true, predicted)`, None without labels or predictions.
+        layers: one per optical layer.
+        blocks: the server's record, block by block.
+        symbols_sent: modes that were sent.
+        light_time_s: how long that takes at the link's symbol rate.
+        wall_time_s: how long the simulation took.
+        weights_leaked: to whom and how much, after this run's queries.
+        weights_leaked_at_10000: after 10,000 queries.
+        data_leaked: about one sample, to the server.
+        budget_bits_per_weight: of the ledger.
+        budget_lifted: True if the ledger was told to let everything pass.
+        simulated: always True for a run on a simulated link.
+        seed: of the link.
+        versions: of veilight and what it stands on.
+    """
+
+    request: InferenceRequest
+    started: str
+    accepted: bool
+    abort_reason: str
+    plan: Plan
+    receiver: Receiver
+    server_info: ServerOpticsInfo
+    client_info: ClientOpticsInfo
+    predictions: NDArray[np.int64] | None
+    accuracy: float | None
+    noise_free_accuracy: float | None
+    confusion: NDArray[np.int64] | None
+    layers: tuple[LayerResult, ...]
+    blocks: tuple[BlockRecord, ...]
+    symbols_sent: int
+    light_time_s: float
+    wall_time_s: float
+    weights_leaked: tuple[LeakageSummary, ...]
+    weights_leaked_at_10000: tuple[LeakageSummary, ...]
+    data_leaked: tuple[LeakageSummary, ...]
+    budget_bits_per_weight: float | None
+    budget_lifted: bool
+    simulated: bool
+    seed: int | None
+    versions: dict[str, str]
+
+
+def run_inference(
+    request: InferenceRequest, on_progress: Callable[[Progress], None] | None = None
+) -> RunResult:
+    """Run one session over a simulated link.
+
+    A session that the server aborts is a result (`accepted` is False), not an error.
+
+    Args:
+        request: what to run.
+        on_progress: called after every block.
+
+    Raises:
+        VeilightError: a setting, the data or the ledger do not allow the run.
+    """
+    begin = time.perf_counter()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    link = SymbolLink(request.link, request.behaviour)
+    client_info = link.client.describe()
+    plan = make_plan(
+        request.model,
+        _photons(request, client_info),
+        encoding=request.encoding,
+        modes_per_frame=request.link.modes_per_frame,
+        rows_per_block=request.rows_per_block,
+        samples_per_block=request.samples_per_block,
+    )
+    receiver = request.link.receiver
+    ledger = request.ledger or WeightLedger.create(
+        None,
+        request.model.digest,
+        {entry.layer: entry.rows for entry in plan.layers},
+        request.budget_bits_per_weight,
+    )
+    seed = request.link.seed
+    server = ServerParty(
+        request.model,
+        plan,
+        link.server,
+        ServerPolicy(
+            receiver=receiver, false_alarm=request.false_alarm, full_return=request.full_return
+        ),
+        ledger,
+        random_bits=None if seed is None else SeededBits(seed),
+    )
+    client = ClientParty(
+        link.client,
+        LocalChannel(server.handle),
+        ledger=request.data_ledger,
+        input_bits=None if request.data_ledger is None else _input_bits(plan, receiver),
+        keep=64,
+        on_progress=on_progress,
+    )
+    outputs, abort_reason = None, ""
+    try:
+        outputs = client.infer(request.inputs)
+    except VerificationError as error:
+        abort_reason = str(error)
+    finished = time.perf_counter()
+    return _result(
+        request,
+        started,
+        finished - begin,
+        _Session(
+            link=link,
+            plan=plan,
+            server=server.record,
+            client=client.record,
+            ledger=ledger,
+            outputs=outputs,
+            abort_reason=abort_reason,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    link: SymbolLink
+    plan: Plan
+    server: ServerRecord
+    client: ClientRecord
+    ledger: WeightLedger
+    outputs: Tensor | None
+    abort_reason: str
+
+
+def _result(
+    request: InferenceRequest, started: str, wall_time_s: float, session: _Session
+) -> RunResult:
+    """Everything that follows from a finished session."""
+    plan, receiver = session.plan, request.link.receiver
+    server_info, client_info = session.link.server.describe(), session.link.client.describe()
+    layers = tuple(_layer_result(request, session, layer) for layer in plan.layers)
+    channels = {layer.plan.layer: layer.channel for layer in layers}
+    queries = max(session.server.sent_inputs.get(e.layer, 0) // e.positions for e in plan.layers)
+    predictions = accuracy = noise_free = confusion = None
+    if session.outputs is not None:
+        predictions = session.outputs.argmax(1).numpy().astype(np.int64)
+    if request.labels is not None:
+        classes = max(request.model.graph.outputs, int(request.labels.max()) + 1)
+        noise_free = float((_noise_free(request) == request.labels).mean())
+        if predictions is not None:
+            accuracy = float((predictions == request.labels).mean())
+            pairs = request.labels * classes + predictions
+            confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    symbols = sum(record.block.symbols for record in session.server.blocks)
+
+    def weights(count: int) -> tuple[LeakageSummary, ...]:
+        return weight_leakage(
+            plan, receiver, channels, queries=count, confidence=request.confidence
+        )
+
+    return RunResult(
+        request=request,
+        started=started,
+        accepted=session.server.accepted and not session.abort_reason,
+        abort_reason=session.abort_reason,
+        plan=plan,
+        receiver=receiver,
+        server_info=server_info,
+        client_info=client_info,
+        predictions=predictions,
+        accuracy=accuracy,
+        noise_free_accuracy=noise_free,
+        confusion=confusion,
+        layers=layers,
+        blocks=tuple(session.server.blocks),
+        symbols_sent=symbols,
+        light_time_s=symbols / server_info.symbol_rate_hz,
+        wall_time_s=wall_time_s,
+        weights_leaked=weights(max(queries, 1)),
+        weights_leaked_at_10000=weights(10_000),
+        data_leaked=data_leakage(
+            plan, receiver, probe_photons_per_mode=request.probe_photons_per_mode
+        ),
+        budget_bits_per_weight=session.ledger.budget_bits_per_weight,
+        budget_lifted=session.ledger.unlimited,
+        simulated=server_info.simulated,
+        seed=server_info.seed,
+        versions=_versions(),
+    )
+
+
+def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan) -> LayerResult:
+    server_info, client_info = session.link.server.describe(), session.link.client.describe()
+    expectation = expected_return(server_info, request.link.receiver)
+    evidence = session.server.evidence.get(layer.layer)
+    charge = charge_for_layer(layer, expectation, server_info.detection_efficiency)
+    verified = session.ledger.verified_photons(layer.layer)
+    unverified = session.ledger.unverified_photons(layer.layer)
+    budget = session.ledger.budget_bits_per_weight
+    return LayerResult(
+        plan=layer,
+        name=layer_name(layer),
+        signal_to_noise=signal_to_noise(
+            layer.photons_per_symbol, client_info.snr_factor, layer.encoding
+        ),
+        symbols=len(request.inputs) * layer.positions * layer.rows * layer.modes,
+        expectation=expectation,
+        evidence=evidence,
+        channel=channel_estimate(evidence, expectation, server_info),
+        histogram=_histogram(request.model, session, layer, client_info),
+        bits_charged=float(charge(verified, unverified).max()),
+        queries_left=(
+            None
+            if budget is None
+            else queries_within_budget(charge, layer.photons_per_symbol * layer.positions, budget)
+        ),
+    )
+
+
+def _histogram(
+    model: Model, session: _Session, layer: LayerPlan, client_info: ClientOpticsInfo
+) -> OutcomeHistogram | None:
+    """Deviations of the kept products from W x over |x| sqrt(v) / (a s)."""
+    kept = session.client.samples.get(layer.layer)
+    if kept is None:
+        return None
+    vectors, products = kept.vectors.double(), kept.products.double()
+    true = vectors @ model.matrix(layer.layer).double().T
+    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    noise = norms * client_info.snr_factor**-0.5 / layer.scale_snu
+    lit = norms[:, 0] > 0
+    deviations = ((products - true)[lit] / noise[lit]).flatten().numpy()
+    if not deviations.size:
+        return None
+    edges = np.linspace(-5, 5, 61)
+    counts, _ = np.histogram(np.clip(deviations, -4.999, 4.999), bins=edges)
+    return OutcomeHistogram(
+        edges=edges,
+        counts=counts.astype(np.int64),
+        mean=float(deviations.mean()),
+        variance=float(deviations.var()),
+    )
+
+
+def _photons(request: InferenceRequest, info: ClientOpticsInfo) -> tuple[float, ...]:
+    """Photons per symbol, from either way of asking."""
+    if bool(request.photons_per_symbol) == bool(request.signal_to_noise):
+        raise ConfigurationError(
+            "give either photons_per_symbol or signal_to_noise, one number per optical layer"
+        )
+    if request.photons_per_symbol:
+        return request.photons_per_symbol
+    return tuple(
+        photons_for_signal_to_noise(value, info.snr_factor, request.encoding)
+        for value in request.signal_to_noise
+    )
+
+
+def _input_bits(plan: Plan, receiver: Receiver) -> Callable[[LayerPlan], float]:
+    """What one evaluation of a layer may tell a homodyning server about an input, in bits."""
+
+    def bits(layer: LayerPlan) -> float:
+        figures = data_leakage(
+            Plan(layers=(layer,), samples_per_block=plan.samples_per_block), receiver
+        )
+        return max(figure.total_bits for figure in figures if figure.upper_bound)
+
+    cached = {layer.layer: bits(layer) for layer in plan.layers}
+    return lambda layer: cached[layer.layer]
+
+
+def _noise_free(request: InferenceRequest) -> NDArray[np.int64]:
+    graph = request.model.graph
+    scaled = (request.inputs - graph.scaling.offset) * graph.scaling.factor
+    outputs = [
+        request.model.forward(part.reshape(-1, *graph.input_shape)).argmax(1)
+        for part in scaled.split(1000)  # type: ignore[no-untyped-call]
+    ]
+    return torch.cat(outputs).numpy().astype(np.int64)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"veilight": __version__, "python": platform.python_version()}
+    for name in _NAMED_PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # a package of another name may provide it
+            versions[name] = "unknown"
+    return versions
+
+
+def result_to_dict(result: RunResult) -> dict[str, Any]:
+    """Plain data for `--json`: everything but weights, inputs and single predictions."""
+    return {
+        "title": result.request.title,
+        "started": result.started,
+        "simulated": result.simulated,
+        "seed": result.seed,
+        "accepted": result.accepted,
+        "abort_reason": result.abort_reason,
+        "samples": len(result.request.inputs),
+        "data": result.request.data_name,
+        "client_behaviour": result.request.behaviour.name,
+        "accuracy": result.accuracy,
+        "noise_free_accuracy": result.noise_free_accuracy,
+        "confusion": None if result.confusion is None else result.confusion.tolist(),
+        "receiver": {"kind": result.receiver.kind, "setting": result.receiver.setting},
+        "symbols_sent": result.symbols_sent,
+        "light_time_s": result.light_time_s,
+        "wall_time_s": result.wall_time_s,
+        "layers": [_layer_dict(layer) for layer in result.layers],
+        "blocks": [_block_dict(record) for record in result.blocks],
+        "weights_leaked": [asdict(figure) for figure in result.weights_leaked],
+        "weights_leaked_at_10000": [asdict(f) for f in result.weights_leaked_at_10000],
+        "data_leaked": [asdict(figure) for figure in result.data_leaked],
+        "budget_bits_per_weight": result.budget_bits_per_weight,
+        "budget_lifted": result.budget_lifted,
+        "versions": result.versions,
+    }
+
+
+def _layer_dict(layer: LayerResult) -> dict[str, Any]:
+    evidence = layer.evidence
+    return {
+        "name": layer.name,
+        "rows": layer.plan.rows,
+        "modes": layer.plan.modes,
+        "encoding": layer.plan.encoding,
+        "photons_per_symbol": layer.plan.photons_per_symbol,
+        "signal_to_noise": layer.signal_to_noise,
+        "symbols": layer.symbols,
+        "expected_gain": layer.expectation.gain,
+        "measured_gain": None if evidence is None else evidence.gain,
+        "tested_symbols_x": layer.channel.tested_symbols_x,
+        "tested_symbols_p": layer.channel.tested_symbols_p,
+        "excess_noise_x_snu": layer.channel.excess_noise_x_snu,
+        "excess_noise_p_snu": layer.channel.excess_noise_p_snu,
+        "transmittance": layer.channel.transmittance,
+        "outcome_variance_over_theory": None
+        if layer.histogram is None
+        else layer.histogram.variance,
+        "bits_charged": layer.bits_charged,
+        "queries_within_budget": layer.queries_left,
+    }
+
+
+def _block_dict(record: BlockRecord) -> dict[str, Any]:
+    return {
+        "name": record.block.name,
+        "symbols": record.block.symbols,
+        "accepted": record.accepted,
+        "tests": [] if record.verdict is None else [asdict(s) for s in record.verdict.scores],
+    }
