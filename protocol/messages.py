@@ -180,6 +180,8 @@ _KINDS: dict[str, type[Message]] = {
     )
 }
 
+_HINTS = {kind: get_type_hints(kind) for kind in _KINDS.values()}
+
 
 def encode_message(message: Message) -> bytes:
     """The text form of a message, UTF-8 JSON.
@@ -210,7 +212,7 @@ def decode_message(text: bytes) -> Message:
     if not isinstance(data, dict) or data.get("kind") not in _KINDS:
         raise ProtocolError("a message is not an object of a known kind")
     kind = _KINDS[data.pop("kind")]
-    hints = get_type_hints(kind)
+    hints = _HINTS[kind]
     names = {field.name for field in fields(kind)}
     if set(data) != names:
         raise ProtocolError(

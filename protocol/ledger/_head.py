@@ -2,8 +2,8 @@
 
 A database alone cannot tell that it is an older copy of itself. The head names the number of
 entries and the hash of the last one, and is moved on after every commit. The file is text: two
-slots of a disk block each, written in turn, each line with a check sum of its own. A crash can spoil
-the slot that is being written, never the other one.
+slots of a disk block each, written in turn, each with a check sum of its own. A crash can spoil the
+slot that is being written, never the other one.
 """
 
 import contextlib

@@ -8,7 +8,7 @@ the caller's function; this module only adds photons and never takes any away.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,81 +20,11 @@ from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
 from protocol.ledger._store import Row, Store
 from protocol.ledger._weight_budget import BitsPerWeight, Photons, worst_bits_after
+from protocol.ledger._weight_values import LayerPhotons, WeightEntry, WeightTotals
 
 __all__ = ["BitsPerWeight", "WeightEntry", "WeightLedger", "WeightTotals"]
 
 _PURPOSE = "weights"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightEntry:
-    """One block of rows that was charged.
-
-    Args:
-        entry: its number in the ledger.
-        time: UTC label, never used to decide anything.
-        session: who charged it.
-        layer: index of the optical layer.
-        first_row: first row of the block.
-        rows: number of rows.
-        photons: photons per weight, all copies together.
-        bits_per_weight: of the worst row right after it, photons not settled counted as
-            unverified; None if nothing limited it.
-        override: charged while the budget was switched off for an evaluation.
-        state: "reserved" until settled; after a crash for ever, and spent all the same.
-    """
-
-    entry: int
-    time: str
-    session: str
-    layer: int
-    first_row: int
-    rows: int
-    photons: float
-    bits_per_weight: float | None
-    override: bool
-    state: Literal["reserved", "verified", "unverified"] = "reserved"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightTotals:
-    """What a ledger holds, for reports.
-
-    Args:
-        entries: blocks charged, in whatever state.
-        reserved: of these, not settled.
-        verified: of these, with a return that passed.
-        unverified: of these, with a return that failed or got lost.
-        overridden: of these, charged with the budget switched off.
-        most_photons: per layer, photons of the row that has spent most.
-    """
-
-    entries: int
-    reserved: int
-    verified: int
-    unverified: int
-    overridden: int
-    most_photons: Mapping[int, float]
-
-
-class _Layer:
-    """Photons of one layer, arrays `(rows,)`."""
-
-    def __init__(self, rows: int) -> None:
-        self.verified = np.zeros(rows)
-        self.unverified = np.zeros(rows)
-        # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.
-        self.open_blocks = np.zeros(rows, dtype=np.int64)
-
-    def reserve(self, block: slice, photons: float) -> None:
-        self.unverified[block] += photons
-        self.open_blocks[block] += 1
-
-    def verify(self, block: slice, photons: float) -> None:
-        self.verified[block] += photons
-        self.open_blocks[block] -= 1
-        rest = np.maximum(self.unverified[block] - photons, 0.0)
-        self.unverified[block] = np.where(self.open_blocks[block] > 0, rest, 0.0)
 
 
 class WeightLedger(Ledger):
@@ -106,7 +36,7 @@ class WeightLedger(Ledger):
     def __init__(self, path: Path | str | None, model_digest: str, *, unlimited: bool) -> None:
         super().__init__(path, unlimited=unlimited)
         self._model_digest = model_digest
-        self._layers: dict[int, _Layer] = {}
+        self._layers: dict[int, LayerPhotons] = {}
         self._entries: dict[int, WeightEntry] = {}
 
     @classmethod
@@ -355,11 +285,11 @@ class WeightLedger(Ledger):
                 f"are {self._model_digest}; give the ledger of these weights, or create one for "
                 "them if they were never sent"
             )
-        self._layers = {layer: _Layer(rows) for layer, rows in body["layers"]}
+        self._layers = {layer: LayerPhotons(rows) for layer, rows in body["layers"]}
         self._budget = body["budget_bits_per_weight"]
         self._note = body["note"]
 
-    def _layer(self, layer: int) -> _Layer:
+    def _layer(self, layer: int) -> LayerPhotons:
         try:
             return self._layers[layer]
         except KeyError:
@@ -379,7 +309,7 @@ class WeightLedger(Ledger):
             )
         return slice(start, stop)
 
-    def _entry_block(self, entry: WeightEntry) -> tuple[_Layer, slice]:
+    def _entry_block(self, entry: WeightEntry) -> tuple[LayerPhotons, slice]:
         return self._layers[entry.layer], slice(entry.first_row, entry.first_row + entry.rows)
 
     def _unsettled(self, entry: int) -> WeightEntry:

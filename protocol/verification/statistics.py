@@ -36,18 +36,26 @@ def tail_score(value: ArrayLike, weights: ArrayLike, degrees: ArrayLike) -> Arra
     positive = x > 0
     safe = np.where(positive, x, 1.0)
     t = _saddlepoint(safe, w, d)
-    shrink = 1 - 2 * w * t
-    cumulant = -0.5 * (d * np.log(shrink)).sum(0)
-    curvature = (2 * d * w**2 / shrink**2).sum(0)
+    shift = 2 * w * t
     mean, variance = (d * w).sum(0), (2 * d * w**2).sum(0)
-    r = np.sign(t) * np.sqrt(np.maximum(2 * (t * safe - cumulant), 0.0))
-    u = t * np.sqrt(curvature)
-    near = np.abs(r) < 1e-4  # at the mean the formula is 0/0; its limit is the skewness term
+    # t x - K(t) without the difference of two large numbers.
+    r = np.sign(t) * np.sqrt((d * _excess_entropy(shift)).sum(0))
+    u = t * np.sqrt((2 * d * w**2 / (1 - shift) ** 2).sum(0))
+    near = np.abs(r) < 1e-3  # at the mean the formula is 0/0; its limit is the skewness term
     third = (8 * d * w**3).sum(0)
     limit = (safe - mean) / np.sqrt(variance) + third / (6 * variance**1.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.where(near, limit, r + np.log(u / r) / r)
     return np.where(positive, score, -np.inf)
+
+
+def _excess_entropy(shift: Array) -> Array:
+    """s/(1 - s) + ln(1 - s), by its series where that cancels."""
+    small = np.abs(shift) < 1e-3
+    s = np.where(small, 0.0, shift)
+    series = shift**2 * (1 / 2 + shift * (2 / 3 + shift * (3 / 4 + shift * (4 / 5))))
+    values: Array = np.where(small, series, s / (1 - s) + np.log1p(-s))
+    return values
 
 
 def _saddlepoint(x: Array, w: Array, d: Array) -> Array:
@@ -60,7 +68,7 @@ def _saddlepoint(x: Array, w: Array, d: Array) -> Array:
     t = np.where(t < high, t, (low + high) / 2)
     for _ in range(_NEWTON_STEPS):
         shrink = 1 - 2 * w * t
-        excess = (d * w / shrink).sum(0) - x
+        excess = (2 * d * w**2 * t / shrink).sum(0) - (x - mean)
         low, high = np.where(excess < 0, t, low), np.where(excess > 0, t, high)
         step = t - excess / (2 * d * w**2 / shrink**2).sum(0)
         new = np.where((step > low) & (step < high), step, (low + high) / 2)

@@ -1,0 +1,82 @@
+"""Values of the server's ledger: entries, totals, and the photons of a layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+__all__ = ["LayerPhotons", "WeightEntry", "WeightTotals"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightEntry:
+    """One block of rows that was charged.
+
+    Args:
+        entry: its number in the ledger.
+        time: UTC label, never used to decide anything.
+        session: who charged it.
+        layer: index of the optical layer.
+        first_row: first row of the block.
+        rows: number of rows.
+        photons: photons per weight, all copies together.
+        bits_per_weight: of the worst row right after it, photons not settled counted as
+            unverified; None if nothing limited it.
+        override: charged while the budget was switched off for an evaluation.
+        state: "reserved" until settled; after a crash for ever, and spent all the same.
+    """
+
+    entry: int
+    time: str
+    session: str
+    layer: int
+    first_row: int
+    rows: int
+    photons: float
+    bits_per_weight: float | None
+    override: bool
+    state: Literal["reserved", "verified", "unverified"] = "reserved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightTotals:
+    """What a ledger holds, for reports.
+
+    Args:
+        entries: blocks charged, in whatever state.
+        reserved: of these, not settled.
+        verified: of these, with a return that passed.
+        unverified: of these, with a return that failed or got lost.
+        overridden: of these, charged with the budget switched off.
+        most_photons: per layer, photons of the row that has spent most.
+    """
+
+    entries: int
+    reserved: int
+    verified: int
+    unverified: int
+    overridden: int
+    most_photons: Mapping[int, float]
+
+
+class LayerPhotons:
+    """Photons per weight of one layer, arrays `(rows,)`; they move from one to the other."""
+
+    def __init__(self, rows: int) -> None:
+        self.verified = np.zeros(rows)
+        self.unverified = np.zeros(rows)
+        # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.
+        self.open_blocks = np.zeros(rows, dtype=np.int64)
+
+    def reserve(self, block: slice, photons: float) -> None:
+        """Add unverified photons."""
+        self.unverified[block] += photons
+        self.open_blocks[block] += 1
+
+    def verify(self, block: slice, photons: float) -> None:
+        """Move photons that were reserved for exactly this block to the verified ones."""
+        self.verified[block] += photons
+        self.open_blocks[block] -= 1
+        rest = np.maximum(self.unverified[block] - photons, 0.0)
+        self.unverified[block] = np.where(self.open_blocks[block] > 0, rest, 0.0)
