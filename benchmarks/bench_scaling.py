@@ -1,8 +1,8 @@
 """Cost of a block of the symbol link as inputs, rows or modes double, in full and in summary.
 
 Run with `python benchmarks/bench_scaling.py`. A ratio of 2 per doubling is linear; below 2 means
-that fixed costs still weigh. A full return above 32 MiB gets fresh pages from the operating system on
-every call, which shows as one larger step.
+that fixed costs still weigh. A full return above 32 MiB gets fresh pages from the operating system
+on every call, which shows as one larger step. Compare on a machine that does nothing else.
 """
 
 import argparse

@@ -155,7 +155,7 @@ class ClientParty:
     def _batch(self, graph: Graph, plan: Plan, data: Tensor, samples: range) -> Tensor:
         """All layers for one batch of samples."""
         raw = data[samples.start : samples.stop]
-        values = (raw - graph.scaling.offset) * graph.scaling.factor
+        values = (raw - graph.scaling.offset).mul_(graph.scaling.factor)
         digests = None if self._ledger is None else [self._ledger.digest(r.numpy()) for r in raw]
         for index, layer in enumerate(graph.layers):
             if isinstance(layer, OpticalLayer):
@@ -183,7 +183,7 @@ class ClientParty:
         """One layer over light: `(samples, *output_shape)`."""
         vectors = unfold(layer, values).flatten(0, 1)
         tiles = encode_data(vectors, entry)
-        products = torch.zeros(len(vectors), entry.rows)
+        products: Tensor | None = None
         for rows in plan.row_ranges(entry):
             columns = slice(rows[0], rows[0] + rows[1])
             for tile, (unit, norms) in enumerate(tiles):
@@ -193,8 +193,11 @@ class ClientParty:
                 if len(tiles) == 1 and entry.rows == rows[1]:
                     products = part
                 else:
+                    if products is None:
+                        products = torch.zeros(len(vectors), entry.rows)
                     products[:, columns] += part
                 self._report(block, plan, samples, total)
+        assert products is not None
         if self._keep and entry.layer not in self.record.samples:
             self.record.samples[entry.layer] = LayerSample(
                 vectors=vectors[: self._keep].clone(), products=products[: self._keep].clone()
@@ -255,11 +258,12 @@ def _checked_inputs(inputs: Tensor, graph: Graph) -> Tensor:
         )
     data = inputs.to(torch.float32).reshape(len(inputs), *shape)
     # A sum is cheaper than a mask of all entries, and NaN and infinity survive it.
-    if not math.isfinite(float(data.sum(dtype=torch.float64))):
+    if not math.isfinite(float(data.sum())):
         bad = ~torch.isfinite(data.flatten(1)).all(1)
-        first = int(bad.nonzero()[0])
-        raise DataError(
-            f"{int(bad.sum())} of {len(data)} samples hold NaN or infinite values, the first is "
-            f"sample {first}; remove or repair them"
-        )
+        if bool(bad.any()):
+            first = int(bad.nonzero()[0])
+            raise DataError(
+                f"{int(bad.sum())} of {len(data)} samples hold NaN or infinite values, the first "
+                f"is sample {first}; remove or repair them"
+            )
     return data

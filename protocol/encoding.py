@@ -134,8 +134,8 @@ def encode_data(vectors: Tensor, plan: LayerPlan) -> list[tuple[Tensor, Tensor]]
 
 
 def decode(outcomes: Tensor, norms: Tensor, signal_gain: float, plan: LayerPlan) -> Tensor:
-    """Estimates of the products of one tile, |x| y / (a s): `(inputs, rows)`."""
-    return outcomes * (norms / (signal_gain * plan.scale_snu))
+    """Estimates of the products of one tile, |x| y / (a s): `(inputs, rows)`, in place."""
+    return outcomes.mul_(norms / (signal_gain * plan.scale_snu))
 
 
 def _to_modes(values: Tensor, plan: LayerPlan) -> Tensor:

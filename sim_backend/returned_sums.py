@@ -104,17 +104,20 @@ def summary_pooled(
     beta = back * law.beta_x.item()
     spread = white_x + max(back**2 * law.excess_x.item() - beta**2, 0.0)
     spread_p = white_p + back**2 * law.excess_p.item()
-    on_x = (~quadratures).to(torch.float32)
+    on_x = torch.rsub(quadratures.view(torch.uint8).to(torch.float32), 1)
     frames_x = _column_sums(on_x)
     frames_p = block.inputs - frames_x
     overlap, noise = flight.overlap_x, flight.outcome_noise
-    overlap_on_x = overlap * on_x
-    cc = _column_sums(overlap_on_x, overlap)
+    scratch = overlap * on_x
+    energy = _energy_on_x(flight, on_x, frames_x)
+    # Fresh memory costs more than the products themselves: two buffers serve all of them.
+    product = torch.mul(scratch, overlap)
+    cc = _column_sums(product)
     cb = bb = np.zeros_like(cc)
     if beta:
-        cb = beta * _column_sums(overlap_on_x, noise)
-        bb = beta**2 * _column_sums(on_x * noise, noise)
-    energy = _energy_on_x(flight, on_x, frames_x)
+        cb = beta * _column_sums(torch.mul(scratch, noise, out=product))
+        masked = torch.mul(on_x, noise, out=scratch)
+        bb = beta**2 * _column_sums(torch.mul(masked, noise, out=product))
 
     few = flight.streams.few
     s, z = spread**0.5, few.standard_normal((3, block.rows))
@@ -151,13 +154,12 @@ def _energy_on_x(flight: Flight, on_x: Tensor, frames_x: Array) -> Array:
     energy = flight.means.square().sum(-1)
     if energy.shape[0] == 1:
         return frames_x * energy[0].cpu().numpy().astype(np.float64)
-    return _column_sums(on_x, energy)
+    return _column_sums(on_x * energy)
 
 
-def _column_sums(values: Tensor, times: Tensor | None = None) -> Array:
-    """Sum of `values` (times `times`) over inputs: float64 `(rows,)`."""
-    product = values if times is None else values * times
-    return product.sum(0).cpu().numpy().astype(np.float64)
+def _column_sums(values: Tensor) -> Array:
+    """Sum over inputs: float64 `(rows,)`."""
+    return values.sum(0).cpu().numpy().astype(np.float64)
 
 
 def _chi_square(few: np.random.Generator, degrees: Array) -> Array:

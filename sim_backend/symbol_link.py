@@ -70,7 +70,7 @@ class SymbolLink:
         data = data.to(self._device, _number_type(data), copy=True)
         norms = torch.linalg.vector_norm(data, dim=-1)
         worst = float((norms - 1).abs().max())
-        if not worst < 1e-3:
+        if not worst < 1e-3:  # also refuses NaN and infinity
             raise OpticsError(
                 f"data of {block.name}: norms differ from 1 by up to {worst:.3g}; normalise first"
             )

@@ -130,7 +130,7 @@ def test_override_is_recorded_in_the_entries_it_made_and_only_there(tmp_path: Pa
     with WeightLedger.open(path, "model") as ledger:
         assert [entry.override for entry in ledger.entries()] == [False, True]
         assert ledger.totals().overridden == 1
-        with pytest.raises(BudgetError, match="has spent 5.5 "):
+        with pytest.raises(BudgetError, match=r"has spent 5\.5 "):
             ledger.debit("s", 0, 0, 4, 0.1, linear_bits)
 
 

@@ -1,0 +1,70 @@
+"""The command line `veilight`: what people type, and how errors become one line and a status.
+
+Heavy packages are imported by the commands that need them, so that `--help` answers at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from drivers.errors import VeilightError
+from veilight.cli._exit_codes import ExitCode, exit_code_for
+
+__all__ = ["ExitCode", "main"]
+
+TRACEBACK_VARIABLE = "VEILIGHT_TRACEBACK"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows the program's name; None takes those of the process.
+
+    Returns:
+        The exit status, one of `ExitCode`.
+    """
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except BrokenPipeError:
+        # Whoever read the output has left; a second error at exit would only confuse.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OUTPUT
+    except KeyboardInterrupt as error:
+        return _failed(error, "interrupted; nothing is left half-written")
+    except VeilightError as error:
+        return _failed(error, str(error))
+    except Exception as error:
+        message = f"unexpected {type(error).__name__}: {error}"
+        hint = f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
+        return _failed(error, f"{message}; {hint}")
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+
+    from veilight.cli._app import app
+
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(arguments, prog_name="veilight", standalone_mode=False)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except Exception as error:
+        # Usage errors carry their own text; where their class lives differs between versions.
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        return _failed(error, f"{explain()} See `veilight --help`.", ExitCode.USAGE)
+    if status == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    return int(status or 0)
+
+
+def _failed(error: BaseException, message: str, status: ExitCode | None = None) -> int:
+    """One line on the standard error, the traceback only where it is asked for."""
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        traceback.print_exception(error)
+    sys.stderr.write(f"veilight: {' '.join(message.split())}\n")
+    return exit_code_for(error) if status is None else status

@@ -1,0 +1,267 @@
+"""The commands and their options; what they do is in a module each, imported when called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veilight._version import __version__
+from veilight.cli import _options as options
+from veilight.cli._exit_codes import EXIT_CODES_TEXT
+from veilight.cli._screen import Screen
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="veilight",
+    help="Deep-learning inference over light that keeps the server's weights and the client's "
+    "data private, on a simulated link.",
+    epilog=EXIT_CODES_TEXT,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+config_app = typer.Typer(help="The settings of a run.")
+app.add_typer(config_app, name="config")
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"veilight {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the report [default: a new one].")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Makes the demo repeat.")] = 1,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Train, infer over light, verify; then catch a client that keeps half of the light."""
+    from veilight.cli._demo import run_demo
+
+    return run_demo(Screen(as_json=as_json, quiet=quiet), out=out, seed=seed)
+
+
+@app.command()
+def train(
+    save: Annotated[Path, typer.Option("--save", help="Where the model goes: NAME.safetensors.")],
+    data: options.DataSpec = "digits",
+    network: Annotated[str, typer.Option("--network", help="mlp or cnn.")] = "mlp",
+    hidden: Annotated[
+        str | None, typer.Option("--hidden", metavar="N,...", help="Hidden layers of an mlp.")
+    ] = None,
+    bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Layers with a bias.")] = True,
+    signal_to_noise: Annotated[
+        str | None,
+        typer.Option(
+            "--signal-to-noise",
+            metavar="F2,...|none",
+            help="F^2 of each optical layer in training; none trains without noise.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Per step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="The largest of the schedule.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="constant, cosine or one-cycle.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Makes the training repeat.")] = None,
+    onnx: Annotated[Path | None, typer.Option("--onnx", help="Also as NAME.onnx.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
+    label_column: options.LabelColumn = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Train a network, with the noise of the light in the training if you like."""
+    from veilight.cli._train import run_train
+
+    configuration = options.configured(
+        config,
+        training__epochs=epochs,
+        training__batch_size=batch_size,
+        training__learning_rate=learning_rate,
+        training__schedule=schedule,
+        training__seed=seed,
+        training__signal_to_noise=()
+        if signal_to_noise == "none"
+        else options.numbers("--signal-to-noise", signal_to_noise),
+    )
+    return run_train(
+        Screen(as_json=as_json, quiet=quiet),
+        configuration,
+        data=data,
+        label_column=label_column,
+        network=network,
+        hidden=None if hidden is None else options.whole_numbers("--hidden", hidden),
+        bias=bias,
+        save=save,
+        onnx=onnx,
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+def infer(
+    model: Annotated[Path, typer.Argument(help="NAME.safetensors or NAME.onnx.")],
+    data: options.DataSpec = "digits",
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="How many test samples [default: all].")
+    ] = None,
+    photons: options.Photons = None,
+    signal_to_noise: options.SignalToNoise = None,
+    receiver: options.ReceiverName = None,
+    setting: options.ReceiverSetting = None,
+    encoding: options.Encoding = None,
+    client_behaviour: Annotated[
+        str,
+        typer.Option(
+            "--client-behaviour",
+            metavar="HOW",
+            help="honest, keeps=0.5, nothing, resend or tap=0.1.",
+        ),
+    ] = "honest",
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", help="The server's ledger; debited before light.")
+    ] = None,
+    new_ledger: Annotated[
+        Path | None, typer.Option("--new-ledger", help="Make a ledger here and use it.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
+    ] = None,
+    lift_budget: Annotated[
+        bool,
+        typer.Option("--lift-budget", help="Only for evaluations: the ledger lets all pass."),
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Makes the simulated light repeat.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the report [default: a new one].")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
+    label_column: options.LabelColumn = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Run a model over the simulated link: verdict, accuracy, who can have learned what."""
+    from veilight.cli._infer import InferenceOrder, run_infer
+
+    configuration = options.configured(
+        config,
+        receiver=receiver,
+        setting=setting,
+        photons=photons,
+        signal_to_noise=signal_to_noise,
+        protocol__encoding=encoding,
+        ledger__budget_bits_per_weight=budget,
+    )
+    order = InferenceOrder(
+        model=model,
+        data=data,
+        label_column=label_column,
+        samples=samples,
+        client_behaviour=client_behaviour,
+        ledger=ledger,
+        new_ledger=new_ledger,
+        lift_budget=lift_budget,
+        seed=seed,
+        out=out,
+        overwrite=overwrite,
+    )
+    return run_infer(Screen(as_json=as_json, quiet=quiet), configuration, order)
+
+
+@app.command()
+def leakage(
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="M,...", help="Weight rows per layer.")
+    ] = None,
+    modes: Annotated[
+        str | None, typer.Option("--modes", metavar="N,...", help="Optical modes per row.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Take the layers from a model file.")
+    ] = None,
+    photons: options.Photons = None,
+    signal_to_noise: options.SignalToNoise = None,
+    receiver: options.ReceiverName = None,
+    setting: options.ReceiverSetting = None,
+    encoding: options.Encoding = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, help="Queries, all clients together.")
+    ] = 1,
+    tested_symbols: Annotated[
+        int,
+        typer.Option(
+            "--tested-symbols", min=0, help="Symbols per layer that the test saw; 0: asymptotic."
+        ),
+    ] = 0,
+    confidence: Annotated[
+        float | None, typer.Option("--confidence", help="Of the finite-test figures.")
+    ] = None,
+    probe_photons: Annotated[
+        float | None, typer.Option("--probe-photons", help="The client's limit on light in P.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
+    ] = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """What a setting leaks, to whom, and how many queries a budget allows."""
+    from veilight.cli._leakage import run_leakage
+
+    configuration = options.configured(
+        config,
+        receiver=receiver,
+        setting=setting,
+        photons=photons,
+        signal_to_noise=signal_to_noise,
+        protocol__encoding=encoding,
+        ledger__budget_bits_per_weight=budget,
+        leakage__confidence=confidence,
+        leakage__probe_photons_per_mode=probe_photons,
+    )
+    return run_leakage(
+        Screen(as_json=as_json, quiet=quiet),
+        configuration,
+        model=model,
+        rows=None if rows is None else options.whole_numbers("--rows", rows),
+        modes=None if modes is None else options.whole_numbers("--modes", modes),
+        queries=queries,
+        tested_symbols=tested_symbols,
+    )
+
+
+@config_app.command("show")
+def config_show(config: options.ConfigFile = None, as_json: options.Json = False) -> int:
+    """Every setting with its value, unit and explanation, as TOML that can be read back."""
+    from veilight.config import configuration_to_toml
+
+    configuration = options.configured(config)
+    if as_json:
+        Screen(as_json=True).result(configuration.model_dump())
+    else:
+        typer.echo(configuration_to_toml(configuration), nl=False)
+    return 0

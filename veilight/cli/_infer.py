@@ -1,0 +1,271 @@
+"""`veilight infer`: a model over the simulated link, from files to verdict, tables and report."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drivers.errors import ConfigurationError
+from veilight.cli._exit_codes import ExitCode
+from veilight.cli._outputs import default_folder, prepare_folder, write_text
+from veilight.cli._photons import with_photons
+from veilight.cli._results import result_as_json, show_result
+from veilight.cli._screen import Screen
+
+if TYPE_CHECKING:
+    from protocol.client import Progress
+    from protocol.ledger import DataLedger, WeightLedger
+    from protocol.models.model import Model
+    from sim_backend.adversaries import ReturnBehaviour
+    from veilight.config import Configuration
+    from veilight.datasets import Dataset
+    from veilight.runs import InferenceRequest, RunResult
+
+__all__ = ["InferenceOrder", "behaviour", "run_infer", "run_with_progress"]
+
+REPORT = "report.html"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOrder:
+    """What `veilight infer` was asked for, apart from the configuration.
+
+    Args:
+        model: model file.
+        data: name or path of the data set; its test part is used.
+        label_column: heading of the labels in a .csv table.
+        samples: how many test samples; None for all.
+        client_behaviour: what the client does to the returned light.
+        ledger: the server's ledger, which exists.
+        new_ledger: where to make one.
+        lift_budget: let the ledger pass everything.
+        seed: of the simulated light.
+        out: folder for the report; None makes a new one.
+        overwrite: replace files of the folder.
+    """
+
+    model: Path
+    data: str
+    label_column: str | None = None
+    samples: int | None = None
+    client_behaviour: str = "honest"
+    ledger: Path | None = None
+    new_ledger: Path | None = None
+    lift_budget: bool = False
+    seed: int | None = None
+    out: Path | None = None
+    overwrite: bool = False
+
+
+def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOrder) -> int:
+    """Check everything, run, show, write; the exit status.
+
+    Raises:
+        VeilightError: a setting, the data, the model, the ledger or the output folder do not
+            allow the run; nothing was sent then, unless the message says so.
+    """
+    from protocol.leakage import check_encoding
+    from protocol.models.files import load_model
+    from veilight.datasets import load
+
+    client = behaviour(order.client_behaviour)
+    check_encoding(configuration.link.client_receiver(), configuration.protocol.encoding)
+    _check_ledger_options(configuration, order)
+    folder = order.out or default_folder("infer")
+    model = load_model(order.model)
+    configuration = with_photons(configuration, model)
+    data = load(order.data, label_column=order.label_column).test
+    _check_data(model, data)
+    if order.samples is not None:
+        data = data.subset(order.samples, seed=0)
+    prepare_folder(folder, (REPORT, RESULT), overwrite=order.overwrite)
+    with _ledger(configuration, order, model) as ledger, _data_ledger(configuration) as inputs:
+        request = make_request(
+            configuration,
+            model,
+            data,
+            client,
+            seed=order.seed,
+            ledger=ledger,
+            data_ledger=inputs,
+            title=configuration.report.title or f"{order.model.stem} on {data.name}",
+        )
+        screen.say(f"{data.samples:,} samples of {data.name} over the simulated link ...")
+        result = run_with_progress(screen, request, "inference")
+    paths = write_results(folder, [result], request.title)
+    show_result(screen, result)
+    screen.result({**result_as_json(result), "files": paths})
+    screen.say(f"Report: {paths['report']}")
+    return ExitCode.OK if result.accepted else ExitCode.VERIFICATION
+
+
+def behaviour(text: str) -> "ReturnBehaviour":
+    """The client's behaviour that a word such as `keeps=0.5` means.
+
+    Raises:
+        ConfigurationError: an unknown word, or a fraction that is missing or out of range.
+    """
+    from sim_backend import adversaries
+
+    plain: dict[str, Callable[[], ReturnBehaviour]] = {
+        "honest": lambda: adversaries.HONEST,
+        "nothing": adversaries.returns_nothing,
+        "resend": adversaries.intercepts_and_resends,
+    }
+    with_fraction = {"keeps": adversaries.keeps_fraction, "tap": adversaries.taps_and_amplifies}
+    word, equals, value = text.partition("=")
+    if word in plain and not equals:
+        return plain[word]()
+    if word in with_fraction:
+        try:
+            fraction = float(value)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"client behaviour {text!r}: give the fraction that is kept, such as {word}=0.5"
+            ) from error
+        return with_fraction[word](fraction)
+    known = [*plain, "keeps=0.5", "tap=0.1"]
+    close = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    raise ConfigurationError(f"client behaviour {text!r} is unknown; {hint}")
+
+
+def make_request(
+    configuration: "Configuration",
+    model: "Model",
+    data: "Dataset",
+    client: "ReturnBehaviour",
+    *,
+    seed: int | None,
+    ledger: "WeightLedger | None" = None,
+    data_ledger: "DataLedger | None" = None,
+    title: str,
+) -> "InferenceRequest":
+    """A run of `model` on `data` with the settings of the configuration.
+
+    Raises:
+        ConfigurationError: a setting is out of range.
+    """
+    import torch
+
+    from veilight.runs import InferenceRequest
+
+    protocol = configuration.protocol
+    return InferenceRequest(
+        model=model,
+        inputs=torch.tensor(data.inputs),
+        labels=data.labels,
+        link=configuration.link.settings(seed),
+        behaviour=client,
+        encoding=protocol.encoding,
+        photons_per_symbol=protocol.photons_per_symbol,
+        signal_to_noise=protocol.signal_to_noise,
+        rows_per_block=protocol.rows_per_block,
+        samples_per_block=protocol.samples_per_block,
+        false_alarm=protocol.false_alarm,
+        full_return=protocol.full_return,
+        confidence=configuration.leakage.confidence,
+        probe_photons_per_mode=configuration.leakage.probe_photons_per_mode,
+        ledger=ledger,
+        budget_bits_per_weight=configuration.ledger.budget_bits_per_weight,
+        data_ledger=data_ledger,
+        title=title,
+        data_name=data.name,
+    )
+
+
+def run_with_progress(screen: Screen, request: "InferenceRequest", what: str) -> "RunResult":
+    """Run a request behind a progress bar.
+
+    Raises:
+        VeilightError: see `run_inference`.
+    """
+    from veilight.runs import run_inference
+
+    with screen.progress(what, total=1.0) as advance:
+
+        def report(progress: "Progress") -> None:
+            note = f"sample {progress.samples_done:,} of {progress.samples_total:,}"
+            advance(progress.symbols_done / progress.symbols_total, note)
+
+        return run_inference(request, report)
+
+
+def write_results(folder: Path, results: "list[RunResult]", title: str) -> dict[str, str]:
+    """The report and the numbers behind it; the paths of both.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    import json
+
+    from veilight.cli._screen import plain
+    from veilight.report import write_report
+
+    numbers = plain({"title": title, "runs": [result_as_json(result) for result in results]})
+    write_text(folder / RESULT, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+    report = write_report(folder / REPORT, results, title)
+    return {"report": str(report), "result": str(folder / RESULT)}
+
+
+def _check_ledger_options(configuration: "Configuration", order: InferenceOrder) -> None:
+    if order.ledger is not None and order.new_ledger is not None:
+        raise ConfigurationError("give --ledger or --new-ledger, not both")
+    if order.lift_budget and order.ledger is None and order.new_ledger is None:
+        raise ConfigurationError(
+            "--lift-budget needs --ledger or --new-ledger: without a file nothing is limited "
+            "unless --budget says so"
+        )
+
+
+def _check_data(model: "Model", data: "Dataset") -> None:
+    """Refuse data that the network cannot take before a ledger is touched."""
+    from math import prod
+
+    from drivers.errors import DataError
+
+    if prod(data.shape) != prod(model.graph.input_shape):
+        raise DataError(
+            f"data set {data.name} has samples of shape {data.shape}, the network takes "
+            f"{model.graph.input_shape}; choose the data that the model was trained for"
+        )
+
+
+@contextmanager
+def _ledger(
+    configuration: "Configuration", order: InferenceOrder, model: "Model"
+) -> "Iterator[WeightLedger | None]":
+    """The server's ledger, open for the run; None keeps the run's account in memory."""
+    from protocol.ledger import WeightLedger
+
+    budget = configuration.ledger.budget_bits_per_weight
+    path = order.ledger or order.new_ledger
+    if path is None:
+        yield None
+        return
+    if order.new_ledger is not None:
+        rows = {index: model.graph.optical_layer(index).rows for index in model.graph.optical}
+        WeightLedger.create(path, model.digest, rows, budget).close()
+    with WeightLedger.open(path, model.digest, unlimited=order.lift_budget) as ledger:
+        if budget is not None and ledger.budget_bits_per_weight != budget:
+            raise ConfigurationError(
+                f"ledger {path} was made with a budget of {ledger.budget_bits_per_weight} bit per "
+                f"weight, the settings say {budget}; a ledger's budget stays, leave the other out"
+            )
+        yield ledger
+
+
+@contextmanager
+def _data_ledger(configuration: "Configuration") -> "Iterator[DataLedger | None]":
+    """The client's account of this run, where the configuration limits it."""
+    from protocol.ledger import DataLedger
+
+    budget = configuration.ledger.data_budget_bits_per_input
+    if budget is None:
+        yield None
+        return
+    with DataLedger.create(None, budget) as ledger:
+        yield ledger

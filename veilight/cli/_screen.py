@@ -1,0 +1,132 @@
+"""What a person or a machine sees: text and tables, progress bars, or one JSON object."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Advance", "Screen", "plain"]
+
+WIDTH_WITHOUT_TERMINAL = 120
+
+
+class Advance(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: float, note: str = "") -> None:
+        """Set the bar to `done` of its total and the text beside it."""
+
+
+class Screen:
+    """Where a command writes to.
+
+    Results go to the standard output, progress to the standard error.
+
+    Args:
+        as_json: write one JSON object and nothing else.
+        quiet: no explanations and no progress, only results.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self._json, self._quiet = as_json, quiet
+
+    def say(self, text: str) -> None:
+        """An explanation for people; silent with --quiet and --json."""
+        if not (self._json or self._quiet):
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """A result for people; silent with --json."""
+        if not self._json:
+            self._console().print(text, markup=False, highlight=False)
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        numbers: Sequence[int] = (),
+    ) -> None:
+        """A table for people; silent with --json.
+
+        Args:
+            title: above the table.
+            columns: headings.
+            rows: cells as text.
+            numbers: indices of the columns that are aligned to the right.
+        """
+        if self._json:
+            return
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for index, column in enumerate(columns):
+            right = index in numbers
+            table.add_column(
+                Text(column), justify="right" if right else "left", no_wrap=right or None
+            )
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self._console().print(table)
+
+    def result(self, values: Mapping[str, object]) -> None:
+        """The one JSON object of --json; silent otherwise."""
+        if self._json:
+            sys.stdout.write(json.dumps(plain(values), allow_nan=False) + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, what: str, total: float | None = None) -> Iterator[Advance]:
+        """A progress bar with the time to go, on a terminal; nothing elsewhere.
+
+        Args:
+            what: the text before the bar.
+            total: what `done` runs to; None for a bar that only shows that work goes on.
+        """
+        console = self._console(to_error=True)
+        if self._json or self._quiet or not console.is_terminal:
+            yield lambda done, note="": None  # noqa: ARG005
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        with Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+        ) as bars:
+            task = bars.add_task(what, total=total, note="")
+            yield lambda done, note="": bars.update(task, completed=done, note=note)
+
+    def _console(self, *, to_error: bool = False) -> "Console":
+        from rich.console import Console
+
+        # Made anew each time: the streams may have been replaced since.
+        stream = sys.stderr if to_error else sys.stdout
+        width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
+        return Console(stderr=to_error, width=width, soft_wrap=False)
+
+
+def plain(value: object) -> object:
+    """A value that JSON can hold: tuples become lists, paths text, NaN and infinity null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, bool | str | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    item = getattr(value, "item", None)
+    return plain(item()) if callable(item) else str(value)
