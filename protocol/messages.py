@@ -5,7 +5,7 @@ value: fields are whole numbers, short texts, and the one scale per layer in the
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import ClassVar, TypeAlias, get_type_hints
 
 from drivers.backend import Block
@@ -189,7 +189,7 @@ def encode_message(message: Message) -> bytes:
     Raises:
         ProtocolError: larger than a control message may be.
     """
-    text = json.dumps({"kind": message.kind, **asdict(message)}, allow_nan=False).encode()
+    text = json.dumps({"kind": message.kind, **vars(message)}, allow_nan=False).encode()
     if len(text) > MAX_MESSAGE_BYTES:
         raise ProtocolError(
             f"message {message.kind} has {len(text)} bytes, the cap is {MAX_MESSAGE_BYTES}"

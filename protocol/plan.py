@@ -117,7 +117,7 @@ class Plan:
 
     def blocks(self, samples: int) -> int:
         """Number of blocks of a session of `samples`: what the false-alarm rate is shared over."""
-        batches = math.ceil(samples / self.samples_per_block)
+        batches = -(-samples // self.samples_per_block)
         per_batch = sum(
             len(list(self.row_ranges(layer))) * len(layer.tiles) for layer in self.layers
         )

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from drivers.backend import Block, ReturnSummary, ServerOptics, ServerOpticsInfo
-from drivers.errors import ConfigurationError, ProtocolError, VeilightError
+from drivers.errors import ConfigurationError, LedgerError, ProtocolError, VeilightError
 from drivers.receivers import Receiver
 from drivers.return_summary import summarise
 from protocol.budget import Charge, charge_for_layer
@@ -50,11 +50,14 @@ class ServerPolicy:
         receiver: the agreed receiver and setting; nothing that the client reports replaces it.
         false_alarm: probability that an honest session is aborted.
         full_return: measure and keep every mode instead of drawing the tests' sums.
+        largest_query: most samples of one session. The false-alarm rate is shared over the blocks
+            that a client announces, so an unbounded number would let it widen every threshold.
     """
 
     receiver: Receiver
     false_alarm: float = 1e-6
     full_return: bool = False
+    largest_query: int = 10_000_000
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarm < 0.5:
@@ -115,7 +118,9 @@ class ServerParty:
         run: number of the first run on these optics.
 
     Raises:
-        ConfigurationError: a seeded source on real light.
+        ConfigurationError: a seeded source on real light, or complex light for a receiver that
+            does not return P.
+        LedgerError: the ledger of another model.
     """
 
     def __init__(
@@ -139,6 +144,15 @@ class ServerParty:
                 "the client could foresee them"
             )
         plan.check_graph(model.graph)
+        if ledger.model_digest != model.digest:
+            raise LedgerError(
+                f"the ledger is of the model {ledger.model_digest[:12]}, the weights to be sent are "
+                f"{model.digest[:12]}; give the ledger of these weights"
+            )
+        if not policy.receiver.preserves_p and any(e.encoding == "complex" for e in plan.layers):
+            raise ConfigurationError(
+                f"receiver {policy.receiver.kind} keeps the mean of X only; use real encoding"
+            )
         self._means = {
             entry.layer: encode_weights(model.matrix(entry.layer), entry) for entry in plan.layers
         }
@@ -153,6 +167,7 @@ class ServerParty:
         self._verifiers: dict[tuple[int, int, int, int], Verifier] = {}
         self._launched: _Launched | None = None
         self._debits: dict[tuple[int, int, int], int] = {}
+        self._sent: set[Block] = set()
         self._closed = False
         self._greeted = False
         self._planned_blocks = 0
@@ -211,8 +226,11 @@ class ServerParty:
     def _query(self, message: Query) -> Message:
         if self._planned_blocks:
             raise ProtocolError("the session's number of samples is fixed already")
-        if message.samples < 1:
-            raise ProtocolError(f"a query is for at least 1 sample, not {message.samples}")
+        if not 1 <= message.samples <= self._policy.largest_query:
+            raise ProtocolError(
+                f"a query is for 1 to {self._policy.largest_query} samples, not {message.samples}; "
+                "divide it into sessions"
+            )
         self._planned_blocks = self._plan.blocks(message.samples)
         self.record.samples = message.samples
         return QueryGranted(session=self.record.session, run=self._run, blocks=self._planned_blocks)
@@ -242,11 +260,13 @@ class ServerParty:
         self.record.blocks.append(BlockRecord(block=block, verdict=verdict))
         accepted = verdict is not None and verdict.accepted
         last_tile = block.tile == len(self._plan.of_layer(block.layer).tiles) - 1
-        if not accepted or last_tile:
+        refused = verdict is not None and not verdict.accepted
+        if refused or last_tile:
             self._settle(block, launched.entry, accepted)
-        if verdict is not None and not accepted:
+        if verdict is not None and refused:
             self._closed = True
-            return BlockVerdict(**_block_fields(message), accepted=False, reason=verdict.reason)
+            # Names alone: measured values are the server's, and would tune the next attempt.
+            return BlockVerdict(**_block_fields(message), accepted=False, reason=verdict.failed)
         return BlockVerdict(**_block_fields(message), accepted=True, reason="")
 
     def _finish(self, message: Finish) -> Message:
@@ -260,20 +280,21 @@ class ServerParty:
         if self._launched is not None:
             raise ProtocolError(f"{block.name}: the block before it was not measured")
         layer = self._plan.of_layer(block.layer)
-        known = list(self._plan.row_ranges(layer))
-        samples, rest = divmod(block.inputs, layer.positions)
+        rows, step = (block.first_row, block.rows), self._plan.samples_per_block
+        start, rest = divmod(block.first_input, layer.positions)
+        samples = range(start, min(start + step, self.record.samples))
         if (
-            block.run != self._run
-            or rest
-            or samples > self._plan.samples_per_block
-            or (block.first_row, block.rows) not in known
+            rest
+            or start % step
+            or not samples
             or block.tile >= len(layer.tiles)
-            or block.modes != layer.tiles[block.tile]
-            or block.first_input + block.inputs > self.record.samples * layer.positions
+            or rows not in self._plan.row_ranges(layer)
+            or block != self._plan.block(self._run, layer, block.tile, rows, samples)
         ):
             raise ProtocolError(f"{block.name}: the block is not one of the plan")
-        if len(self.record.blocks) >= self._planned_blocks:
-            raise ProtocolError(f"{block.name}: all {self._planned_blocks} blocks were sent")
+        if block in self._sent:
+            raise ProtocolError(f"{block.name}: the block was sent already; each is sent once")
+        self._sent.add(block)
         return layer
 
     def _debit(self, block: Block, layer: LayerPlan) -> int:

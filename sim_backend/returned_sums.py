@@ -18,6 +18,8 @@ __all__ = ["LOWEST_MODES", "summary_per_frame", "summary_pooled"]
 
 Array = NDArray[np.float64]
 
+_SUM_VALUES = 1 << 17
+
 LOWEST_MODES = 4
 """Frames with fewer modes are drawn mode by mode: the basis would have no room."""
 
@@ -104,20 +106,9 @@ def summary_pooled(
     beta = back * law.beta_x.item()
     spread = white_x + max(back**2 * law.excess_x.item() - beta**2, 0.0)
     spread_p = white_p + back**2 * law.excess_p.item()
-    on_x = torch.rsub(quadratures.view(torch.uint8).to(torch.float32), 1)
-    frames_x = _column_sums(on_x)
+    frames_x, energy, cc, cb, bb = _x_frame_sums(flight, quadratures)
     frames_p = block.inputs - frames_x
-    overlap, noise = flight.overlap_x, flight.outcome_noise
-    scratch = overlap * on_x
-    energy = _energy_on_x(flight, on_x, frames_x)
-    # Fresh memory costs more than the products themselves: two buffers serve all of them.
-    product = torch.mul(scratch, overlap)
-    cc = _column_sums(product)
-    cb = bb = np.zeros_like(cc)
-    if beta:
-        cb = beta * _column_sums(torch.mul(scratch, noise, out=product))
-        masked = torch.mul(on_x, noise, out=scratch)
-        bb = beta**2 * _column_sums(torch.mul(masked, noise, out=product))
+    cb, bb = beta * cb, beta**2 * bb
 
     few = flight.streams.few
     s, z = spread**0.5, few.standard_normal((3, block.rows))
@@ -149,17 +140,30 @@ def summary_pooled(
     )
 
 
-def _energy_on_x(flight: Flight, on_x: Tensor, frames_x: Array) -> Array:
-    """Sum of the squared means over the X frames, per row."""
-    energy = flight.means.square().sum(-1)
-    if energy.shape[0] == 1:
-        return frames_x * energy[0].cpu().numpy().astype(np.float64)
-    return _column_sums(on_x * energy)
+def _x_frame_sums(flight: Flight, quadratures: Tensor) -> tuple[Array, ...]:
+    """Sums over the X frames, per row: frames, m^2, c^2, c u and u^2.
 
-
-def _column_sums(values: Tensor) -> Array:
-    """Sum over inputs: float64 `(rows,)`."""
-    return values.sum(0).cpu().numpy().astype(np.float64)
+    c are the overlaps of mean and data, u the noise of the outcome.
+    """
+    overlap, noise = flight.overlap_x, flight.outcome_noise
+    energies = flight.means.square().sum(-1)
+    sums = torch.zeros((5, overlap.shape[1]), dtype=torch.float64, device=overlap.device)
+    # Pieces that stay in the processor's cache: the sums are bound by memory otherwise.
+    step = max(1, _SUM_VALUES // overlap.shape[1])
+    for start in range(0, len(overlap), step):
+        part = slice(start, start + step)
+        on_x = torch.rsub(quadratures[part].view(torch.uint8).to(torch.float32), 1)
+        c, u = overlap[part], noise[part]
+        sums[0] += on_x.sum(0)
+        if len(energies) > 1:
+            sums[1] += (on_x * energies[part]).sum(0)
+        masked = c * on_x
+        sums[3] += (masked * u).sum(0)
+        sums[2] += masked.mul_(c).sum(0)
+        sums[4] += on_x.mul_(u).mul_(u).sum(0)
+    if len(energies) == 1:
+        sums[1] = sums[0] * energies[0]
+    return tuple(sums.cpu().numpy())
 
 
 def _chi_square(few: np.random.Generator, degrees: Array) -> Array:

@@ -122,15 +122,20 @@ class _Builder:
         return lambda photons: certify(photons, bounds)
 
 
-def _untested_figures(build: _Builder, seen: ChannelEstimate) -> Iterator[LeakageFigure]:
-    """Adversaries whose light nobody tests, or who only take what is visibly missing."""
-    yield build.figure(
+def _untested_figure(build: _Builder) -> LeakageFigure:
+    """The adversary who keeps everything."""
+    return build.figure(
         "client or thief keeping all the light",
         weight_bits_client_keeps_all_gaussian_real
         if build.real
         else weight_bits_client_keeps_all_gaussian_complex,
         _TRUST,
     )
+
+
+def _untested_figures(build: _Builder, seen: ChannelEstimate) -> Iterator[LeakageFigure]:
+    """Adversaries whose light nobody tests, or who only take what is visibly missing."""
+    yield _untested_figure(build)
     missing = 1 - min(1.0, seen.transmittance)
     keeps_fraction = (
         weight_bits_client_keeps_fraction_real
@@ -199,7 +204,9 @@ def _extraction_figure(build: _Builder, receiver: ReceiverNoise) -> LeakageFigur
     per_row = weight_bits_client_query_inside_rules(
         layer.photons_per_symbol, receiver.snr_factor, layer.encoding
     )
-    bits = layer.repetitions * per_row / layer.data_symbols
+    # Outcomes are functions of the light that arrived: they cannot hold more than all of it does.
+    all_light = _untested_figure(build).bits_per_symbol
+    bits = min(layer.repetitions * per_row / layer.data_symbols, all_light)
     return figure_for_layer(
         layer,
         adversary="client inside the rules (model extraction)",

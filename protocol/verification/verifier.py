@@ -66,6 +66,11 @@ class Verdict:
         return all(score.passed for score in self.scores)
 
     @property
+    def failed(self) -> str:
+        """Names of the tests that failed, without any measured value; empty if none did."""
+        return ", ".join(score.name for score in self.scores if not score.passed)
+
+    @property
     def reason(self) -> str:
         """Which tests failed and by how much; empty if none did."""
         return "; ".join(

@@ -38,11 +38,13 @@ class Reference:
         settings: losses and noise; drift without memory.
         attack: "", "keep", "keep and amplify", "resend" or "meter of X".
         strength: kept fraction, or noise of P for the meter.
+        constant_drift: phase and oscillator stand one standard deviation off for good.
     """
 
     settings: LinkSettings
     attack: str = ""
     strength: float = 0.0
+    constant_drift: bool = False
 
     def shots(
         self, rng: np.random.Generator, shots: int, means: Field, data: Field, on_p: bool
@@ -57,7 +59,7 @@ class Reference:
             light = _rotate(light, data, settings.unitary_error_rad)
         light = self._tamper(rng, light)
         light = _lose(rng, light, settings.return_transmittance)
-        record = _homodyne(rng, light, settings.server, on_p)
+        record = self._homodyne(rng, light, settings.server, on_p)
         return np.concatenate([outcome[:, None], record], axis=1)
 
     def _receive(self, rng: np.random.Generator, light: Field, data: Field) -> tuple[Real, Field]:
@@ -65,7 +67,7 @@ class Reference:
         if isinstance(receiver, PassiveTap):
             light, tapped = _split(light, _vacuum(rng, light.shape), 1 - receiver.tap_fraction)
             signal = tapped @ data.conj()
-            return _homodyne(rng, signal[:, None], detector, False)[:, 0], light
+            return self._homodyne(rng, signal[:, None], detector, False)[:, 0], light
         unitary = complete_to_unitary(data)
         ports = light @ unitary.T
         signal = ports[:, 0]
@@ -74,12 +76,12 @@ class Reference:
             gain = receiver.gain
             signal = math.sqrt(gain) * signal + math.sqrt(gain - 1) * idler.conj()
             kept, tapped = _split(signal, _vacuum(rng, signal.shape), 1 / gain)
-            outcome = _homodyne(rng, tapped[:, None], detector, False)[:, 0]
+            outcome = self._homodyne(rng, tapped[:, None], detector, False)[:, 0]
         else:
             assert isinstance(receiver, FeedForwardTap)
             tau = receiver.tap_fraction
             kept, tapped = _split(signal, _vacuum(rng, signal.shape), 1 - tau)
-            outcome = _homodyne(rng, tapped[:, None], detector, False)[:, 0]
+            outcome = self._homodyne(rng, tapped[:, None], detector, False)[:, 0]
             eta = detector.efficiency * detector.visibility**2
             kept = kept + (1 - math.sqrt(1 - tau)) / math.sqrt(tau) / math.sqrt(eta) * outcome
         ports[:, 0] = kept
@@ -101,6 +103,23 @@ class Reference:
         if self.attack == "meter of X":
             return light + 1j * math.sqrt(self.strength) * rng.standard_normal(light.shape)
         return light
+
+    def _homodyne(
+        self, rng: np.random.Generator, light: Field, detector: DetectorSettings, on_p: bool
+    ) -> Real:
+        """Record of a detector; phase error and oscillator are drawn anew for every shot."""
+        shots = light.shape[0]
+        light = _lose(rng, light, detector.efficiency)
+        light = _lose(rng, light, detector.visibility**2)
+        drift = np.ones((2, shots, 1))
+        if not self.constant_drift:
+            drift = rng.standard_normal(drift.shape)
+        phase = detector.phase_error_rad * drift[0]
+        oscillator = 1 + detector.oscillator_drift * drift[1]
+        field = light * np.exp(-1j * phase)
+        measured = field.imag if on_p else field.real
+        electronics = math.sqrt(detector.electronic_noise_snu) * rng.standard_normal(light.shape)
+        return np.asarray(oscillator * measured + electronics)
 
 
 def _vacuum(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
@@ -126,18 +145,3 @@ def _rotate(light: Field, data: Field, angle: float) -> Field:
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     amplitudes = light @ plane.conj().T
     return np.asarray(light + (amplitudes @ turn.T - amplitudes) @ plane)
-
-
-def _homodyne(
-    rng: np.random.Generator, light: Field, detector: DetectorSettings, on_p: bool
-) -> Real:
-    """Record of a detector whose phase error and oscillator are drawn anew for every shot."""
-    shots = light.shape[0]
-    light = _lose(rng, light, detector.efficiency)
-    light = _lose(rng, light, detector.visibility**2)
-    phase = detector.phase_error_rad * rng.standard_normal((shots, 1))
-    oscillator = 1 + detector.oscillator_drift * rng.standard_normal((shots, 1))
-    field = light * np.exp(-1j * phase)
-    measured = field.imag if on_p else field.real
-    electronics = math.sqrt(detector.electronic_noise_snu) * rng.standard_normal(light.shape)
-    return np.asarray(oscillator * measured + electronics)

@@ -6,6 +6,7 @@ than 2000 z-tests at the limit of `moment_tests`: probability of a chance failur
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from sim_backend.adversaries import (
     returns_nothing,
     taps_and_amplifies,
 )
+from sim_backend.random_streams import DriftStream
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.physics.moment_tests import assert_moments, assert_same_moments
@@ -32,7 +34,7 @@ Real = NDArray[np.float64]
 Field = NDArray[np.complex128]
 
 MODES = 5
-SHOTS = 200_000
+SHOTS = 150_000
 
 
 def vectors(seed: int, *, complex_values: bool) -> tuple[Field, Field]:
@@ -151,7 +153,7 @@ CLIENT = DetectorSettings(
     efficiency=0.8,
     visibility=0.95,
     electronic_noise_snu=0.15,
-    phase_error_rad=0.3,
+    phase_error_rad=0.6,
     phase_memory_frames=0,
     oscillator_drift=0.1,
     oscillator_memory_inputs=0,
@@ -160,7 +162,7 @@ SERVER = DetectorSettings(
     efficiency=0.9,
     visibility=0.9,
     electronic_noise_snu=0.1,
-    phase_error_rad=0.4,
+    phase_error_rad=0.5,
     phase_memory_frames=0,
     oscillator_drift=0.12,
     oscillator_memory_inputs=0,
@@ -230,6 +232,28 @@ def test_link_agrees_with_the_slow_reference(
     reference = Reference(settings=settings, attack=name, strength=strength)
     slow = reference.shots(np.random.default_rng(13), SHOTS, means, data, on_p)
     assert_same_moments(fast, slow)
+
+
+@pytest.mark.parametrize("on_p", [False, True], ids=["X", "P"])
+@pytest.mark.parametrize(
+    ("receiver", "complex_values"),
+    [(r, False) for r in (AMPLIFIER, TAP, PASSIVE)] + [(AMPLIFIER, True), (PASSIVE, True)],
+    ids=["amplifier", "tap", "passive", "amplifier complex", "passive complex"],
+)
+def test_link_agrees_with_the_slow_reference_when_phases_stand_off(
+    receiver: Receiver, complex_values: bool, on_p: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Phases drawn evenly to both sides hide the signs of all that mixes X and P; fixed ones do not.
+    def constant(drift: DriftStream, *shape: int) -> torch.Tensor:
+        return torch.full(shape, drift._sigma)
+
+    monkeypatch.setattr(DriftStream, "take", constant)
+    settings = replace(worn(receiver), forward_transmittance=0.9)
+    means, data = vectors(16, complex_values=complex_values)
+    behaviour, name, strength = ATTACKS["meter of X"]
+    fast = link_shots(settings, means, data, on_p=on_p, behaviour=behaviour)
+    reference = Reference(settings=settings, attack=name, strength=strength, constant_drift=True)
+    assert_same_moments(fast, reference.shots(np.random.default_rng(17), SHOTS, means, data, on_p))
 
 
 def test_slow_reference_unitary_takes_the_data_to_port_zero() -> None:

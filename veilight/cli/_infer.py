@@ -69,14 +69,17 @@ def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOr
     """
     from protocol.leakage import check_encoding
     from protocol.models.files import load_model
+    from sim_backend.symbol_link import SymbolLink
     from veilight.datasets import load
 
     client = behaviour(order.client_behaviour)
     check_encoding(configuration.link.client_receiver(), configuration.protocol.encoding)
-    _check_ledger_options(configuration, order)
+    _check_ledger_options(order)
     folder = order.out or default_folder("infer")
     model = load_model(order.model)
     configuration = with_photons(configuration, model)
+    # A link that cannot be made must not leave a new ledger behind.
+    SymbolLink(configuration.link.settings(order.seed), client)
     data = load(order.data, label_column=order.label_column).test
     _check_data(model, data)
     if order.samples is not None:
@@ -207,11 +210,11 @@ def write_results(folder: Path, results: "list[RunResult]", title: str) -> dict[
 
     numbers = plain({"title": title, "runs": [result_as_json(result) for result in results]})
     write_text(folder / RESULT, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
-    report = write_report(folder / REPORT, results, title)
+    report = write_report(folder / REPORT, results, title, overwrite=True)
     return {"report": str(report), "result": str(folder / RESULT)}
 
 
-def _check_ledger_options(configuration: "Configuration", order: InferenceOrder) -> None:
+def _check_ledger_options(order: InferenceOrder) -> None:
     if order.ledger is not None and order.new_ledger is not None:
         raise ConfigurationError("give --ledger or --new-ledger, not both")
     if order.lift_budget and order.ledger is None and order.new_ledger is None:

@@ -161,7 +161,9 @@ def _plan_of_model(configuration: "Configuration", path: Path, snr_factor: float
 
     model = load_model(path)
     protocol = with_photons(configuration, model).protocol
-    photons = _photons(protocol.photons_per_symbol, protocol.signal_to_noise, configuration, snr_factor)
+    photons = _photons(
+        protocol.photons_per_symbol, protocol.signal_to_noise, configuration, snr_factor
+    )
     return make_plan(
         model,
         photons,
@@ -184,7 +186,9 @@ def _plan_of_sizes(
             "which layers? Give --rows and --modes, such as --rows 784,10 --modes 784,784, or "
             "--model FILE"
         )
-    photons = _photons(protocol.photons_per_symbol, protocol.signal_to_noise, configuration, snr_factor)
+    photons = _photons(
+        protocol.photons_per_symbol, protocol.signal_to_noise, configuration, snr_factor
+    )
     if not photons:
         raise ConfigurationError("how much light? Give --photons or --signal-to-noise per layer")
     if not len(rows) == len(modes) == len(photons):

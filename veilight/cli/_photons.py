@@ -23,9 +23,7 @@ def with_photons(configuration: "Configuration", model: "Model") -> "Configurati
 
     protocol = configuration.protocol
     if not (protocol.photons_per_symbol or protocol.signal_to_noise):
-        configuration = override(
-            configuration, {"protocol.signal_to_noise": _trained_for(model)}
-        )
+        configuration = override(configuration, {"protocol.signal_to_noise": _trained_for(model)})
         protocol = configuration.protocol
     given = len(protocol.photons_per_symbol or protocol.signal_to_noise)
     layers = len(model.graph.optical)

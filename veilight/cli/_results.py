@@ -37,7 +37,7 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
         screen.tell(
             f"Accuracy over light: {result.accuracy:.2%} of {len(result.request.inputs):,} samples"
         )
-    if result.noise_free_accuracy is not None:
+    if result.accuracy is not None and result.noise_free_accuracy is not None:
         screen.say(f"Accuracy of the same network without light: {result.noise_free_accuracy:.2%}")
     screen.say(
         f"Light: {result.symbols_sent:,} symbols, {seconds(result.light_time_s)} at "

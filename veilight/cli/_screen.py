@@ -70,9 +70,7 @@ class Screen:
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(columns):
             right = index in numbers
-            table.add_column(
-                Text(column), justify="right" if right else "left", no_wrap=right or None
-            )
+            table.add_column(Text(column), justify="right" if right else "left", no_wrap=right)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self._console().print(table)

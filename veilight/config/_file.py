@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -148,5 +148,5 @@ def _paths(section: type[BaseModel], prefix: str) -> list[str]:
         paths.append(prefix + name)
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            paths.extend(_paths(cast("type[BaseModel]", kind), f"{prefix}{name}."))
+            paths.extend(_paths(kind, f"{prefix}{name}."))
     return paths

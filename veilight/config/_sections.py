@@ -26,12 +26,12 @@ __all__ = [
 ]
 
 
-def _setting(default: Any, unit: str, text: str, **limits: Any) -> Any:  # noqa: ANN401
+def _setting(default: Any, unit: str, text: str, **limits: Any) -> Any:
     """A key: its default, its unit ("" for a pure number) and one line of explanation."""
     return Field(default=default, description=text, json_schema_extra={"unit": unit}, **limits)
 
 
-def _settings(default: tuple[float, ...], unit: str, text: str) -> Any:  # noqa: ANN401
+def _settings(default: tuple[float, ...], unit: str, text: str) -> Any:
     """A key that holds a list; TOML has lists where the values are tuples."""
     return _setting(default, unit, text, strict=False)
 

@@ -33,12 +33,14 @@ class BlockScore:
         number: of the block, from 1.
         layer: place of the block's layer among the optical layers, from 0.
         name: of the block.
+        symbols: modes that were tested.
         test: what the test found.
     """
 
     number: int
     layer: int
     name: str
+    symbols: int
     test: TestScore
 
 
@@ -49,12 +51,15 @@ def scores_of(
     places = {layer: place for place, layer in enumerate(layers)}
     found: dict[str, list[BlockScore]] = {}
     for number, record in enumerate(blocks, start=1):
-        for test in record.verdict.scores if record.verdict is not None else ():
+        if record.verdict is None:
+            continue
+        for test in record.verdict.scores:
             found.setdefault(test.name, []).append(
                 BlockScore(
                     number=number,
                     layer=places[record.block.layer],
                     name=record.block.name,
+                    symbols=record.verdict.symbols,
                     test=test,
                 )
             )
@@ -75,7 +80,7 @@ def histogram_figure(histogram: OutcomeHistogram, label: str) -> Markup:
     low, high = float(edges[0]), float(edges[-1])
     x = _Axis(low, high, _LEFT, WIDTH - _RIGHT)
     y = _Axis(0, top, HEIGHT - _BOTTOM, _TOP)
-    parts = [*_grid_y(y, _round_ticks(top, 3))]
+    parts = [*_grid_y(y, _round_ticks(top, 4))]
     for left, tall in zip(edges[:-1], counts, strict=True):
         if tall:
             at, height = x(float(left)), y(0) - y(float(tall))
@@ -127,9 +132,7 @@ def scores_figure(scores: Sequence[BlockScore], blocks: int, label: str) -> Mark
     return _figure(parts, label)
 
 
-def _points(
-    scores: Iterable[BlockScore], x: "_Axis", y: "_Axis", reach: float
-) -> Iterable[Markup]:
+def _points(scores: Iterable[BlockScore], x: "_Axis", y: "_Axis", reach: float) -> Iterable[Markup]:
     notes = 0
     for score in scores:
         test, at = score.test, x(score.number)

@@ -60,8 +60,15 @@ def power_of_ten(exponent: int) -> str:
 
 
 def plain(value: float) -> str:
-    """A setting as it was given, up to six digits, without trailing zeros."""
-    return f"{value:.6g}".replace("-", _MINUS) if math.isfinite(value) else human(value)
+    """A setting as it was given, up to six digits, without trailing zeros; 10⁻⁶ for a millionth."""
+    if not math.isfinite(value):
+        return human(value)
+    mantissa, _, exponent = f"{value:.6g}".partition("e")
+    text = mantissa.replace("-", _MINUS)
+    if exponent:
+        power = power_of_ten(int(exponent))
+        text = power if mantissa == "1" else f"{text}{_NBSP}×{_NBSP}{power}"
+    return text
 
 
 def count(value: int) -> str:
