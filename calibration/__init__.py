@@ -1,1 +1,1 @@
-"""Calibration routines: what a physicist measures before a run may be trusted."""
+"""Calibration routines: what is measured before a run may be trusted."""

@@ -1,4 +1,4 @@
-"""What the server charges for light: bits per weight from the photons that a row has been sent with.
+"""What the server charges for light: bits per weight from the photons a row has been sent with.
 
 Light that passed verification is charged as to a client under verification, with the session's
 design value of excess noise and loss; light that did not pass, or has not yet, as to a client that
@@ -84,8 +84,7 @@ def charge_for_layer(
         expectation: the honest return.
         detection_efficiency: of the server's detector.
     """
-    modes = max(layer.tiles)
-    noise = (expectation.data_mode_excess_x, expectation.data_mode_excess_p)
+    noise_x, noise_p = _excess_noise(layer, expectation)
     if not expectation.verifiable:
         transmittance = 0.0
     else:
@@ -100,8 +99,8 @@ def charge_for_layer(
             unverified,
             layer.encoding,
             transmittance=transmittance,
-            excess_noise_x_snu=noise[0] / (modes * detection_efficiency),
-            excess_noise_p_snu=noise[1] / (modes * detection_efficiency),
+            excess_noise_x_snu=noise_x / detection_efficiency,
+            excess_noise_p_snu=noise_p / detection_efficiency,
         )
 
     def charge(verified: Array, unverified: Array) -> Array:
@@ -110,6 +109,29 @@ def charge_for_layer(
         )
 
     return charge
+
+
+def _excess_noise(layer: LayerPlan, expectation: ReturnExpectation) -> tuple[float, float]:
+    """Excess noise per mode in X and P of an honest return, in the record.
+
+    A tester cannot tell any of it from an eavesdropper's: the receiver's noise (in the smallest
+    tile, where it is shared by the fewest modes), technical noise of the launch, and what the phase
+    error makes of the mean.
+    """
+    modes = min(layer.tiles)
+    on_x = layer.photons_per_symbol * (2 if layer.encoding == "complex" else 4)
+    on_p = on_x if layer.encoding == "complex" else 0.0
+    same, cross = expectation.gain_variance, expectation.cross_gain_variance
+    return (
+        expectation.data_mode_excess_x / modes
+        + expectation.launch_excess
+        + same * on_x
+        + cross * on_p,
+        expectation.data_mode_excess_p / modes
+        + expectation.launch_excess
+        + same * on_p
+        + cross * on_x,
+    )
 
 
 def queries_within_budget(charge: Charge, photons_per_query: float, budget: float) -> int:

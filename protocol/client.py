@@ -163,7 +163,11 @@ class ClientParty:
                 if self._ledger is not None and digests and self._input_bits is not None:
                     bits = self._input_bits(entry)
                     self._ledger.debit_many(
-                        self.record.session, digests, index, entry.rows, np.full(len(digests), bits)
+                        self.record.session,
+                        digests,
+                        index,
+                        entry.rows * entry.positions,
+                        np.full(len(digests), bits),
                     )
                 values = self._optical(layer, graph, plan, entry, values, samples, len(data))
             else:
@@ -213,13 +217,15 @@ class ClientParty:
         """Outcomes of one block, once the server has accepted what came back."""
         self._optics.load(block, unit)
         names = {**block.__dict__, "session": self.record.session}
-        self._expect(BlockSent, BlockReady(**names))
+        sent = self._expect(BlockSent, BlockReady(**names))
         outcomes = self._optics.measure(block)
         verdict = self._expect(BlockVerdict, BlockMeasured(**names))
+        if not sent.block() == verdict.block() == block:
+            raise ProtocolError(f"{block.name}: the server answers about another block")
         if not verdict.accepted:
             raise VerificationError(
                 f"the server refused {block.name}: {verdict.reason}. The session is over; its "
-                "light stays charged. Check the receiver, the fibre and the calibration before another."
+                "light stays charged. Check the receiver, the fibre and the calibration first."
             )
         return outcomes.cpu()
 

@@ -5,6 +5,7 @@ value: fields are whole numbers, short texts, and the one scale per layer in the
 """
 
 import json
+import math
 from dataclasses import dataclass, fields
 from typing import ClassVar, TypeAlias, get_type_hints
 
@@ -206,7 +207,7 @@ def decode_message(text: bytes) -> Message:
     if len(text) > MAX_MESSAGE_BYTES:
         raise ProtocolError(f"message of {len(text)} bytes exceeds the cap of {MAX_MESSAGE_BYTES}")
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a message cannot be read: {error}") from error
     if not isinstance(data, dict) or data.get("kind") not in _KINDS:
@@ -234,6 +235,13 @@ def _fits(value: object, hint: object) -> bool:
     if hint is bool:
         return isinstance(value, bool)
     return isinstance(value, dict)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is beyond the range of a float")
+    return value
 
 
 def _refuse_constant(name: str) -> float:

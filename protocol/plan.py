@@ -7,7 +7,7 @@ which gives away the root mean square of the layer's weights and nothing else.
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from drivers.backend import Block
 from drivers.errors import ConfigurationError, ProtocolError
@@ -162,17 +162,31 @@ class Plan:
             ProtocolError: missing or surplus fields or wrong types.
         """
         try:
-            layers = data["layers"]
-            assert isinstance(layers, list | tuple)
-            return cls(
-                layers=tuple(
-                    LayerPlan(**{**entry, "tiles": tuple(entry["tiles"])}) for entry in layers
-                ),
-                rows_per_block=int(str(data["rows_per_block"])),
-                samples_per_block=int(str(data["samples_per_block"])),
+            layers, rows, samples = (
+                data[name] for name in ("layers", "rows_per_block", "samples_per_block")
             )
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            if len(data) != 3 or not isinstance(layers, list | tuple):
+                raise ValueError("surplus fields, or layers that are no list")
+            return cls(
+                layers=tuple(_layer_from_dict(entry) for entry in layers),
+                rows_per_block=_whole("rows_per_block", rows, 0),
+                samples_per_block=_whole("samples_per_block", samples, 1),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"the plan cannot be read: {error!r}") from error
+
+
+def _layer_from_dict(entry: dict[str, Any]) -> LayerPlan:
+    for name in ("layer", "rows", "entries", "positions"):
+        _whole(name, entry[name], 0 if name == "layer" else 1)
+    tiles = tuple(_whole("size of a tile", size, 1) for size in entry["tiles"])
+    return LayerPlan(**{**entry, "tiles": tiles})
+
+
+def _whole(name: str, value: object, lowest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ValueError(f"{name} is {value!r}, it must be a whole number of at least {lowest}")
+    return value
 
 
 def check_photons(layer: int, photons_per_symbol: float) -> float:

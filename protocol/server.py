@@ -146,8 +146,8 @@ class ServerParty:
         plan.check_graph(model.graph)
         if ledger.model_digest != model.digest:
             raise LedgerError(
-                f"the ledger is of the model {ledger.model_digest[:12]}, the weights to be sent are "
-                f"{model.digest[:12]}; give the ledger of these weights"
+                f"the ledger is of the model {ledger.model_digest[:12]}, the weights to be sent "
+                f"are {model.digest[:12]}; give the ledger of these weights"
             )
         if not policy.receiver.preserves_p and any(e.encoding == "complex" for e in plan.layers):
             raise ConfigurationError(

@@ -1,8 +1,8 @@
 """One inference run from end to end: a model, data, a simulated link, and what came of it.
 
-This is where the two parties are put side by side: the result holds what only someone who owns both
-may see (true labels beside noise-free outputs beside the server's evidence), for people who study or
-rehearse the protocol.
+This is where the two parties are put side by side: the result holds what only someone who owns
+both may see (true labels beside noise-free outputs beside the server's evidence), for people who
+study or rehearse the protocol.
 """
 
 import platform

@@ -26,6 +26,7 @@ class ReturnExpectation:
         white_variance: variance of every mode but the data's.
         data_mode_excess_x: further variance of X of the data mode.
         data_mode_excess_p: further variance of P of the data mode.
+        launch_excess: part of the white variance that is technical noise of the launched light.
         gain_variance: variance of the gain from frame to frame (phase error).
         cross_gain_variance: mean square of the gain from X to P (phase error).
         memory_frames: correlation length of that error.
@@ -41,6 +42,7 @@ class ReturnExpectation:
     white_variance: float
     data_mode_excess_x: float
     data_mode_excess_p: float
+    launch_excess: float
     gain_variance: float
     cross_gain_variance: float
     memory_frames: float
@@ -86,6 +88,7 @@ def expected_return(
         + info.oscillator_drift**2,
         data_mode_excess_x=back * info.data_mode_excess_x_snu,
         data_mode_excess_p=back * info.data_mode_excess_p_snu,
+        launch_excess=launch,
         gain_variance=steady**2 * (1 - math.exp(-spread)) ** 2 / 2,
         cross_gain_variance=steady**2 * (1 - math.exp(-2 * spread)) / 2,
         memory_frames=info.phase_memory_frames if spread else 0.0,

@@ -151,8 +151,8 @@ class Verifier:
             scores.append(self._gain(summary, frames, energy))
         # Columns: all X frames, all P frames, then each row with both quadratures together.
         values = np.concatenate([residual.sum(1), residual.sum(0)])
-        launched = self._launched_energy(energy, frames)
-        weights, degrees = self._terms(summary.modes, frames, energy, launched)
+        unseen = _unmeasured_energy(energy, frames)
+        weights, degrees = self._terms(summary.modes, frames, energy, unseen)
         mean = (weights * degrees).sum(0)
         z = _with_allowance(values, mean, weights, degrees, self.expectation.variance_uncertainty)
         symbols = np.concatenate([frames.sum(1), frames.sum(0)]) * summary.modes
@@ -192,6 +192,10 @@ class Verifier:
         excess = max(law.data_mode_excess_x, law.data_mode_excess_p) * law.alignment
         noise = (law.white_variance + excess) / total
         wobble = law.gain_variance * clump * float((frames * per_frame**2).sum()) / total**2
+        # X and P leak into each other by at most sqrt(E_x E_p), with a sign that the choice of the
+        # quadrature makes random from frame to frame.
+        mixed = frames.sum(0) * per_frame[0] * per_frame[1]
+        wobble += law.cross_gain_variance * float(mixed.sum()) / total**2
         moved = law.rotation_energy / summary.modes
         deviation = gain - law.gain
         allowance = math.hypot(law.gain_uncertainty * law.gain, moved)
@@ -208,29 +212,17 @@ class Verifier:
         """How many frames share one phase error, at most all of them."""
         return min(frames, 1 + 2 * self.expectation.memory_frames)
 
-    def _launched_energy(self, energy: Array, frames: Array) -> Array:
-        """Mean energy that was launched on X into frames of which P was measured, by row."""
-        per_frame = np.divide(
-            energy[0], frames[0], out=np.zeros_like(energy[0]), where=frames[0] > 0
-        )
-        known = per_frame > 0
-        typical = float(per_frame[known].mean()) if known.any() else 0.0
-        return frames[1] * np.where(known, per_frame, typical)
-
     def _terms(
-        self, modes: int, frames: Array, energy: Array, launched: Array
+        self, modes: int, frames: Array, energy: Array, unseen: Array
     ) -> tuple[Array, Array]:
         """Weights and degrees of the chi-squares: white, data mode in X, in P, phase X, phase P."""
         law = self.expectation
         f = np.stack([_columns(frames[0], 0), _columns(frames[1], 1)])
-        e = np.stack([_columns(energy[0], 0), _columns(launched, 1)])
+        e = np.stack([_columns(energy[0], 0), _columns(energy[1], 1)])
+        across = np.stack([_columns(unseen[0], 0), _columns(unseen[1], 1)])
         white = np.full(f.shape[1], law.white_variance)
-        moving = np.stack(
-            [
-                law.gain_variance * e[0] + law.rotation_energy / modes * e[0],
-                law.cross_gain_variance * e[1],
-            ]
-        )
+        moving = (law.gain_variance + law.rotation_energy / modes) * e
+        moving = moving + law.cross_gain_variance * across
         groups = np.maximum(f / np.maximum(1.0, np.minimum(f, 1 + 2 * law.memory_frames)), 1e-300)
         # A wandering mean adds its own spread and, through the cross term, that of the noise.
         spread = 2 * moving**2 / groups + 4 * law.white_variance * moving
@@ -247,6 +239,18 @@ class Verifier:
         )
         degrees = np.stack([(f[0] + f[1]) * (modes - 1), f[0], f[1], dof[0], dof[1]])
         return weights, degrees
+
+
+def _unmeasured_energy(energy: Array, frames: Array) -> Array:
+    """Mean energy `(2, rows)` in the quadrature that was not measured of X and of P frames.
+
+    What a row had there is known from its frames in the other quadrature, or else from other rows.
+    """
+    per_frame = np.divide(energy, frames, out=np.zeros_like(energy), where=frames > 0)
+    known = per_frame > 0
+    typical = per_frame.sum(1) / np.maximum(known.sum(1), 1)
+    other: Array = np.where(known, per_frame, typical[:, None])[::-1]
+    return frames * other
 
 
 def _columns(per_row: Array, quadrature: int) -> Array:

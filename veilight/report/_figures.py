@@ -6,22 +6,33 @@ Every panel is 360 units wide, so that its text stays readable on a telephone.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from markupsafe import Markup, escape
 
 from protocol.server import BlockRecord
 from protocol.verification import TestScore
-from veilight.report._numbers import human
+from veilight.report._numbers import human, signed
 from veilight.runs import OutcomeHistogram
 
-__all__ = ["BlockScore", "histogram_figure", "scores_figure", "scores_of"]
+__all__ = [
+    "COLOURS",
+    "MOST_SINGLE_BLOCKS",
+    "BlockScore",
+    "histogram_figure",
+    "scores_figure",
+    "scores_of",
+]
+
+Attributes: TypeAlias = Mapping[str, str | float]
 
 WIDTH, HEIGHT = 360, 216
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 14, 34
 MOST_SINGLE_BLOCKS = 150
 """Above this number of blocks a plot shows the range of neighbouring blocks instead of points."""
 COLOURS = 6
+"""Layers that have a colour of their own; further layers begin again."""
 _MOST_NOTES = 3
 
 
@@ -121,7 +132,7 @@ def scores_figure(scores: Sequence[BlockScore], blocks: int, label: str) -> Mark
     parts = [_tag("rect", {"class": "band", "x": x.start, "y": y(limit)}, size)]
     for value, name in ((limit, "limit"), (0.0, "zero"), (-limit, "limit")):
         parts.append(_line(name, x.start, y(value), x.end, y(value)))
-        parts.append(_text(_signed(value), _LEFT - 5, y(value) + 4, "tick end"))
+        parts.append(_text(signed(value), _LEFT - 5, y(value) + 4, "tick end"))
     if len(scores) > MOST_SINGLE_BLOCKS:
         parts += _ranges([s for s in scores if s.test.passed], x, y)
         parts += _points([s for s in scores if not s.test.passed], x, y, reach)
@@ -138,9 +149,9 @@ def _points(scores: Iterable[BlockScore], x: "_Axis", y: "_Axis", reach: float) 
         test, at = score.test, x(score.number)
         colour = "fail" if not test.passed else f"s{score.layer % COLOURS}"
         title = f"{score.name}: {human(test.measured)} instead of {human(test.expected)}, score "
-        title += _signed(test.score)
+        title += signed(test.score)
         if abs(test.score) <= reach:
-            spot = {"class": f"dot {colour}", "cx": at, "cy": y(test.score), "r": 3}
+            spot: Attributes = {"class": f"dot {colour}", "cx": at, "cy": y(test.score), "r": 3}
             yield _tag("circle", spot, title=title)
             continue
         side = -1 if test.score < 0 else 1  # a score that is not a number is drawn at the top
@@ -152,7 +163,7 @@ def _points(scores: Iterable[BlockScore], x: "_Axis", y: "_Axis", reach: float) 
             notes += 1
             to_left = at > (x.start + x.end) / 2
             where = "tick strong end" if to_left else "tick strong start"
-            yield _text(_signed(test.score), at + (-9 if to_left else 9), tip + 5 * side + 4, where)
+            yield _text(signed(test.score), at + (-9 if to_left else 9), tip + 5 * side + 4, where)
 
 
 def _ranges(scores: Sequence[BlockScore], x: "_Axis", y: "_Axis") -> Iterable[Markup]:
@@ -167,7 +178,7 @@ def _ranges(scores: Sequence[BlockScore], x: "_Axis", y: "_Axis") -> Iterable[Ma
         middle = x(float(numbers[own].mean()))
         low, high = float(values[own].min()), float(values[own].max())
         first, last = numbers[own].min(), numbers[own].max()
-        title = f"blocks {first} to {last}: {_signed(low)} to {_signed(high)}"
+        title = f"blocks {first} to {last}: {signed(low)} to {signed(high)}"
         yield _line("range", middle, y(low) + 1, middle, y(high) - 1, title=title)
 
 
@@ -208,15 +219,6 @@ def _block_ticks(blocks: int) -> list[float]:
     return [1.0, *rest] if rest[0] > 1 else rest
 
 
-def _signed(value: float) -> str:
-    if math.isnan(value):
-        return "not a number"
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}") if value else "0"
-
-
-Attributes = Mapping[str, str | float]
-
-
 def _tag(name: str, *attributes: Attributes, title: str = "") -> Markup:
     merged = {key: value for group in attributes for key, value in group.items()}
     written = Markup("").join(
@@ -224,7 +226,7 @@ def _tag(name: str, *attributes: Attributes, title: str = "") -> Markup:
         for key, value in merged.items()
     )
     inside = Markup("<title>{}</title>").format(title) if title else Markup("")
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inside)  # noqa: S704 - own names
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inside)
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float, *, title: str = "") -> Markup:

@@ -14,6 +14,7 @@ __all__ = [
     "power_of_ten",
     "rate",
     "share",
+    "signed",
 ]
 
 _NBSP = "\N{NO-BREAK SPACE}"
@@ -69,6 +70,13 @@ def plain(value: float) -> str:
         power = power_of_ten(int(exponent))
         text = power if mantissa == "1" else f"{text}{_NBSP}×{_NBSP}{power}"
     return text
+
+
+def signed(value: float) -> str:
+    """A score with its sign and one decimal."""
+    if math.isnan(value):
+        return human(value)
+    return f"{value:+.1f}".replace("-", _MINUS) if value else "0"
 
 
 def count(value: int) -> str:

@@ -1,5 +1,6 @@
 """From results to the finished page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from veilight.report import _figures, _tables, _words
+from veilight.report._cells import Cell, Column, Table
 from veilight.report._figures import BlockScore
-from veilight.report._numbers import count, human, plain, share
-from veilight.report._tables import Cell, Column, Table
+from veilight.report._numbers import count, human, plain, share, signed
+from veilight.report._settings import settings_tables
 from veilight.runs import LayerResult, RunResult
 
 __all__ = ["render_page"]
@@ -143,7 +145,7 @@ def _section(result: RunResult, number: int) -> _Section:
         returned_words=_returned_words(result, scores),
         refused=_tables.refused_table(scores),
         times=_tables.link_time_table(result),
-        settings=_tables.settings_tables(result),
+        settings=settings_tables(result),
     )
 
 
@@ -166,8 +168,8 @@ def _leakage_notes(result: RunResult, queries: int) -> tuple[str, ...]:
         if unsent:
             notes.append(
                 f"The session ended before {', '.join(unsent)} was sent. The figures for the "
-                f"weights count every layer as sent {count(queries)} times all the same, so they "
-                "are too high rather than too low."
+                f"weights count every layer as sent {count(queries)} times all the same, those "
+                "for the data count every layer: they are too high rather than too low."
             )
     bare = [layer.name for layer in result.layers if layer.evidence is None]
     if bare:
@@ -201,7 +203,7 @@ def _score_panels(scores: Mapping[str, Sequence[BlockScore]], blocks: int) -> tu
         values = [score.test.score for score in own]
         failed = sum(not score.test.passed for score in own)
         limit = max(score.test.threshold for score in own)
-        worst = max(values, key=lambda value: (value != value, abs(value)))
+        worst = max(values, key=lambda value: (math.isnan(value), abs(value)))
         spread = (
             "; one mark is the range of neighbouring blocks"
             if len(own) > _figures.MOST_SINGLE_BLOCKS
@@ -212,7 +214,7 @@ def _score_panels(scores: Mapping[str, Sequence[BlockScore]], blocks: int) -> tu
                 heading=name,
                 drawing=_figures.scores_figure(own, blocks, f"scores of the test of {name}"),
                 note=f"{count(len(own) - failed)} of {count(len(own))} blocks within "
-                f"±{human(limit)}; largest deviation {human(worst)}{spread}",
+                f"±{human(limit)}; largest deviation {signed(worst)}{spread}",
             )
         )
     return tuple(panels)

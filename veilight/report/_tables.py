@@ -1,29 +1,27 @@
-"""The page's tables: cells of ready text, so that the template only lays them out."""
+"""The page's tables of results."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.leakage import LeakageSummary
+from veilight.report._cells import Cell, Column, Table, columns_of, row_of
 from veilight.report._figures import BlockScore
 from veilight.report._numbers import (
     bits,
     count,
     duration,
     human,
-    plain,
     rate,
     share,
+    signed,
 )
-from veilight.report._words import figure_kind, moment, queries_words, receiver_words
+from veilight.report._words import figure_kind, queries_words
 from veilight.runs import LayerResult, RunResult
 
 __all__ = [
-    "Cell",
-    "Column",
-    "Table",
+    "MOST_CLASSES",
     "confusion_table",
     "data_table",
     "ledger_table",
@@ -32,51 +30,13 @@ __all__ = [
     "photon_table",
     "refused_table",
     "returned_table",
-    "settings_tables",
     "weights_table",
 ]
 
 MOST_CLASSES = 20
+"""Largest confusion matrix that is shown whole."""
 _OTHER_RATES_HZ = (1e8, 1e9, 1e10)
 _MEASURED_TESTS = ("gain", "X variance", "P variance")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """Text, a smaller remark under it, and for a heat map its shade from 0 to 1."""
-
-    text: str
-    note: str = ""
-    shade: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """Heading, a heading shared with its neighbours, and whether the column holds numbers."""
-
-    label: str
-    group: str = ""
-    number: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A caption, columns and rows; the first cell of a row is its heading."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-
-def _row(*cells: str | tuple[str, str]) -> tuple[Cell, ...]:
-    return tuple(
-        Cell(text=cell) if isinstance(cell, str) else Cell(text=cell[0], note=cell[1])
-        for cell in cells
-    )
-
-
-def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
-    return (Column(label=first, number=False), *(Column(label=label) for label in numbers))
 
 
 def weights_table(
@@ -139,7 +99,7 @@ def photon_table(layers: Sequence[LayerResult]) -> Table:
     """What light each layer is sent with."""
     return Table(
         caption="Light per layer",
-        columns=_columns(
+        columns=columns_of(
             "Layer",
             "photons per symbol",
             "photons per weight",
@@ -157,7 +117,7 @@ def _photon_row(layer: LayerResult) -> tuple[Cell, ...]:
     symbols = plan.rows * plan.modes * plan.positions
     tiles = f", {len(plan.tiles)} tiles" if len(plan.tiles) > 1 else ""
     places = f", {plan.positions} positions" if plan.positions > 1 else ""
-    return _row(
+    return row_of(
         (layer.name, f"{plan.encoding} encoding{tiles}{places}"),
         human(plan.photons_per_symbol),
         human(plan.photons_per_symbol / plan.weights_per_symbol),
@@ -173,11 +133,11 @@ def ledger_table(result: RunResult) -> Table:
     budget = result.budget_bits_per_weight
     return Table(
         caption="Ledger, in bits per weight of the worst row",
-        columns=_columns(
+        columns=columns_of(
             "Layer", "charged", "budget", "verified queries that the budget allows in all"
         ),
         rows=tuple(
-            _row(
+            row_of(
                 layer.name,
                 bits(layer.bits_charged, up=True),
                 "none" if budget is None else bits(budget),
@@ -246,13 +206,13 @@ def refused_table(scores: Mapping[str, Sequence[BlockScore]]) -> Table | None:
         return None
     return Table(
         caption="Tests that failed",
-        columns=_columns("Block", "measured", "expected", "score", "limit"),
+        columns=columns_of("Block", "measured", "expected", "score", "limit"),
         rows=tuple(
-            _row(
+            row_of(
                 (f"{score.number}: {score.test.name}", _where(score)),
                 _four(score.test.measured),
                 _four(score.test.expected),
-                human(score.test.score),
+                signed(score.test.score),
                 f"±{human(score.test.threshold)}",
             )
             for score in sorted(failed, key=lambda score: score.number)
@@ -274,7 +234,7 @@ def confusion_table(confusion: NDArray[np.int64]) -> Table | None:
     shares = confusion / totals
     return Table(
         caption="Confusion matrix: samples by true class (rows) and predicted class (columns)",
-        columns=_columns("true", *(str(label) for label in range(classes)), "right"),
+        columns=columns_of("true", *(str(label) for label in range(classes)), "right"),
         rows=tuple(
             (
                 Cell(text=str(true)),
@@ -297,9 +257,9 @@ def mistakes_table(confusion: NDArray[np.int64], most: int = 10) -> Table:
     pairs = [np.unravel_index(int(index), wrong.shape) for index in order]
     return Table(
         caption=f"Most frequent mistakes of {len(confusion)} classes",
-        columns=_columns("True class", "predicted class", "samples"),
+        columns=columns_of("True class", "predicted class", "samples"),
         rows=tuple(
-            _row(str(int(true)), str(int(predicted)), count(int(wrong[true, predicted])))
+            row_of(str(int(true)), str(int(predicted)), count(int(wrong[true, predicted])))
             for true, predicted in pairs
             if wrong[true, predicted]
         ),
@@ -318,98 +278,15 @@ def link_time_table(result: RunResult) -> Table:
     lengths["10,000 queries"] = 10_000 * per_query
     return Table(
         caption="Time with light on, by symbol rate of the link",
-        columns=_columns("Symbol rate", *lengths),
+        columns=columns_of("Symbol rate", *lengths),
         rows=tuple(
-            _row(
+            row_of(
                 (rate(value), "as configured" if value == own else ""),
                 *(duration(symbols / value) for symbols in lengths.values()),
             )
             for value in sorted({own, *_OTHER_RATES_HZ})
         ),
     )
-
-
-def settings_tables(result: RunResult) -> tuple[Table, ...]:
-    """Everything that made the run: what was asked for, the link, the plan, the versions."""
-    request, graph = result.request, result.request.model.graph
-    asked = {
-        "data": request.data_name,
-        "samples": count(len(request.inputs)),
-        "network": " → ".join(layer.kind for layer in graph.layers),
-        "model digest (SHA-256)": request.model.digest,
-        "receiver": receiver_words(result),
-        "client's behaviour": request.behaviour.name,
-        "encoding": request.encoding,
-        "rows per block": "all" if not request.rows_per_block else count(request.rows_per_block),
-        "samples per block": count(request.samples_per_block),
-        "blocks planned": count(result.plan.blocks(len(request.inputs))),
-        "false-alarm rate of the session": plain(request.false_alarm),
-        "confidence of finite tests": f"1 \N{MINUS SIGN} {plain(1 - request.confidence)}",
-        "returned light": "every mode measured"
-        if request.full_return
-        else "the tests' sums drawn from their exact law",
-        "client's bound on probe light in P": "none given"
-        if request.probe_photons_per_mode is None
-        else f"{plain(request.probe_photons_per_mode)} photons per mode",
-        "seed": "none: not repeatable" if result.seed is None else str(result.seed),
-        "started": moment(result.started),
-        "backend": result.server_info.backend,
-    }
-    link = {
-        name: value
-        for name, value in _flat(request.link)
-        if not name.startswith("receiver") and name != "seed"
-    }
-    scales = {
-        f"{layer.name}, scale": f"{plain(layer.plan.scale_snu)} SNU per unit of weight; tiles "
-        + " + ".join(str(size) for size in layer.plan.tiles)
-        for layer in result.layers
-    }
-    return (
-        _pairs("What was run", asked | scales),
-        _pairs("Link", link),
-        _pairs("Versions", result.versions),
-    )
-
-
-def _pairs(caption: str, values: Mapping[str, str]) -> Table:
-    return Table(
-        caption=caption,
-        columns=(Column(label="Setting", number=False), Column(label="Value", number=False)),
-        rows=tuple(_row(name, value) for name, value in values.items()),
-    )
-
-
-_UNITS = {
-    "_snu": "SNU",
-    "_rad": "rad",
-    "_frames": "frames",
-    "_inputs": "data vectors",
-    "_bits": "bit",
-}
-
-
-def _flat(settings: object, prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Names and values of nested settings, with the unit moved from the name to the value."""
-    assert is_dataclass(settings)
-    for entry in fields(settings):
-        value, name = getattr(settings, entry.name), entry.name
-        if is_dataclass(value):
-            yield from _flat(value, f"{prefix}{name}, ")
-            continue
-        unit = next((unit for end, unit in _UNITS.items() if name.endswith(end)), "")
-        if name.endswith("_hz"):
-            name, text = name.removesuffix("_hz"), rate(value)
-        elif isinstance(value, float | int):
-            text = f"{plain(value)}\N{NO-BREAK SPACE}{unit}" if unit else plain(value)
-            name = "converter resolution" if name == "converter_bits" else _without_unit(name)
-        else:
-            text = str(value)
-        yield prefix + name.replace("_", " "), text
-
-
-def _without_unit(name: str) -> str:
-    return next((name.removesuffix(end) for end in _UNITS if name.endswith(end)), name)
 
 
 def _queries(number: int) -> str:

@@ -12,7 +12,6 @@ from veilight.report._numbers import (
     confidence_text,
     count,
     duration,
-    human,
     plain,
     rate,
     share,
@@ -22,8 +21,8 @@ from veilight.runs import LayerResult, RunResult
 __all__ = [
     "Fact",
     "Verdict",
-    "accuracy_facts",
     "aborted_plainly",
+    "accuracy_facts",
     "data_fact",
     "figure_kind",
     "ledger_words",
@@ -210,6 +209,9 @@ def _leakage_fact(name: str, figures: Sequence[LeakageSummary], symbol: str) -> 
     kind = "asymptotic"
     if worst.confidence is not None:
         kind = f"confidence {confidence_text(worst.confidence)}"
+    if worst.worst_bits_per_symbol == 0:
+        note = f"the light tells nothing to anyone listed below; {kind}"
+        return Fact(name=name, value=f"{bits(0.0)} per {symbol}", note=note)
     return Fact(
         name=name,
         value=f"≤ {bits(worst.worst_bits_per_symbol, up=True)} per {symbol}",

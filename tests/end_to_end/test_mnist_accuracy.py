@@ -1,0 +1,113 @@
+"""MNIST accuracy through the whole engine: the paper's curve, and beyond it. Slow.
+
+Figures are single runs over the 10,000 test images; the binomial standard error at 95 % is 0.22
+points, so that the margins of the assertions are many standard errors wide or the seed is fixed.
+"""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from drivers.receivers import Amplifier, PassiveTap, Receiver
+from protocol.leakage import weight_bits_client_keeps_all_gaussian_real
+from protocol.models.graph import Graph, InputScaling, Linear, Relu
+from protocol.models.model import Model
+from protocol.models.training import TrainingSettings, train
+from sim_backend.settings import LinkSettings
+from veilight.datasets import TrainTest, load
+from veilight.runs import InferenceRequest, RunResult, run_inference
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+@cache
+def _mnist(folder: Path) -> TrainTest:
+    return load(str(folder))
+
+
+def _graph(hidden: int) -> Graph:
+    return Graph(
+        input_shape=(28, 28),
+        layers=(
+            _flatten(),
+            Linear(inputs=784, outputs=hidden, bias=False),
+            Relu(),
+            Linear(inputs=hidden, outputs=10, bias=False),
+        ),
+        scaling=InputScaling(offset=127.5, factor=1 / 127.5),
+    )
+
+
+def _flatten():  # type: ignore[no-untyped-def]
+    from protocol.models.graph import Flatten
+
+    return Flatten()
+
+
+@cache
+def _trained(folder: Path, hidden: int, settings: TrainingSettings) -> Model:
+    data = _mnist(folder).train
+    return train(_graph(hidden), data.inputs, data.labels, settings).model
+
+
+def _infer(folder: Path, model: Model, receiver: Receiver, **light: tuple[float, ...]) -> RunResult:
+    test = _mnist(folder).test
+    labels: NDArray[np.int64] = test.labels
+    return run_inference(
+        InferenceRequest(
+            model=model,
+            inputs=torch.tensor(test.inputs),
+            labels=labels,
+            link=LinkSettings(receiver=receiver, seed=1),
+            samples_per_block=1000,
+            **light,  # type: ignore[arg-type]
+        )
+    )
+
+
+@pytest.mark.parametrize(("signal", "expected"), [(1.0, 0.91), (2.0, 0.95), (5.0, 0.97)])
+def test_engine_matches_the_papers_curve_when_trained_without_noise(
+    mnist_folder: Path, signal: float, expected: float
+) -> None:
+    model = _trained(mnist_folder, 784, PAPER)
+    result = _infer(mnist_folder, model, Amplifier(gain=2.0), signal_to_noise=(signal, signal))
+    print(f"F^2 = {signal}: {result.accuracy:.4f} (paper {expected}), {result.noise_free_accuracy}")
+    assert result.accepted
+    assert result.accuracy == pytest.approx(expected, abs=0.015)
+
+
+@pytest.mark.parametrize(("signal", "lowest"), [((0.25, 0.5), 0.965), ((0.5, 1.0), 0.973)])
+def test_engine_goes_beyond_the_paper_when_trained_with_the_light(
+    mnist_folder: Path, signal: tuple[float, float], lowest: float
+) -> None:
+    model = _trained(mnist_folder, 784, with_light(signal))
+    result = _infer(mnist_folder, model, Amplifier(gain=2.0), signal_to_noise=signal)
+    print(f"F^2 = {signal}: {result.accuracy:.4f}, at least {lowest}")
+    assert result.accepted
+    assert result.accuracy is not None
+    assert result.accuracy >= lowest
+
+
+def test_passive_tap_keeps_weights_private_when_everything_is_measured(
+    mnist_folder: Path,
+) -> None:
+    photons = (0.0115, 0.2)
+    model = _trained(mnist_folder, 2000, with_light((4 * photons[0], 4 * photons[1])))
+    receiver = PassiveTap(tap_fraction=1.0)
+    result = _infer(mnist_folder, model, receiver, photons_per_symbol=photons)
+    weights = (784 * 2000, 2000 * 10)
+    bits = [weight_bits_client_keeps_all_gaussian_real(mu) for mu in photons]
+    mean = math.sumprod(weights, bits) / sum(weights) if hasattr(math, "sumprod") else float(
+        np.dot(weights, bits) / sum(weights)
+    )
+    data_bits = max(figure.total_bits for figure in result.data_leaked)
+    print(f"accuracy {result.accuracy:.4f}, {mean:.4f} bit per weight, data {data_bits} bit")
+    assert result.accuracy is not None
+    assert result.accuracy >= 0.96
+    assert mean < 0.1
+    assert data_bits == 0
