@@ -56,7 +56,9 @@ def _run(arguments: list[str]) -> int:
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        return _failed(error, f"{explain()} See `veilight --help`.", ExitCode.USAGE)
+        text = explain().strip()
+        stop = "" if text.endswith((".", "?", "!")) else "."
+        return _failed(error, f"{text}{stop} See `veilight --help`.", ExitCode.USAGE)
     if status == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return int(status or 0)

@@ -67,13 +67,14 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(columns):
             right = index in numbers
             table.add_column(Text(column), justify="right" if right else "left", no_wrap=right)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        self._console().print(table)
+        # A title of the table's own would be folded to the table's width.
+        self._console().print(Text(title, style="bold"), table, sep="\n")
 
     def result(self, values: Mapping[str, object]) -> None:
         """The one JSON object of --json; silent otherwise."""

@@ -90,7 +90,7 @@ def test_main_names_the_variable_when_the_error_is_unexpected(
         (["infer"], "Missing argument"),
         (["train"], "Missing option"),
         (["demo", "--speed"], "No such option"),
-        (["demo", "--seed", "x"], "not a valid"),
+        (["demo", "--seed", "x"], "'--seed'"),
         (["infer", "m.onnx", "--samples", "0"], "--samples"),
         (["config"], "Missing command"),
     ],
