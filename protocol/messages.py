@@ -207,12 +207,18 @@ def decode_message(text: bytes) -> Message:
     if len(text) > MAX_MESSAGE_BYTES:
         raise ProtocolError(f"message of {len(text)} bytes exceeds the cap of {MAX_MESSAGE_BYTES}")
     try:
-        data = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        data = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_without_duplicates,
+        )
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a message cannot be read: {error}") from error
-    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
+    name = data.pop("kind", None) if isinstance(data, dict) else None
+    if not isinstance(name, str) or name not in _KINDS:
         raise ProtocolError("a message is not an object of a known kind")
-    kind = _KINDS[data.pop("kind")]
+    kind = _KINDS[name]
     hints = _HINTS[kind]
     names = {field.name for field in fields(kind)}
     if set(data) != names:
@@ -235,6 +241,13 @@ def _fits(value: object, hint: object) -> bool:
     if hint is bool:
         return isinstance(value, bool)
     return isinstance(value, dict)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return data
 
 
 def _finite(text: str) -> float:

@@ -29,7 +29,7 @@ from tests.physics.moment_tests import assert_same_moments
 
 Real = NDArray[np.float64]
 
-ROWS = 5000
+ROWS = 12_000
 REFERENCE_GAIN = 0.8
 KS_LIMIT = 1e-13
 

@@ -1,48 +1,18 @@
 """`veilight leakage`: what a setting leaks, to whom, and how many queries a budget allows."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers.errors import ConfigurationError
+from veilight.cli._light import Setting, setting_of
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits, leakage_table, seconds
+from veilight.cli._tables import bits, counted, leakage_table, seconds
 
 if TYPE_CHECKING:
-    from drivers.backend import ServerOpticsInfo
-    from protocol.leakage import ChannelEstimate
     from protocol.plan import Plan
-    from protocol.verification import ReturnExpectation
     from veilight.config import Configuration
 
 __all__ = ["run_leakage"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Setting:
-    """A plan on a calibrated link, without any light."""
-
-    plan: "Plan"
-    info: "ServerOpticsInfo"
-    snr_factor: float
-    expectation: "ReturnExpectation"
-
-    def channel(self, modes: int, tested_symbols: int) -> "ChannelEstimate":
-        """The channel that the server's tests of honest light would find on average."""
-        from protocol.leakage import ChannelEstimate
-
-        if not self.expectation.verifiable:
-            return ChannelEstimate(transmittance=0.0)
-        eta, honest = self.info.detection_efficiency, self.expectation
-        electronics = 1 + self.info.electronic_noise_snu + self.info.converter_step_snu**2 / 12
-        white = honest.white_variance - electronics
-        return ChannelEstimate(
-            transmittance=min(1.0, honest.gain**2 / eta),
-            excess_noise_x_snu=(white + honest.data_mode_excess_x / modes) / eta,
-            excess_noise_p_snu=(white + honest.data_mode_excess_p / modes) / eta,
-            tested_symbols_x=(tested_symbols + 1) // 2,
-            tested_symbols_p=tested_symbols // 2,
-        )
 
 
 def run_leakage(
@@ -70,10 +40,9 @@ def run_leakage(
         ConfigurationError: layers or photons are missing or do not fit.
         ModelError: the model file cannot be used.
     """
-    from protocol.accounting import data_leakage, layer_name, weight_leakage
-    from protocol.budget import charge_for_layer, queries_within_budget
+    from protocol.accounting import data_leakage, weight_leakage
 
-    setting = _setting(configuration, model, rows, modes)
+    setting = setting_of(configuration, model, rows, modes)
     plan, receiver = setting.plan, configuration.link.client_receiver()
     channels = {layer.layer: setting.channel(layer.modes, tested_symbols) for layer in plan.layers}
     weights = weight_leakage(
@@ -90,16 +59,7 @@ def run_leakage(
         candidate_cosine=configuration.leakage.candidate_cosine,
     )
     budget = configuration.ledger.budget_bits_per_weight
-    allowed = None
-    if budget is not None:
-        allowed = {
-            layer_name(layer): queries_within_budget(
-                charge_for_layer(layer, setting.expectation, setting.info.detection_efficiency),
-                layer.photons_per_symbol * layer.positions,
-                budget,
-            )
-            for layer in plan.layers
-        }
+    allowed = None if budget is None else _queries_allowed(setting, budget)
     published = _published(configuration, plan)
     layers = _layers(setting)
     screen.result(
@@ -118,7 +78,7 @@ def run_leakage(
         }
     )
     _show_layers(screen, layers, receiver.kind, receiver.setting)
-    leakage_table(screen, f"Weights, after {queries:,} queries [bit per weight]", weights)
+    leakage_table(screen, f"Weights, after {counted(queries, 'query')} [bit per weight]", weights)
     leakage_table(screen, "Data of one input, to the server [bit per data value]", data)
     _show_published(screen, published)
     if allowed is not None:
@@ -126,110 +86,22 @@ def run_leakage(
     return 0
 
 
-def _setting(
-    configuration: "Configuration",
-    model: Path | None,
-    rows: tuple[int, ...] | None,
-    modes: tuple[int, ...] | None,
-) -> _Setting:
-    from protocol.leakage import check_encoding
-    from protocol.verification import expected_return
-    from sim_backend.symbol_link import SymbolLink
+def _queries_allowed(setting: Setting, budget: float) -> dict[str, int]:
+    """Verified queries that a budget in bits per weight allows, by layer."""
+    from protocol.accounting import layer_name
+    from protocol.budget import charge_for_layer, queries_within_budget
 
-    settings = configuration.link.settings()
-    check_encoding(settings.receiver, configuration.protocol.encoding)
-    link = SymbolLink(replace(settings, device="cpu"))
-    info, snr_factor = link.server.describe(), link.client.describe().snr_factor
-    if model is not None:
-        if rows is not None or modes is not None:
-            raise ConfigurationError("give --model, or --rows and --modes, not both")
-        plan = _plan_of_model(configuration, model, snr_factor)
-    else:
-        plan = _plan_of_sizes(configuration, rows, modes, snr_factor)
-    return _Setting(
-        plan=plan,
-        info=info,
-        snr_factor=snr_factor,
-        expectation=expected_return(info, settings.receiver),
-    )
-
-
-def _plan_of_model(configuration: "Configuration", path: Path, snr_factor: float) -> "Plan":
-    from protocol.encoding import make_plan
-    from protocol.models.files import load_model
-    from veilight.cli._photons import with_photons
-
-    model = load_model(path)
-    protocol = with_photons(configuration, model).protocol
-    photons = _photons(
-        protocol.photons_per_symbol, protocol.signal_to_noise, configuration, snr_factor
-    )
-    return make_plan(
-        model,
-        photons,
-        encoding=protocol.encoding,
-        modes_per_frame=configuration.link.modes_per_frame,
-    )
-
-
-def _plan_of_sizes(
-    configuration: "Configuration",
-    rows: tuple[int, ...] | None,
-    modes: tuple[int, ...] | None,
-    snr_factor: float,
-) -> "Plan":
-    from protocol.plan import LayerPlan, Plan, tile_sizes
-
-    protocol = configuration.protocol
-    if rows is None or modes is None:
-        raise ConfigurationError(
-            "which layers? Give --rows and --modes, such as --rows 784,10 --modes 784,784, or "
-            "--model FILE"
+    return {
+        layer_name(layer): queries_within_budget(
+            charge_for_layer(layer, setting.expectation, setting.info.detection_efficiency),
+            layer.photons_per_symbol * layer.positions,
+            budget,
         )
-    photons = _photons(
-        protocol.photons_per_symbol, protocol.signal_to_noise, configuration, snr_factor
-    )
-    if not photons:
-        raise ConfigurationError("how much light? Give --photons or --signal-to-noise per layer")
-    if not len(rows) == len(modes) == len(photons):
-        raise ConfigurationError(
-            f"--rows names {len(rows)} layers, --modes {len(modes)} and the light {len(photons)}; "
-            "give one number per layer in each"
-        )
-    per_mode = 2 if protocol.encoding == "complex" else 1
-    return Plan(
-        layers=tuple(
-            LayerPlan(
-                layer=index,
-                rows=rows[index],
-                entries=modes[index] * per_mode,
-                positions=1,
-                encoding=protocol.encoding,
-                photons_per_symbol=photons[index],
-                # No weights are known, and leakage depends on photons alone.
-                scale_snu=1.0,
-                tiles=tile_sizes(modes[index], configuration.link.modes_per_frame),
-            )
-            for index in range(len(rows))
-        )
-    )
+        for layer in setting.plan.layers
+    }
 
 
-def _photons(
-    photons: tuple[float, ...],
-    signal_to_noise: tuple[float, ...],
-    configuration: "Configuration",
-    snr_factor: float,
-) -> tuple[float, ...]:
-    from protocol.encoding import photons_for_signal_to_noise
-
-    return photons or tuple(
-        photons_for_signal_to_noise(value, snr_factor, configuration.protocol.encoding)
-        for value in signal_to_noise
-    )
-
-
-def _layers(setting: _Setting) -> list[dict[str, object]]:
+def _layers(setting: Setting) -> list[dict[str, object]]:
     from protocol.accounting import layer_name
     from protocol.encoding import signal_to_noise
 
@@ -320,4 +192,4 @@ def _show_budget(screen: Screen, allowed: dict[str, int], budget: float | None) 
         [(name, f"{count:,}") for name, count in allowed.items()],
         numbers=(1,),
     )
-    screen.tell(f"All layers together: {min(allowed.values()):,} queries.")
+    screen.tell(f"All layers together: {counted(min(allowed.values()), 'query')}.")

@@ -28,6 +28,10 @@ def prepare_folder(folder: Path, names: Sequence[str] = (), *, overwrite: bool) 
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except FileExistsError as error:
+        raise OutputError(
+            f"output folder {folder} is not a directory but a file; choose another folder"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits, leakage_table, seconds
+from veilight.cli._tables import bits, counted, leakage_table, seconds
 
 if TYPE_CHECKING:
     from veilight.runs import LayerResult, RunResult
@@ -27,16 +27,17 @@ def verdict(result: "RunResult") -> str:
             "NOT VERIFIABLE: with this receiver an honest client returns no light; the weights are "
             "protected by the photon numbers alone"
         )
-    return f"accepted: the returned light passed its tests in all {len(result.blocks):,} blocks"
+    return (
+        f"accepted: the returned light passed its tests in {counted(len(result.blocks), 'block')}"
+    )
 
 
 def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) -> None:
     """Verdict, accuracy, photon budget and, if wanted, who can have learned what."""
     screen.tell(f"Verdict: {verdict(result)}")
+    samples = counted(len(result.request.inputs), "sample")
     if result.accuracy is not None:
-        screen.tell(
-            f"Accuracy over light: {result.accuracy:.2%} of {len(result.request.inputs):,} samples"
-        )
+        screen.tell(f"Accuracy over light: {result.accuracy:.2%} of {samples}")
     if result.accuracy is not None and result.noise_free_accuracy is not None:
         screen.say(f"Accuracy of the same network without light: {result.noise_free_accuracy:.2%}")
     screen.say(
@@ -53,7 +54,6 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
     )
     if not leakage:
         return
-    samples = f"{len(result.request.inputs):,} samples"
     leakage_table(screen, f"Weights, after {samples} [bit per weight]", result.weights_leaked)
     if result.budget_lifted:
         leakage_table(

@@ -8,7 +8,7 @@ from veilight.cli._screen import Screen
 if TYPE_CHECKING:
     from protocol.leakage import LeakageSummary
 
-__all__ = ["bits", "leakage_table", "seconds"]
+__all__ = ["bits", "counted", "leakage_table", "seconds"]
 
 
 def bits(value: float) -> str:
@@ -22,6 +22,14 @@ def seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value * 1e9:.3g} ns"
+
+
+def counted(number: int, what: str) -> str:
+    """A number with its noun, such as `1 query` or `2 samples`."""
+    if number == 1:
+        return f"1 {what}"
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{number:,} {plural}"
 
 
 def leakage_table(screen: Screen, title: str, figures: Sequence["LeakageSummary"]) -> None:
@@ -44,7 +52,7 @@ def leakage_table(screen: Screen, title: str, figures: Sequence["LeakageSummary"
         )
     columns = ("to whom", "worst layer", "mean", "total [bit]", "kind", "confidence")
     screen.table(title, columns, rows, numbers=(1, 2, 3))
-    screen.say("\n".join(f"  ({number}) {note}" for number, note in enumerate(notes, 1)) + "\n")
+    screen.tell("\n".join(f"  ({number}) {note}" for number, note in enumerate(notes, 1)) + "\n")
 
 
 def _confidence(value: float | None) -> str:

@@ -9,10 +9,13 @@ from veilight.cli._screen import Screen
 from veilight.cli._tables import seconds
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from protocol.models.graph import Graph
     from protocol.models.training import TrainingProgress, TrainingResult, TrainingSettings
     from veilight.config import Configuration
-    from veilight.datasets import TrainTest
+    from veilight.datasets import Dataset, TrainTest
 
 __all__ = ["run_train", "train_with_progress"]
 
@@ -92,14 +95,19 @@ def train_with_progress(
 
         return train(
             graph,
-            parts.train.inputs,
+            _shaped(parts.train, graph),
             parts.train.labels,
             settings,
             progress=report,
-            validation=(parts.test.inputs, parts.test.labels),
+            validation=(_shaped(parts.test, graph), parts.test.labels),
             dataset=parts.train.name,
             device=device,
         )
+
+
+def _shaped(data: "Dataset", graph: "Graph") -> "NDArray[np.float32]":
+    """The inputs with the axis of one channel that a cnn has and grey images lack."""
+    return data.inputs.reshape(data.samples, *graph.input_shape)
 
 
 def _announcement(parts: "TrainTest", graph: "Graph", settings: "TrainingSettings") -> str:

@@ -141,7 +141,9 @@ def binomial_interval(hits: int, trials: int) -> tuple[float, float]:
     z2 = _NORMAL_97_5**2
     middle = (hits + z2 / 2) / (trials + z2)
     half = _NORMAL_97_5 / (trials + z2) * math.sqrt(hits * (trials - hits) / trials + z2 / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the formula gives 0 and 1 up to rounding.
+    low = middle - half if hits else 0.0
+    return low, middle + half if hits < trials else 1.0
 
 
 def _with_prefix(value: float, unit: str, *, up: bool) -> str:

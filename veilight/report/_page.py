@@ -226,6 +226,8 @@ def _legend(
     """Style class and name of each layer and of a refusal, where there are scores."""
     if not scores:
         return ()
+    if max(len(own) for own in scores.values()) > _figures.MOST_SINGLE_BLOCKS:
+        return (("s0", "range of neighbouring blocks"), ("fail", "refused"))
     entries = [
         (f"s{place % _figures.COLOURS}", layer.name)
         for place, layer in enumerate(layers[: _figures.COLOURS])

@@ -253,7 +253,7 @@ def mistakes_table(confusion: NDArray[np.int64], most: int = 10) -> Table:
     """The most frequent mistakes, for networks with too many classes for a matrix."""
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
-    order = np.argsort(wrong, axis=None, kind="stable")[::-1][:most]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [np.unravel_index(int(index), wrong.shape) for index in order]
     return Table(
         caption=f"Most frequent mistakes of {len(confusion)} classes",

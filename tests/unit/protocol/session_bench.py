@@ -1,10 +1,11 @@
 """Small networks and sessions for tests of the protocol engine.
 
-`Bench` puts two parties on a simulated link, with wrappers that write down every call of the optics.
+`Bench` puts two parties on a simulated link, with wrappers that write down every optics call.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ def perceptron(
     """Linear layers with Relu between them."""
     layers: list[Linear | Relu] = []
     weights = {}
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         if layers:
             layers.append(Relu())
         number = len(layers)

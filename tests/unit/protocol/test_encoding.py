@@ -1,6 +1,6 @@
 """Weights to light, data to unit vectors, outcomes to products: means, noise, photons, tiles.
 
-Statistical limits are 7.8 standard errors (6e-15 each), fewer than 2000 of them: below 2e-11 in all.
+Statistical limits are 7.8 standard errors (6e-15 each), fewer than 2000 of them: below 2e-11.
 """
 
 import math
@@ -181,15 +181,15 @@ def test_tiles_keep_the_noise_and_add_returned_excess_when_each_is_normalised_by
     """A row cut into tiles has the noise of an untiled one; the return carries more of it.
 
     Each tile t is measured with its own unit vector and scaled by its own norm |x_t|, so that the
-    variance of the sum is sum |x_t|^2 v/(a s)^2 = |x|^2 v/(a s)^2. What grows is the excess noise of
-    the return: 2 kappa = 2 (1 - 1/G) per tile. Measured here at G = 3 (2 kappa = 1.333), 24 modes,
-    60,000 frames (standard errors 0.006 of the ratio, 0.03 of the row sum and less):
+    variance of the sum is sum |x_t|^2 v/(a s)^2 = |x|^2 v/(a s)^2. What grows is the excess noise
+    of the return: 2 kappa = 2 (1 - 1/G) per tile. Measured here at G = 3 (2 kappa = 1.333),
+    24 modes, 60,000 frames (standard errors 0.006 of the ratio, 0.04 of the row's excess):
 
         tiles    variance over the prediction    excess of a row
-        1        0.999                           1.34
-        2        1.000                           2.63
-        3        0.992                           3.99
-        6        1.003                           7.99
+        1        1.006                           1.30
+        2        1.002                           2.69
+        3        0.997                           4.02
+        6        1.000                           8.04
     """
     matrix, vector = normals(3, 24, seed=1), normals(24, seed=2)
     settings = LinkSettings(receiver=Amplifier(gain=3.0), seed=7, device="cpu")
@@ -324,7 +324,7 @@ def test_make_plan_refuses_when_photon_numbers_do_not_fit_the_network() -> None:
         with pytest.raises(ConfigurationError, match="2 optical layers"):
             make_plan(model, photons, encoding="real", modes_per_frame=100)
     for value in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ConfigurationError, match="layer 2.*photons per symbol"):
+        with pytest.raises(ConfigurationError, match=r"layer 2.*photons per symbol"):
             make_plan(model, (1.0, value), encoding="real", modes_per_frame=100)
 
 

@@ -15,7 +15,7 @@ from veilight.cli._networks import network_for
 from veilight.cli._options import configured, numbers, whole_numbers
 from veilight.cli._outputs import prepare_file, prepare_folder, write_text
 from veilight.cli._screen import Screen, plain
-from veilight.cli._tables import seconds
+from veilight.cli._tables import counted, seconds
 from veilight.datasets import Dataset
 
 
@@ -187,6 +187,11 @@ def test_screen_keeps_markup_like_text_as_it_is(capsys: pytest.CaptureFixture[st
 )
 def test_seconds_takes_the_unit_that_suits(value: float, text: str) -> None:
     assert seconds(value) == text
+
+
+def test_counted_says_one_or_many() -> None:
+    shown = [counted(1, "query"), counted(2000, "query"), counted(0, "sample")]
+    assert shown == ["1 query", "2,000 queries", "0 samples"]
 
 
 def test_network_for_mlp_has_the_layers_that_are_asked_for() -> None:

@@ -50,6 +50,19 @@ def test_train_leaves_the_noise_out_when_told_so_in_spite_of_the_file(
     assert values["accuracy_with_noise"] is None
 
 
+def test_train_makes_a_cnn_from_images_without_channels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save = tmp_path / "m.safetensors"
+    options = ["--network", "cnn", "--epochs", "1", "--batch-size", "500"]
+    assert main(["train", *options, "--save", str(save), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dataset"] == "digits"
+    assert load_model(save).graph.input_shape == (1, 8, 8)
+    out = ["--out", str(tmp_path / "out"), "--samples", "3", "--json"]
+    assert main(["infer", str(save), "--signal-to-noise", "4,4,4,4", *out]) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] is True
+
+
 def test_train_replaces_a_model_only_when_told_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,7 +82,7 @@ def test_train_replaces_a_model_only_when_told_so(
     ("arguments", "status", "expected"),
     [
         (["--save", "{tmp}/m.pt"], 6, "NAME.safetensors"),
-        (["--save", "{tmp}/file/m.safetensors"], 6, "Not a directory"),
+        (["--save", "{tmp}/file/m.safetensors"], 6, "is not a directory but a file"),
         (["--save", "{tmp}/m.safetensors", "--onnx", "{tmp}/m.pb"], 6, "NAME.onnx"),
         (["--save", "{tmp}/m.safetensors", "--data", "digit"], 3, "Did you mean digits?"),
         (["--save", "{tmp}/m.safetensors", "--network", "rnn"], 2, "'rnn' is unknown"),
