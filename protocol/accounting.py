@@ -5,6 +5,7 @@ is given to the adversary.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 from drivers.backend import ServerOpticsInfo
@@ -62,19 +63,23 @@ def weight_leakage(
     receiver: Receiver,
     channels: dict[int, ChannelEstimate],
     *,
-    queries: int,
+    queries: Mapping[int, int],
     confidence: float,
 ) -> tuple[LeakageSummary, ...]:
-    """What clients may have learned of the weights from `queries` samples.
+    """What clients may have learned of the weights.
 
     Args:
         plan: the session's plan.
         receiver: the agreed receiver.
         channels: `channel_estimate` per layer.
-        queries: samples that were sent; with a convolution's positions they make the K copies.
+        queries: samples whose light was sent, per layer; with a convolution's positions they make
+            the K copies. Layers that were not sent leak nothing and are left out.
         confidence: joint confidence of the finite-test figures over all layers.
     """
-    per_layer = 1 - (1 - confidence) / len(plan.layers)
+    sent = [layer for layer in plan.layers if queries.get(layer.layer, 0) > 0]
+    if not sent:
+        return ()
+    per_layer = 1 - (1 - confidence) / len(sent)
     return summarise(
         {
             layer_name(layer): weight_figures_for_layer(
@@ -83,13 +88,13 @@ def weight_leakage(
                     modes=layer.modes,
                     photons_per_symbol=layer.photons_per_symbol,
                     encoding=layer.encoding,
-                    repetitions=queries * layer.positions,
+                    repetitions=queries[layer.layer] * layer.positions,
                 ),
                 receiver,
                 channel=channels[layer.layer],
                 confidence=per_layer,
             )
-            for layer in plan.layers
+            for layer in sent
         }
     )
 

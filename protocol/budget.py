@@ -134,17 +134,25 @@ def _excess_noise(layer: LayerPlan, expectation: ReturnExpectation) -> tuple[flo
     )
 
 
-def queries_within_budget(charge: Charge, photons_per_query: float, budget: float) -> int:
-    """Verified queries, each of `photons_per_query` per row, that a budget in bits allows.
+def queries_within_budget(
+    charge: Charge, photons_per_query: float, budget: float, pending: int = 1
+) -> int:
+    """Queries, each of `photons_per_query` per row, that a budget in bits allows.
+
+    The last `pending` of them are charged as unverified: so the ledger sees them before the
+    returned light has passed.
 
     Args:
         charge: of `charge_for_layer`.
         photons_per_query: photons per symbol times positions.
         budget: bits per weight.
+        pending: samples in one block.
     """
 
     def fits(queries: int) -> bool:
-        return bool(charge(np.array([queries * photons_per_query]), np.zeros(1))[0] <= budget)
+        open_queries = min(pending, queries)
+        verified = np.array([(queries - open_queries) * photons_per_query])
+        return bool(charge(verified, np.array([open_queries * photons_per_query]))[0] <= budget)
 
     if not fits(1):
         return 0

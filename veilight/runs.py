@@ -7,7 +7,7 @@ study or rehearse the protocol.
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -300,7 +300,8 @@ def _result(
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
     layers = tuple(_layer_result(request, session, layer) for layer in plan.layers)
     channels = {layer.plan.layer: layer.channel for layer in layers}
-    queries = max(session.server.sent_inputs.get(e.layer, 0) // e.positions for e in plan.layers)
+    sent = {e.layer: session.server.sent_inputs.get(e.layer, 0) // e.positions for e in plan.layers}
+    every = {entry.layer: 10_000 for entry in plan.layers}
     predictions = accuracy = noise_free = confusion = None
     if session.outputs is not None:
         predictions = session.outputs.argmax(1).numpy().astype(np.int64)
@@ -313,7 +314,7 @@ def _result(
             confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     symbols = sum(record.block.symbols for record in session.server.blocks)
 
-    def weights(count: int) -> tuple[LeakageSummary, ...]:
+    def weights(count: Mapping[int, int]) -> tuple[LeakageSummary, ...]:
         return weight_leakage(
             plan, receiver, channels, queries=count, confidence=request.confidence
         )
@@ -336,8 +337,8 @@ def _result(
         symbols_sent=symbols,
         light_time_s=symbols / server_info.symbol_rate_hz,
         wall_time_s=wall_time_s,
-        weights_leaked=weights(max(queries, 1)),
-        weights_leaked_at_10000=weights(10_000),
+        weights_leaked=weights(sent),
+        weights_leaked_at_10000=weights(every),
         data_leaked=data_leakage(
             plan, receiver, probe_photons_per_mode=request.probe_photons_per_mode
         ),

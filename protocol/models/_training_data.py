@@ -1,5 +1,7 @@
 """Raw data to checked tensors, and the device they go to."""
 
+import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -20,14 +22,15 @@ def scale_inputs(graph: Graph, inputs: Array, what: str = "inputs") -> Tensor:
 
     Args:
         graph: says the shape and the scaling.
-        inputs: raw data `(samples, *input_shape)`, any real type.
+        inputs: raw data `(samples, *input_shape)`, any real type. Axes of size 1 may be missing:
+            a grey image has one channel.
         what: name of the data in an error.
 
     Raises:
         DataError: a wrong shape, no samples, NaN or infinite values.
     """
     raw = _tensor(inputs, what)
-    if tuple(raw.shape[1:]) != graph.input_shape or len(raw) == 0:
+    if raw.ndim < 2 or len(raw) == 0 or _sizes(raw.shape[1:]) != _sizes(graph.input_shape):
         expected = ", ".join(str(size) for size in graph.input_shape)
         raise DataError(
             f"{what}: the network takes (samples, {expected}) with at least one sample, "
@@ -36,12 +39,28 @@ def scale_inputs(graph: Graph, inputs: Array, what: str = "inputs") -> Tensor:
     if raw.is_complex():
         raise DataError(f"{what}: values are {raw.dtype}, they must be real")
     values = (raw.float() - graph.scaling.offset) * graph.scaling.factor
+    values = values.reshape(len(raw), *graph.input_shape)
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise DataError(
             f"{what}: {bad} of {values.numel()} values are NaN or infinite; remove or repair them"
         )
     return values
+
+
+def mean_of(inputs: Array) -> float:
+    """Mean over all entries.
+
+    Raises:
+        DataError: no data, NaN or infinite values.
+    """
+    raw = _tensor(inputs, "inputs")
+    if raw.numel() == 0 or raw.is_complex():
+        raise DataError(f"inputs: {tuple(raw.shape)} {raw.dtype} has no real mean")
+    mean = float(raw.double().mean())
+    if not math.isfinite(mean):
+        raise DataError(f"inputs: their mean is {mean}; remove or repair NaN and infinite values")
+    return mean
 
 
 def labelled_data(graph: Graph, inputs: Array, labels: Array, what: str) -> tuple[Tensor, Tensor]:
@@ -88,6 +107,10 @@ def choose_device(name: str) -> torch.device:
             "device 'cuda' was asked for, but torch finds no GPU; use 'auto' or 'cpu'"
         )
     return torch.device("cpu" if name == "cpu" or not found else "cuda")
+
+
+def _sizes(shape: Sequence[int]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def _tensor(values: Array, what: str) -> Tensor:

@@ -114,11 +114,7 @@ def test_passive_tap_keeps_weights_private_when_everything_is_measured(
     result = _infer(mnist_folder, model, receiver, photons_per_symbol=photons)
     weights = (784 * 2000, 2000 * 10)
     bits = [weight_bits_client_keeps_all_gaussian_real(mu) for mu in photons]
-    mean = (
-        math.sumprod(weights, bits) / sum(weights)
-        if hasattr(math, "sumprod")
-        else float(np.dot(weights, bits) / sum(weights))
-    )
+    mean = float(np.dot(weights, bits)) / sum(weights)
     data_bits = max(figure.total_bits for figure in result.data_leaked)
     print(f"accuracy {result.accuracy:.4f}, {mean:.4f} bit per weight, data {data_bits} bit")
     assert result.accuracy is not None

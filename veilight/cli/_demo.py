@@ -130,7 +130,7 @@ def _one_query(honest: "RunResult") -> str:
         honest.plan,
         honest.receiver,
         channels,
-        queries=1,
+        queries={layer.plan.layer: 1 for layer in honest.layers},
         confidence=honest.request.confidence,
     )
     by_name = {figure.adversary: figure.mean_bits_per_symbol for figure in figures}

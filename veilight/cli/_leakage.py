@@ -49,7 +49,7 @@ def run_leakage(
         plan,
         receiver,
         channels,
-        queries=queries,
+        queries={layer.layer: queries for layer in plan.layers},
         confidence=configuration.leakage.confidence,
     )
     data = data_leakage(

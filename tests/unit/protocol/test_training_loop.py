@@ -223,6 +223,13 @@ def test_data_are_taken_when_read_only_and_of_narrow_types() -> None:
     assert narrow.digest == wide.digest
 
 
+def test_data_are_taken_when_the_axis_of_the_only_channel_is_missing() -> None:
+    images, _ = bars(5, 1)
+    assert torch.equal(scale_inputs(IMAGES, images[:, 0]), scale_inputs(IMAGES, images))
+    with pytest.raises(DataError, match=r"takes \(samples, 1, 6, 6\).*, got \(5, 36\)"):
+        scale_inputs(IMAGES, images.reshape(5, 36))
+
+
 def test_train_refuses_when_the_ratios_do_not_fit_the_graph() -> None:
     with pytest.raises(ConfigurationError, match="has 1 values, but the network has 2"):
         train(GRAPH, INPUTS, LABELS, replace(SETTINGS, signal_to_noise=(1.0,)))

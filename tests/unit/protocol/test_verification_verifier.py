@@ -209,13 +209,9 @@ def summary_of(
 
 
 def verifier_of(**changes: float) -> Verifier:
-    link = SymbolLink(
-        LinkSettings(receiver=PassiveTap(tap_fraction=0.36), seed=1, device="cpu")
-    )
+    link = SymbolLink(LinkSettings(receiver=PassiveTap(tap_fraction=0.36), seed=1, device="cpu"))
     info = replace(link.server.describe(), **changes)
-    return Verifier(
-        expected_return(info, link.settings.receiver), false_alarm=1e-6, blocks=10
-    )
+    return Verifier(expected_return(info, link.settings.receiver), false_alarm=1e-6, blocks=10)
 
 
 def failed(verdict: Verdict) -> set[str]:
