@@ -52,7 +52,7 @@ def summarise(
 def _sums(per_frame: Tensor, quadratures: Tensor) -> Tensor:
     """Sum `(inputs, rows)` over inputs, X and P frames apart: float64 `(2, rows)`."""
     on_p = torch.where(quadratures, per_frame, 0.0).sum(0, dtype=torch.float64)
-    return torch.stack([per_frame.sum(0, dtype=torch.float64) - on_p, on_p])
+    return torch.stack([per_frame.sum(0, dtype=torch.float64) - on_p, on_p]).cpu()
 
 
 def add_summaries(parts: list[ReturnSummary]) -> ReturnSummary:

@@ -66,6 +66,7 @@ class SymbolLink:
                 f"{block.name}: light is in the receiver; measure it before loading other data"
             )
         check_block_tensor("data", data, (block.inputs, block.modes))
+        self._check_quadratures(data)
         # A copy: the caller may reuse its tensor, the receiver's setting must not follow.
         data = data.to(self._device, _number_type(data), copy=True)
         norms = torch.linalg.vector_norm(data, dim=-1)
@@ -81,11 +82,7 @@ class SymbolLink:
         self._check_size(block)
         shape = (block.rows, block.modes)
         check_block_tensor("means_snu", means, (1, *shape), (block.inputs, *shape))
-        if means.is_complex() and not self.settings.receiver.preserves_p:
-            raise LimitError(
-                f"receiver {self.settings.receiver.kind} keeps the mean of X only; "
-                "use real encoding with it"
-            )
+        self._check_quadratures(means)
         if block not in self._loaded:
             raise OpticsError(f"{block.name}: light is sent before the client has loaded its data")
         streams = self._streams_of(block)
@@ -171,6 +168,13 @@ class SymbolLink:
         settings = self.settings
         still = settings.client.steady and settings.server.steady
         return still and not (settings.excess_noise_snu or settings.unitary_error_rad)
+
+    def _check_quadratures(self, values: Tensor) -> None:
+        if values.is_complex() and not self.settings.receiver.preserves_p:
+            raise LimitError(
+                f"receiver {self.settings.receiver.kind} keeps the mean of X only; "
+                "use real encoding with it"
+            )
 
     def _server_quantiser(self) -> Quantiser:
         detector = self.settings.server
