@@ -87,7 +87,7 @@ def timed(work: Callable[[], Tensor]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--block", type=int, default=1000, help="samples per verification block")
+    parser.add_argument("--block", type=int, default=2000, help="samples per verification block")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -3,7 +3,7 @@
 import torch
 
 from drivers.receivers import FeedForwardTap
-from protocol.models.recipes import mlp
+from protocol.models.recipes import centred_scaling, mlp
 from protocol.models.training import TrainingSettings, train
 from sim_backend.settings import LinkSettings
 from veilight.datasets import load
@@ -12,7 +12,8 @@ from veilight.runs import InferenceRequest, run_inference
 
 def main() -> None:
     digits = load("digits")
-    graph = mlp(digits.train, hidden=(64,))
+    scaling = centred_scaling(digits.train.inputs, half_range=8)
+    graph = mlp(digits.train.shape, (64,), digits.train.classes, scaling=scaling)
     settings = TrainingSettings(epochs=20, batch_size=64, signal_to_noise=(1.0, 2.0))
     model = train(graph, digits.train.inputs, digits.train.labels, settings).model
     result = run_inference(

@@ -32,7 +32,8 @@ def tail_score(value: ArrayLike, weights: ArrayLike, degrees: ArrayLike) -> Arra
     w = np.broadcast_to(w.reshape(w.shape + (1,) * (x.ndim + 1 - w.ndim)), (len(w), *x.shape))
     d = np.broadcast_to(d.reshape(d.shape + (1,) * (x.ndim + 1 - d.ndim)), w.shape)
     used = (w > 0) & (d > 0)
-    w, d = np.where(used, w, 0.0), np.where(used, d, 0.0)
+    terms = used.reshape(len(used), -1).any(axis=1)
+    w, d = np.where(used, w, 0.0)[terms], np.where(used, d, 0.0)[terms]
     positive = x > 0
     safe = np.where(positive, x, 1.0)
     t = _saddlepoint(safe, w, d)

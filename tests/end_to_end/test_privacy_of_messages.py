@@ -244,7 +244,8 @@ def holds(entry: object, secret: Tensor) -> bool:
     probe = secret.double().flatten()
     # Padding, dead activations and the datum of a bias are no secret.
     probe = probe[(probe != 0) & (probe != 1)][:64]
-    assert len(probe) > 4
+    if len(probe) < 4:
+        return False  # nothing but the shared memory above could tell
     if len(values) < 2:
         return False
     matches: Tensor = torch.isclose(values[:, None], probe[None], rtol=1e-6, atol=0.0)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from drivers.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from protocol.models.graph import Graph, InputScaling, Layer
+    from protocol.models.graph import Graph, InputScaling
     from veilight.datasets import Dataset
 
 __all__ = ["network_for"]
@@ -18,7 +18,7 @@ CNN_HIDDEN = 64
 def network_for(
     kind: str, data: "Dataset", hidden: tuple[int, ...] | None, *, bias: bool = True
 ) -> "Graph":
-    """A fresh network for a data set; raw values are scaled to [-1, 1].
+    """A fresh network for a data set; raw values are centred and scaled.
 
     Args:
         kind: `mlp`, or `cnn` for images of one or more channels.
@@ -39,22 +39,14 @@ def network_for(
 
 
 def _mlp(data: "Dataset", hidden: tuple[int, ...], bias: bool) -> "Graph":
-    from math import prod
+    from protocol.models.recipes import mlp
 
-    from protocol.models.graph import Flatten, Graph, Linear, Relu
-
-    layers: list[Layer] = [Flatten()] if len(data.shape) > 1 else []
-    width = prod(data.shape)
-    for outputs in hidden:
-        layers += [Linear(inputs=width, outputs=outputs, bias=bias), Relu()]
-        width = outputs
-    layers.append(Linear(inputs=width, outputs=data.classes, bias=bias))
-    return Graph(input_shape=data.shape, layers=tuple(layers), scaling=_scaling(data))
+    return mlp(data.shape, hidden, data.classes, bias=bias, scaling=_scaling(data))
 
 
 def _cnn(data: "Dataset", hidden: tuple[int, ...] | None, bias: bool) -> "Graph":
     """Two 3x3 convolutions with pooling, then one hidden layer."""
-    from protocol.models.graph import Conv2d, Flatten, Graph, Linear, MaxPool2d, Relu
+    from protocol.models.recipes import small_cnn
 
     if len(data.shape) not in (2, 3) or min(data.shape[-2:]) < 8:
         raise DataError(
@@ -65,35 +57,19 @@ def _cnn(data: "Dataset", hidden: tuple[int, ...] | None, bias: bool) -> "Graph"
         raise ConfigurationError(
             f"--hidden names {len(hidden)} layers; a cnn has one hidden layer, give one number"
         )
-    shape = data.shape if len(data.shape) == 3 else (1, *data.shape)
-    width = CNN_HIDDEN if hidden is None else hidden[0]
-    layers: list[Layer] = []
-    channels = shape[0]
-    for out_channels in CHANNELS:
-        layers += [
-            Conv2d(
-                in_channels=channels,
-                out_channels=out_channels,
-                kernel=(3, 3),
-                padding=(1, 1),
-                bias=bias,
-            ),
-            Relu(),
-            MaxPool2d(kernel=(2, 2), stride=(2, 2)),
-        ]
-        channels = out_channels
-    entries = channels * (shape[1] // 4) * (shape[2] // 4)
-    layers += [
-        Flatten(),
-        Linear(inputs=entries, outputs=width, bias=bias),
-        Relu(),
-        Linear(inputs=width, outputs=data.classes, bias=bias),
-    ]
-    return Graph(input_shape=shape, layers=tuple(layers), scaling=_scaling(data))
+    return small_cnn(
+        data.shape if len(data.shape) == 3 else (1, *data.shape),
+        data.classes,
+        channels=CHANNELS,
+        hidden=CNN_HIDDEN if hidden is None else hidden[0],
+        bias=bias,
+        scaling=_scaling(data),
+    )
 
 
 def _scaling(data: "Dataset") -> "InputScaling":
-    from protocol.models.graph import InputScaling
+    """Half of the range becomes 1; the mean of the data becomes 0, which saves photons."""
+    from protocol.models.recipes import centred_scaling
 
     low, high = data.value_range
-    return InputScaling(offset=(low + high) / 2, factor=2 / (high - low))
+    return centred_scaling(data.inputs, (high - low) / 2 or 1.0)

