@@ -9,7 +9,6 @@ import math
 
 from drivers.errors import ConfigurationError
 from protocol.models._training_data import Array, mean_of
-from protocol.models._training_settings import TrainingSettings
 from protocol.models.graph import (
     Conv2d,
     Flatten,

@@ -147,7 +147,7 @@ def test_check_graph_refuses_when_the_plan_is_of_another_network() -> None:
     first, second = plan.layers
     for wrong in ({"rows": 4}, {"entries": 14}, {"positions": 36}):
         with pytest.raises(ProtocolError, match="layer 0"):
-            replace(plan, layers=(replace(first, **wrong), second)).check_graph(graph)
+            replace(plan, layers=(replace(first, **wrong), second)).check_graph(graph)  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match="tiles"):
         replace(plan, layers=(replace(first, tiles=(4, 4)), second)).check_graph(graph)
 

@@ -215,7 +215,7 @@ def summary_of(
 
 def verifier_of(**changes: float) -> Verifier:
     link = SymbolLink(LinkSettings(receiver=PassiveTap(tap_fraction=0.36), seed=1, device="cpu"))
-    info = replace(link.server.describe(), **changes)
+    info = replace(link.server.describe(), **changes)  # type: ignore[arg-type]
     return Verifier(expected_return(info, link.settings.receiver), false_alarm=1e-6, blocks=10)
 
 

@@ -11,7 +11,6 @@ import pytest
 from protocol.leakage import (
     published_weight_bits_client_verified,
     weight_bits_client_keeps_all_gaussian_real,
-    weight_bits_client_keeps_all_gaussian_real,
     weight_bits_client_verified_real,
 )
 from veilight.cli import main

@@ -16,7 +16,6 @@ from torch import Tensor
 from drivers.errors import BudgetError, ConfigurationError, DataError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.accounting import channel_estimate
-from protocol.ledger import DataLedger, WeightLedger
 from protocol.leakage import (
     ChannelEstimate,
     LayerLight,
@@ -24,6 +23,7 @@ from protocol.leakage import (
     data_figures_for_layer,
     weight_figures_for_layer,
 )
+from protocol.ledger import DataLedger, WeightLedger
 from protocol.models.graph import Graph, InputScaling, Linear, Relu
 from protocol.models.model import LayerWeights, Model
 from sim_backend.adversaries import keeps_fraction
@@ -96,6 +96,8 @@ def test_run_reports_accuracy_and_confusion_when_labels_are_given() -> None:
     assert result.abort_reason == ""
     assert result.predictions is not None
     assert result.confusion is not None
+    assert result.accuracy is not None
+    assert result.noise_free_accuracy is not None
     labels = result.request.labels
     assert labels is not None
     assert result.accuracy == pytest.approx(float((result.predictions == labels).mean()))
