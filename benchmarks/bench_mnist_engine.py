@@ -1,8 +1,8 @@
 """10,000 images through 784-784-10 with verification, against the bare arithmetic.
 
 The reference ("floor") does what nobody can leave out: the two matrix products and one normal
-number per outcome, float32, same threads. The engine adds encoding, both parties and their messages,
-the ledger, random quadratures, the returned light's statistics and all tests.
+number per outcome, float32, same threads. The engine adds encoding, both parties and their
+messages, the ledger, random quadratures, the returned light's statistics and all tests.
 """
 
 import argparse
