@@ -22,7 +22,10 @@ from protocol.leakage import (
 from protocol.plan import LayerPlan, Plan
 from protocol.verification import Evidence, ReturnExpectation
 
-__all__ = ["channel_estimate", "data_leakage", "layer_name", "weight_leakage"]
+CALIBRATION_MARGIN = 4.75
+"""One-sided normal multiplier of a failure probability of 1e-6."""
+
+__all__ = ["CALIBRATION_MARGIN", "channel_estimate", "data_leakage", "layer_name", "weight_leakage"]
 
 
 def layer_name(layer: LayerPlan) -> str:
@@ -35,6 +38,9 @@ def channel_estimate(
 ) -> ChannelEstimate:
     """The channel that the server's tests saw, referred to the detector's input.
 
+    What the calibration does not know is charged as well: the gain is lowered and the variances
+    raised by `CALIBRATION_MARGIN` standard uncertainties of the calibration.
+
     Args:
         evidence: sums of all accepted blocks; None where nothing was or could be tested.
         expectation: the honest return; the residuals are taken against its gain.
@@ -43,15 +49,16 @@ def channel_estimate(
     if evidence is None or not expectation.verifiable:
         return ChannelEstimate(transmittance=0.0)
     eta = info.detection_efficiency
-    gain = evidence.gain
+    gain = evidence.gain - CALIBRATION_MARGIN * info.gain_uncertainty * expectation.gain
+    margin = CALIBRATION_MARGIN * info.variance_uncertainty
     electronics = 1 + info.electronic_noise_snu + info.converter_step_snu**2 / 12
     return ChannelEstimate(
         transmittance=max(gain, 0.0) ** 2 / eta,
-        excess_noise_x_snu=(evidence.variance_snu(0) - electronics) / eta,
+        excess_noise_x_snu=(evidence.variance_snu(0) * (1 + margin) - electronics) / eta,
         excess_noise_p_snu=(
             0.0
             if math.isnan(evidence.variance_snu(1))
-            else (evidence.variance_snu(1) - electronics) / eta
+            else (evidence.variance_snu(1) * (1 + margin) - electronics) / eta
         ),
         tested_symbols_x=int(evidence.symbols[0]),
         tested_symbols_p=int(evidence.symbols[1]),

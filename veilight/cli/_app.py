@@ -142,6 +142,13 @@ def infer(
     new_ledger: Annotated[
         Path | None, typer.Option("--new-ledger", help="Make a ledger here and use it.")
     ] = None,
+    data_ledger: Annotated[
+        Path | None,
+        typer.Option("--data-ledger", help="The client's ledger: what each input has told."),
+    ] = None,
+    new_data_ledger: Annotated[
+        Path | None, typer.Option("--new-data-ledger", help="Make such a ledger and use it.")
+    ] = None,
     budget: Annotated[
         float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
     ] = None,
@@ -183,6 +190,8 @@ def infer(
         client_behaviour=client_behaviour,
         ledger=ledger,
         new_ledger=new_ledger,
+        data_ledger=data_ledger,
+        new_data_ledger=new_data_ledger,
         lift_budget=lift_budget,
         seed=seed,
         out=out,

@@ -41,6 +41,8 @@ class InferenceOrder:
         client_behaviour: what the client does to the returned light.
         ledger: the server's ledger, which exists.
         new_ledger: where to make one.
+        data_ledger: the client's ledger, which exists.
+        new_data_ledger: where to make one.
         lift_budget: let the ledger pass everything.
         seed: of the simulated light.
         out: folder for the report; None makes a new one.
@@ -54,6 +56,8 @@ class InferenceOrder:
     client_behaviour: str = "honest"
     ledger: Path | None = None
     new_ledger: Path | None = None
+    data_ledger: Path | None = None
+    new_data_ledger: Path | None = None
     lift_budget: bool = False
     seed: int | None = None
     out: Path | None = None
@@ -85,7 +89,10 @@ def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOr
     if order.samples is not None:
         data = data.subset(order.samples, seed=0)
     prepare_folder(folder, (REPORT, RESULT), overwrite=order.overwrite)
-    with _ledger(configuration, order, model) as ledger, _data_ledger(configuration) as inputs:
+    with (
+        _ledger(configuration, order, model) as ledger,
+        _data_ledger(configuration, order) as inputs,
+    ):
         request = make_request(
             configuration,
             model,
@@ -217,6 +224,8 @@ def write_results(folder: Path, results: "list[RunResult]", title: str) -> dict[
 def _check_ledger_options(order: InferenceOrder) -> None:
     if order.ledger is not None and order.new_ledger is not None:
         raise ConfigurationError("give --ledger or --new-ledger, not both")
+    if order.data_ledger is not None and order.new_data_ledger is not None:
+        raise ConfigurationError("give --data-ledger or --new-data-ledger, not both")
     if order.lift_budget and order.ledger is None and order.new_ledger is None:
         raise ConfigurationError(
             "--lift-budget needs --ledger or --new-ledger: without a file nothing is limited "
@@ -262,13 +271,25 @@ def _ledger(
 
 
 @contextmanager
-def _data_ledger(configuration: "Configuration") -> "Iterator[DataLedger | None]":
-    """The client's account of this run, where the configuration limits it."""
+def _data_ledger(
+    configuration: "Configuration", order: InferenceOrder
+) -> "Iterator[DataLedger | None]":
+    """The client's ledger, open for the run; in memory where only a budget is given."""
     from protocol.ledger import DataLedger
 
     budget = configuration.ledger.data_budget_bits_per_input
-    if budget is None:
+    path = order.data_ledger or order.new_data_ledger
+    if path is None and budget is None:
         yield None
         return
-    with DataLedger.create(None, budget) as ledger:
+    if path is None or order.new_data_ledger is not None:
+        made = DataLedger.create(path, budget)
+    else:
+        made = DataLedger.open(path)
+    with made as ledger:
+        if budget is not None and ledger.budget_bits_per_input != budget:
+            raise ConfigurationError(
+                f"ledger {path} was made with a budget of {ledger.budget_bits_per_input} bit per "
+                f"input, the settings say {budget}; a ledger's budget stays, leave the other out"
+            )
         yield ledger

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from protocol.ledger import WeightLedger
+from protocol.ledger import DataLedger, WeightLedger
 from protocol.models.files import load_model, save_model
 from protocol.models.graph import Flatten, Graph, InputScaling, Linear, Relu
 from protocol.models.model import LayerWeights, Model
@@ -271,3 +271,32 @@ def test_infer_stops_at_ctrl_c_with_the_ledger_right(
     with WeightLedger.open(ledger, load_model(model_path).digest) as opened:
         totals = opened.totals()
     assert (totals.entries, totals.reserved) == (1, 1)
+
+
+def test_infer_counts_every_evaluation_of_an_input_in_the_clients_ledger(
+    model_path: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "inputs.db"
+    outs = [str(tmp_path / name) for name in ("one", "two")]
+    assert _infer(model_path, *LIGHT, "--new-data-ledger", str(path), "--out", outs[0]) == 0
+    with DataLedger.open(path) as ledger:
+        once = ledger.totals()
+    assert once.inputs == 40
+    assert once.total_bits > 0
+    assert _infer(model_path, *LIGHT, "--data-ledger", str(path), "--out", outs[1]) == 0
+    with DataLedger.open(path) as ledger:
+        twice = ledger.totals()
+    assert twice.inputs == 40
+    assert twice.total_bits == pytest.approx(2 * once.total_bits)
+
+
+def test_infer_sends_nothing_when_the_clients_budget_is_spent(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "tight.toml"
+    config.write_text("[ledger]\ndata_budget_bits_per_input = 0.001\n")
+    server = tmp_path / "server.db"
+    options = ["--config", str(config), "--new-ledger", str(server)]
+    assert _infer(model_path, *LIGHT, *options, "--out", str(tmp_path / "out")) == 4
+    assert "input" in capsys.readouterr().err
+    assert _ledger_entries(server, model_path) == 0
