@@ -35,6 +35,11 @@ FUZZ_CAP_BYTES = 1 << 14
 READER_OVERHEAD_BYTES = 1 << 20
 
 
+def pack(content: bytes) -> bytes:
+    """A gzip stream that is the same at any time: it names test cases."""
+    return gzip.compress(content, mtime=0)
+
+
 def header(*sizes: int, code: int = 8) -> bytes:
     return struct.pack(f">BBBB{len(sizes)}I", 0, 0, code, len(sizes), *sizes)
 
@@ -56,7 +61,7 @@ def write_set(folder: Path, *, train: int = 6, test: int = 4, zipped: bool = Fal
             content = encode(np.arange(count * 6, dtype=np.uint8).reshape(count, 2, 3))
         else:
             content = encode(np.arange(count, dtype=np.uint8) % 3)
-        write(folder, gzip.compress(content) if zipped else content, name + ".gz" * zipped)
+        write(folder, pack(content) if zipped else content, name + ".gz" * zipped)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,7 @@ def read_or_refuse(path: Path, dimensions: int) -> None:
 @pytest.mark.parametrize("zipped", [False, True])
 def test_read_idx_returns_the_values_when_file_is_good(tmp_path: Path, zipped: bool) -> None:
     content = header(2, 1, 3) + bytes([0, 1, 2, 253, 254, 255])
-    path = write(tmp_path, gzip.compress(content) if zipped else content)
+    path = write(tmp_path, pack(content) if zipped else content)
     values = read_idx(path, dimensions=3)
     assert values.dtype == np.float32
     assert values.tolist() == [[[0.0, 1.0, 2.0]], [[253.0, 254.0, 255.0]]]
@@ -98,7 +103,7 @@ def test_read_idx_returns_what_was_written_when_shape_is_any(
     fuzz_file: Path, values: NDArray[np.uint8], zipped: bool
 ) -> None:
     content = encode(values)
-    fuzz_file.write_bytes(gzip.compress(content) if zipped else content)
+    fuzz_file.write_bytes(pack(content) if zipped else content)
     np.testing.assert_array_equal(read_idx(fuzz_file, dimensions=values.ndim), values)
 
 
@@ -136,13 +141,13 @@ def test_read_idx_refuses_with_the_reason_when_file_is_wrong(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(header(50) + bytes(range(50)))[:-20], "damaged or incomplete gzip"),
-        (gzip.compress(header(50) + bytes(range(50)))[:-4], "damaged or incomplete gzip"),
-        (gzip.compress(b"")[:5], "damaged or incomplete gzip"),
-        (gzip.compress(header(5) + bytes(5)) + b"rubbish", "damaged or incomplete gzip"),
-        (gzip.compress(header(5) + bytes(4)), "ends after 4 of 5 values"),
-        (gzip.compress(header(5) + bytes(6)), "but more follow"),
-        (gzip.compress(header(3_000_000)), r"but the file holds at most \d+"),
+        (pack(header(50) + bytes(range(50)))[:-20], "damaged or incomplete gzip"),
+        (pack(header(50) + bytes(range(50)))[:-4], "damaged or incomplete gzip"),
+        (pack(b"")[:5], "damaged or incomplete gzip"),
+        (pack(header(5) + bytes(5)) + b"rubbish", "damaged or incomplete gzip"),
+        (pack(header(5) + bytes(4)), "ends after 4 of 5 values"),
+        (pack(header(5) + bytes(6)), "but more follow"),
+        (pack(header(3_000_000)), r"but the file holds at most \d+"),
     ],
 )
 def test_read_idx_refuses_with_the_reason_when_gzip_is_wrong(
@@ -153,7 +158,7 @@ def test_read_idx_refuses_with_the_reason_when_gzip_is_wrong(
 
 
 def test_read_idx_refuses_when_gzip_checksum_is_wrong(tmp_path: Path) -> None:
-    content = bytearray(gzip.compress(header(50) + bytes(range(50))))
+    content = bytearray(pack(header(50) + bytes(range(50))))
     content[-8] ^= 1
     with pytest.raises(DataError, match="CRC check failed"):
         read_idx(write(tmp_path, bytes(content)), dimensions=1)
@@ -161,8 +166,8 @@ def test_read_idx_refuses_when_gzip_checksum_is_wrong(tmp_path: Path) -> None:
 
 def test_read_idx_takes_little_memory_when_gzip_is_a_bomb(tmp_path: Path) -> None:
     zeros = 64 << 20
-    honest = write(tmp_path, gzip.compress(header(zeros) + bytes(zeros)), "honest")
-    lying = write(tmp_path, gzip.compress(header(4) + bytes(zeros)), "lying")
+    honest = write(tmp_path, pack(header(zeros) + bytes(zeros)), "honest")
+    lying = write(tmp_path, pack(header(4) + bytes(zeros)), "lying")
     tracemalloc.start()
     try:
         with pytest.raises(
@@ -208,7 +213,7 @@ def test_read_idx_refuses_when_there_is_no_regular_file(tmp_path: Path) -> None:
 def test_read_idx_reads_or_refuses_when_bytes_are_random(
     fuzz_file: Path, content: bytes, dimensions: int, zipped: bool
 ) -> None:
-    fuzz_file.write_bytes(gzip.compress(content) if zipped else content)
+    fuzz_file.write_bytes(pack(content) if zipped else content)
     read_or_refuse(fuzz_file, dimensions)
 
 
@@ -222,7 +227,7 @@ def test_read_idx_reads_or_refuses_when_header_declares_anything(
     fuzz_file: Path, sizes: list[int], body: int, zipped: bool
 ) -> None:
     content = header(*sizes) + bytes(body)
-    fuzz_file.write_bytes(gzip.compress(content) if zipped else content)
+    fuzz_file.write_bytes(pack(content) if zipped else content)
     read_or_refuse(fuzz_file, 3)
     read_or_refuse(fuzz_file, len(sizes))
 
@@ -239,7 +244,7 @@ def test_read_idx_reads_or_refuses_when_a_good_file_is_mutated(
 ) -> None:
     generator = np.random.default_rng(7)
     good = encode(generator.integers(0, 256, (10, 5, 6), dtype=np.uint8))
-    content = bytearray(gzip.compress(good, mtime=0) if zipped else good)
+    content = bytearray(pack(good, mtime=0) if zipped else good)
     for position, value in changes:
         content[position % len(content)] = value
     fuzz_file.write_bytes(bytes(content[: len(content) - cut // 2]) + tail)
