@@ -244,7 +244,7 @@ def test_read_idx_reads_or_refuses_when_a_good_file_is_mutated(
 ) -> None:
     generator = np.random.default_rng(7)
     good = encode(generator.integers(0, 256, (10, 5, 6), dtype=np.uint8))
-    content = bytearray(pack(good, mtime=0) if zipped else good)
+    content = bytearray(pack(good) if zipped else good)
     for position, value in changes:
         content[position % len(content)] = value
     fuzz_file.write_bytes(bytes(content[: len(content) - cut // 2]) + tail)
