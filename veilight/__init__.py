@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from veilight.datasets import Dataset, TrainTest
     from veilight.datasets import load as load_data
     from veilight.report import write_report
-    from veilight.runs import InferenceRequest, RunResult, result_to_dict, run_inference
+    from veilight.run_json import result_to_dict
+    from veilight.runs import InferenceRequest, RunResult, run_inference
 
 __all__ = [
     "Amplifier",
@@ -79,7 +80,7 @@ _HOMES = {
     "load_configuration": "veilight.config",
     "load_data": "veilight.datasets:load",
     "load_model": "protocol.models.files",
-    "result_to_dict": "veilight.runs",
+    "result_to_dict": "veilight.run_json",
     "run_inference": "veilight.runs",
     "save_model": "protocol.models.files",
     "train": "protocol.models.training",

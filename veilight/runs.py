@@ -8,10 +8,9 @@ study or rehearse the protocol.
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +42,6 @@ __all__ = [
     "LayerResult",
     "OutcomeHistogram",
     "RunResult",
-    "result_to_dict",
     "run_inference",
 ]
 
@@ -448,67 +446,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # a package of another name may provide it
             versions[name] = "unknown"
     return versions
-
-
-def result_to_dict(result: RunResult) -> dict[str, Any]:
-    """Plain data for `--json`: everything but weights, inputs and single predictions."""
-    return {
-        "title": result.request.title,
-        "started": result.started,
-        "simulated": result.simulated,
-        "seed": result.seed,
-        "accepted": result.accepted,
-        "abort_reason": result.abort_reason,
-        "samples": len(result.request.inputs),
-        "data": result.request.data_name,
-        "client_behaviour": result.request.behaviour.name,
-        "accuracy": result.accuracy,
-        "noise_free_accuracy": result.noise_free_accuracy,
-        "confusion": None if result.confusion is None else result.confusion.tolist(),
-        "receiver": {"kind": result.receiver.kind, "setting": result.receiver.setting},
-        "symbols_sent": result.symbols_sent,
-        "light_time_s": result.light_time_s,
-        "wall_time_s": result.wall_time_s,
-        "layers": [_layer_dict(layer) for layer in result.layers],
-        "blocks": [_block_dict(record) for record in result.blocks],
-        "weights_leaked": [asdict(figure) for figure in result.weights_leaked],
-        "weights_leaked_at_10000": [asdict(f) for f in result.weights_leaked_at_10000],
-        "data_leaked": [asdict(figure) for figure in result.data_leaked],
-        "budget_bits_per_weight": result.budget_bits_per_weight,
-        "budget_lifted": result.budget_lifted,
-        "versions": result.versions,
-    }
-
-
-def _layer_dict(layer: LayerResult) -> dict[str, Any]:
-    evidence = layer.evidence
-    return {
-        "name": layer.name,
-        "rows": layer.plan.rows,
-        "modes": layer.plan.modes,
-        "encoding": layer.plan.encoding,
-        "photons_per_symbol": layer.plan.photons_per_symbol,
-        "signal_to_noise": layer.signal_to_noise,
-        "symbols": layer.symbols,
-        "expected_gain": layer.expectation.gain,
-        "measured_gain": None if evidence is None else evidence.gain,
-        "tested_symbols_x": layer.channel.tested_symbols_x,
-        "tested_symbols_p": layer.channel.tested_symbols_p,
-        "excess_noise_x_snu": layer.channel.excess_noise_x_snu,
-        "excess_noise_p_snu": layer.channel.excess_noise_p_snu,
-        "transmittance": layer.channel.transmittance,
-        "outcome_variance_over_theory": None
-        if layer.histogram is None
-        else layer.histogram.variance,
-        "bits_charged": layer.bits_charged,
-        "queries_within_budget": layer.queries_left,
-    }
-
-
-def _block_dict(record: BlockRecord) -> dict[str, Any]:
-    return {
-        "name": record.block.name,
-        "symbols": record.block.symbols,
-        "accepted": record.accepted,
-        "tests": [] if record.verdict is None else [asdict(s) for s in record.verdict.scores],
-    }

@@ -13,7 +13,7 @@ __all__ = ["result_as_json", "show_result", "verdict"]
 
 def result_as_json(result: "RunResult") -> dict[str, object]:
     """What --json prints of a run, and what `result.json` holds."""
-    from veilight.runs import result_to_dict
+    from veilight.run_json import result_to_dict
 
     return {**result_to_dict(result), "verdict": verdict(result)}
 

@@ -28,7 +28,8 @@ from protocol.models.graph import Graph, InputScaling, Linear, Relu
 from protocol.models.model import LayerWeights, Model
 from sim_backend.adversaries import keeps_fraction
 from sim_backend.settings import DetectorSettings, LinkSettings
-from veilight.runs import InferenceRequest, RunResult, result_to_dict, run_inference
+from veilight.run_json import result_to_dict
+from veilight.runs import InferenceRequest, RunResult, run_inference
 
 SIGNAL_TO_NOISE = (4.0, 8.0)
 TEST_SAMPLES = 397
