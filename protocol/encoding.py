@@ -12,9 +12,12 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from drivers.errors import ConfigurationError
+from drivers.errors import ConfigurationError, DataError
 from protocol.models.model import Model
 from protocol.plan import Encoding, LayerPlan, Plan, check_photons, tile_sizes
+
+_SMALLEST_NORM = 1e-18
+"""Squares of smaller entries are lost to float32."""
 
 __all__ = [
     "decode",
@@ -120,13 +123,21 @@ def encode_data(vectors: Tensor, plan: LayerPlan) -> list[tuple[Tensor, Tensor]]
     """Unit vectors `(inputs, modes)` and norms `(inputs, 1)` of each tile.
 
     A vector of zeros is loaded as an even one: the light is sent and measured all the same, so that
-    nobody sees a difference, and its norm of 0 makes the product 0.
+    nobody sees a difference, and its norm makes the product 0. So is one too small for float32 to
+    normalise.
+
+    Raises:
+        DataError: a vector too large for float32 to normalise.
     """
     tiles = []
     for part in torch.split(_to_modes(vectors, plan), list(plan.tiles), dim=1):
         norms = torch.linalg.vector_norm(part, dim=1, keepdim=True)
-        unit = part / norms.clamp_min(torch.finfo(torch.float32).tiny)
-        empty = norms == 0
+        if not bool(torch.isfinite(norms).all()):
+            raise DataError(
+                f"layer {plan.layer}: the norm of a data vector exceeds float32; scale the data"
+            )
+        empty = norms < _SMALLEST_NORM
+        unit = part / norms.clamp_min(_SMALLEST_NORM)
         if bool(empty.any()):
             unit = torch.where(empty, torch.full_like(unit, part.shape[1] ** -0.5), unit)
         tiles.append((unit, norms))

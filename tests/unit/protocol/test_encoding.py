@@ -12,7 +12,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from drivers.backend import Block
-from drivers.errors import ConfigurationError, ModelError
+from drivers.errors import ConfigurationError, DataError, ModelError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.encoding import (
     decode,
@@ -241,6 +241,16 @@ def test_encode_data_gives_unit_vectors_when_a_vector_or_a_tile_is_zero(
     )
     assert bool((products[0] == 0).all())
     assert bool((products[2] != 0).all())
+
+
+def test_encode_data_keeps_unit_vectors_when_data_are_almost_too_small_or_too_large() -> None:
+    plan = plan_of(normals(3, 8, seed=1), "real")
+    for size in (1e-30, 1e-17, 1e17):
+        ((unit, _),) = encode_data(size * normals(2, 8, seed=2), plan)
+        lengths = torch.linalg.vector_norm(unit, dim=1)
+        assert torch.allclose(lengths, torch.ones(2), atol=1e-5)
+    with pytest.raises(DataError, match="scale the data"):
+        encode_data(1e30 * normals(2, 8, seed=2), plan)
 
 
 def test_session_sends_light_and_outputs_biases_alone_when_the_data_are_zero() -> None:
