@@ -137,8 +137,14 @@ def test_config_show_can_be_saved_and_used(tmp_path: Path) -> None:
 
 def _interrupt(folder: Path, *arguments: str, when: Path) -> tuple[int, str]:
     """Status and errors of a process that gets one Ctrl-C a moment after `when` exists."""
+    # A process that a shell started in the background ignores Ctrl-C, and so do its children:
+    # take the signal as a terminal would hand it over.
+    start = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from veilight.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     with subprocess.Popen(
-        [sys.executable, "-m", "veilight", *arguments],
+        [sys.executable, "-c", start, *arguments],
         cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
