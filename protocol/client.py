@@ -155,7 +155,10 @@ class ClientParty:
     def _batch(self, graph: Graph, plan: Plan, data: Tensor, samples: range) -> Tensor:
         """All layers for one batch of samples."""
         raw = data[samples.start : samples.stop]
-        values = (raw - graph.scaling.offset).mul_(graph.scaling.factor)
+        scaling = graph.scaling
+        # One pass over the data instead of two.
+        start = raw.new_tensor(-scaling.offset * scaling.factor)
+        values = torch.add(start, raw, alpha=scaling.factor)
         digests = None if self._ledger is None else [self._ledger.digest(r.numpy()) for r in raw]
         for index, layer in enumerate(graph.layers):
             if isinstance(layer, OpticalLayer):

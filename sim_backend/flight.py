@@ -153,7 +153,10 @@ def receive(
         x = x + technical[..., 0]
         p = technical[..., 1] if p is None else p + technical[..., 1]
     noise = streams.outcome.take(block.inputs, block.rows)
-    outcome = torch.mul(x, law.outcome_x).addcmul_(noise, law.outcome_std)
+    if law.outcome_x.numel() == 1:  # numbers are faster than tensors of one entry
+        outcome = torch.mul(x, law.outcome_x.item()).add_(noise, alpha=law.outcome_std.item())
+    else:
+        outcome = torch.mul(x, law.outcome_x).addcmul_(noise, law.outcome_std)
     if p is not None:
         outcome += law.outcome_p * p
     flight = Flight(

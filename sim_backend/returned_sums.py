@@ -18,7 +18,7 @@ __all__ = ["LOWEST_MODES", "summary_per_frame", "summary_pooled"]
 
 Array = NDArray[np.float64]
 
-_SUM_VALUES = 1 << 17
+_SUM_VALUES = 1 << 18
 
 LOWEST_MODES = 4
 """Frames with fewer modes are drawn mode by mode: the basis would have no room."""
@@ -148,18 +148,21 @@ def _x_frame_sums(flight: Flight, quadratures: Tensor) -> tuple[Array, ...]:
     overlap, noise = flight.overlap_x, flight.outcome_noise
     energies = flight.means.square().sum(-1)
     sums = torch.zeros((5, overlap.shape[1]), dtype=torch.float64, device=overlap.device)
-    # Pieces that stay in the processor's cache: the sums are bound by memory otherwise.
-    step = max(1, _SUM_VALUES // overlap.shape[1])
+    # Pieces that stay in the processor's cache, in memory that is used again: the sums are bound
+    # by memory otherwise.
+    step = min(len(overlap), max(1, _SUM_VALUES // overlap.shape[1]))
+    masks, masked, product = torch.empty(3, step, overlap.shape[1], device=overlap.device)
     for start in range(0, len(overlap), step):
         part = slice(start, start + step)
-        on_x = torch.rsub(quadratures[part].view(torch.uint8).to(torch.float32), 1)
         c, u = overlap[part], noise[part]
+        on_x, on_c, p = masks[: len(c)], masked[: len(c)], product[: len(c)]
+        torch.mul(quadratures[part].view(torch.uint8), -1.0, out=on_x).add_(1.0)
         sums[0] += on_x.sum(0)
         if len(energies) > 1:
-            sums[1] += (on_x * energies[part]).sum(0)
-        masked = c * on_x
-        sums[3] += (masked * u).sum(0)
-        sums[2] += masked.mul_(c).sum(0)
+            sums[1] += torch.mul(on_x, energies[part], out=p).sum(0)
+        torch.mul(c, on_x, out=on_c)
+        sums[2] += torch.mul(on_c, c, out=p).sum(0)
+        sums[3] += torch.mul(on_c, u, out=p).sum(0)
         sums[4] += on_x.mul_(u).mul_(u).sum(0)
     if len(energies) == 1:
         sums[1] = sums[0] * energies[0]

@@ -65,13 +65,18 @@ class SymbolLink:
             raise OpticsError(
                 f"{block.name}: light is in the receiver; measure it before loading other data"
             )
-        check_block_tensor("data", data, (block.inputs, block.modes))
+        if data.shape != (block.inputs, block.modes):
+            raise OpticsError(
+                f"data has shape {tuple(data.shape)}, expected {(block.inputs, block.modes)}"
+            )
         self._check_quadratures(data)
         # A copy: the caller may reuse its tensor, the receiver's setting must not follow.
         data = data.to(self._device, _number_type(data), copy=True)
         norms = torch.linalg.vector_norm(data, dim=-1)
         worst = float((norms - 1).abs().max())
-        if not worst < 1e-3:  # also refuses NaN and infinity
+        if not math.isfinite(worst):  # NaN and infinity survive the norm
+            raise OpticsError(f"data holds NaN or infinite values: {block.name}")
+        if not worst < 1e-3:
             raise OpticsError(
                 f"data of {block.name}: norms differ from 1 by up to {worst:.3g}; normalise first"
             )

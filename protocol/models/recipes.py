@@ -1,14 +1,17 @@
 """Networks and training settings that are known to work, with what they were measured to reach.
 
-All networks are without biases unless told otherwise. Figures are test accuracies on MNIST (60,000
-and 10,000 images) and on the digits of scikit-learn; F^2 is the signal-to-noise ratio of each
-optical layer (`protocol.models.optical_layers`).
+F^2 is the signal-to-noise ratio of each optical layer (`protocol.models.optical_layers`), in their
+order. Accuracies are those of the test part with the noise at the recipe's F^2, mean of five draws
+of the noise, for networks without biases: on MNIST (60,000 and 10,000 images), and on the digits of
+scikit-learn (1,438 and 359 images). Times are those of one busy core.
 """
 
 import math
+from dataclasses import replace
 
-from drivers.errors import ConfigurationError
+from drivers.errors import ConfigurationError, ModelError
 from protocol.models._training_data import Array, mean_of
+from protocol.models._training_settings import TrainingSettings
 from protocol.models.graph import (
     Conv2d,
     Flatten,
@@ -22,10 +25,75 @@ from protocol.models.graph import (
 )
 
 __all__ = [
+    "DIGITS",
+    "DIGITS_NARROW",
+    "MNIST_CNN",
+    "MNIST_FAINT",
+    "MNIST_MODERATE",
+    "MNIST_NOISE_FREE",
+    "MNIST_WIDE",
     "centred_scaling",
     "mlp",
     "small_cnn",
 ]
+
+MNIST_NOISE_FREE = TrainingSettings(
+    epochs=30, batch_size=64, learning_rate=1e-3, schedule="constant"
+)
+"""784-784-10 on pixels in [-1, 1] as Sulimany et al. (arXiv 2408.05629) train it, without noise.
+
+Reaches 98.0 % noise-free and, with the same F^2 in both layers, 31.9 % at 0.1, 60.0 % at 0.25,
+80.2 % at 0.5, 91.0 % at 1, 95.2 % at 2, 96.9 % at 4 and 97.1 % at 5; about 0.5 to 1 point less with
+another seed. 100 epochs give the same. 104 s.
+"""
+
+MNIST_FAINT = TrainingSettings(
+    epochs=20, batch_size=256, learning_rate=4e-3, signal_to_noise=(0.25, 0.5)
+)
+"""784-784-10 with `centred_scaling`: 97.1 %, noise-free 98.2 %. 72 s.
+
+On [-1, 1] the same F^2 gives 96.6 % after 60 epochs at a learning rate of 3e-3.
+"""
+
+MNIST_MODERATE = replace(MNIST_FAINT, signal_to_noise=(0.5, 1.0))
+"""784-784-10 with `centred_scaling`: 97.7 %, noise-free 98.6 %. 56 s.
+
+On [-1, 1] the same F^2 gives 97.5 % after 40 epochs at a learning rate of 3e-3.
+"""
+
+MNIST_WIDE = replace(MNIST_FAINT, signal_to_noise=(0.046, 0.8))
+"""784-2000-10 with `centred_scaling`: 96.6 %, noise-free 98.2 %. 137 s.
+
+A passive tap that measures everything (f = 1) reaches this F^2 with 0.0115 and 0.2 photons per
+weight.
+"""
+
+MNIST_CNN = TrainingSettings(
+    epochs=3, batch_size=128, learning_rate=5e-3, signal_to_noise=(1.0, 1.0, 1.0, 2.0)
+)
+"""`small_cnn` with `centred_scaling`: 96.3 %, noise-free 97.8 %. 44 s.
+
+Trained without noise it gives 59 % at this F^2; at (4, 2, 1, 2), trained with it, 97.5 %.
+"""
+
+DIGITS = TrainingSettings(
+    epochs=100,
+    batch_size=64,
+    learning_rate=1e-2,
+    label_smoothing=0.1,
+    signal_to_noise=(0.25, 0.5),
+)
+"""64-512-10 with `centred_scaling` on scikit-learn's digits: 96.6 %, noise-free 98.2 %. 3 s.
+
+Twice the width does with half the F^2: 64-256-10 gives 96.9 % at (0.5, 1), 64-128-10 96.9 % at
+(1, 2). 64-1024-10 gives 97.3 % at (0.25, 0.5).
+"""
+
+DIGITS_NARROW = replace(DIGITS, label_smoothing=0.0, signal_to_noise=(1.0, 2.0))
+"""64-128-10 with `centred_scaling` on scikit-learn's digits: 96.9 %, noise-free 98.4 %. 3 s.
+
+For an optical bench with few rows. 64-32-10 gives 95.2 % at (2, 4).
+"""
 
 
 def mlp(
@@ -79,8 +147,14 @@ def small_cnn(
         scaling: from raw data to the first layer; none by default.
 
     Raises:
-        ModelError: an image too small for the blocks, a size below 1 or beyond reason.
+        ModelError: no image, one too small for the blocks, a size below 1 or beyond reason.
     """
+    smallest = 2 ** len(channels)
+    if len(input_shape) != 3 or min(input_shape[1:]) < smallest:
+        raise ModelError(
+            f"a network of {len(channels)} convolution blocks takes (channels, height, width) of "
+            f"at least {smallest} x {smallest}, got {input_shape}; use fewer blocks or `mlp`"
+        )
     layers: list[Layer] = []
     entering = input_shape[0]
     for leaving in channels:
@@ -96,7 +170,7 @@ def small_cnn(
             MaxPool2d(kernel=(2, 2), stride=(2, 2)),
         ]
         entering = leaving
-    side = [size // 2 ** len(channels) for size in input_shape[1:]]
+    side = [size // smallest for size in input_shape[1:]]
     layers += [
         Flatten(),
         Linear(inputs=entering * math.prod(side), outputs=hidden, bias=bias),

@@ -264,7 +264,7 @@ class _Loop:
                 "scaling of the inputs"
             )
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.optimiser.step()
         return value
 

@@ -4,6 +4,7 @@ Figures are single runs over the 10,000 test images; the binomial standard error
 points, so that the margins of the assertions are many standard errors wide or the seed is fixed.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from drivers.receivers import Amplifier, PassiveTap, Receiver
 from protocol.leakage import weight_bits_client_keeps_all_gaussian_real
 from protocol.models.graph import Flatten, Graph, InputScaling, Linear, Relu
 from protocol.models.model import Model
+from protocol.models.recipes import MNIST_FAINT, MNIST_MODERATE, MNIST_NOISE_FREE, MNIST_WIDE
 from protocol.models.training import TrainingSettings, train
 from sim_backend.settings import LinkSettings
 from veilight.datasets import TrainTest, load
@@ -29,23 +31,11 @@ def _mnist(folder: Path) -> TrainTest:
     return load(str(folder))
 
 
-PAPER = TrainingSettings(epochs=100, batch_size=64, learning_rate=1e-3, schedule="constant")
-"""The authors' way: no noise in training, a constant learning rate, pixels in [-1, 1]."""
 PAPER_OFFSET = 127.5
 
 MEAN_PIXEL = 33.3
 """Of MNIST's training images: the noise of a product grows with the norm of the data, so that a
 bright constant background costs accuracy for nothing."""
-
-
-def _with_light(signal: tuple[float, ...]) -> TrainingSettings:
-    return TrainingSettings(
-        epochs=15,
-        batch_size=256,
-        learning_rate=3e-3,
-        schedule="one-cycle",
-        signal_to_noise=signal,
-    )
 
 
 def _graph(hidden: int, offset: float) -> Graph:
@@ -86,18 +76,19 @@ def _infer(folder: Path, model: Model, receiver: Receiver, **light: tuple[float,
 def test_engine_matches_the_papers_curve_when_trained_without_noise(
     mnist_folder: Path, signal: float, expected: float
 ) -> None:
-    model = _trained(mnist_folder, 784, PAPER_OFFSET, PAPER)
+    model = _trained(mnist_folder, 784, PAPER_OFFSET, replace(MNIST_NOISE_FREE, epochs=100))
     result = _infer(mnist_folder, model, Amplifier(gain=2.0), signal_to_noise=(signal, signal))
     print(f"F^2 = {signal}: {result.accuracy:.4f} (paper {expected}), {result.noise_free_accuracy}")
     assert result.accepted
     assert result.accuracy == pytest.approx(expected, abs=0.015)
 
 
-@pytest.mark.parametrize(("signal", "lowest"), [((0.25, 0.5), 0.965), ((0.5, 1.0), 0.973)])
+@pytest.mark.parametrize(("recipe", "lowest"), [(MNIST_FAINT, 0.965), (MNIST_MODERATE, 0.973)])
 def test_engine_goes_beyond_the_paper_when_trained_with_the_light(
-    mnist_folder: Path, signal: tuple[float, float], lowest: float
+    mnist_folder: Path, recipe: TrainingSettings, lowest: float
 ) -> None:
-    model = _trained(mnist_folder, 784, MEAN_PIXEL, _with_light(signal))
+    signal = recipe.signal_to_noise
+    model = _trained(mnist_folder, 784, MEAN_PIXEL, recipe)
     result = _infer(mnist_folder, model, Amplifier(gain=2.0), signal_to_noise=signal)
     print(f"F^2 = {signal}: {result.accuracy:.4f}, at least {lowest}")
     assert result.accepted
@@ -109,7 +100,7 @@ def test_passive_tap_keeps_weights_private_when_everything_is_measured(
     mnist_folder: Path,
 ) -> None:
     photons = (0.0115, 0.2)
-    model = _trained(mnist_folder, 2000, MEAN_PIXEL, _with_light((4 * photons[0], 4 * photons[1])))
+    model = _trained(mnist_folder, 2000, MEAN_PIXEL, MNIST_WIDE)
     receiver = PassiveTap(tap_fraction=1.0)
     result = _infer(mnist_folder, model, receiver, photons_per_symbol=photons)
     weights = (784 * 2000, 2000 * 10)

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_demo"]
 
-SIGNAL_TO_NOISE = (0.5, 1.0)
-HIDDEN = (128,)
-EPOCHS = 40
+HIDDEN = (512,)
 KEPT = 0.5
 TITLE = "Secure inference on handwritten digits"
 
@@ -47,6 +45,7 @@ def run_demo(screen: Screen, *, out: Path | None, seed: int) -> int:
     """
     folder = out or default_folder("demo")
     prepare_folder(folder, (REPORT, RESULT), overwrite=True)
+    from protocol.models.recipes import DIGITS
     from sim_backend.adversaries import HONEST, keeps_fraction
     from veilight.config import default_configuration, override
     from veilight.datasets import load
@@ -54,10 +53,13 @@ def run_demo(screen: Screen, *, out: Path | None, seed: int) -> int:
     configuration = override(
         default_configuration(),
         {
-            "protocol.signal_to_noise": SIGNAL_TO_NOISE,
-            "training.signal_to_noise": SIGNAL_TO_NOISE,
-            "training.epochs": EPOCHS,
-            "training.learning_rate": 5e-3,
+            "protocol.signal_to_noise": DIGITS.signal_to_noise,
+            "training.signal_to_noise": DIGITS.signal_to_noise,
+            "training.epochs": DIGITS.epochs,
+            "training.batch_size": DIGITS.batch_size,
+            "training.learning_rate": DIGITS.learning_rate,
+            "training.schedule": DIGITS.schedule,
+            "training.label_smoothing": DIGITS.label_smoothing,
             "training.seed": seed,
             "link.device": "cpu",
         },
@@ -94,7 +96,7 @@ def run_demo(screen: Screen, *, out: Path | None, seed: int) -> int:
 
 
 def _train(screen: Screen, configuration: "Configuration", parts: "TrainTest") -> "Model":
-    graph = network_for("mlp", parts.train, HIDDEN)
+    graph = network_for("mlp", parts.train, HIDDEN, bias=False)
     screen.say(
         f"1. Training. A network {parts.train.inputs[0].size}-{HIDDEN[0]}-{parts.train.classes} "
         f"learns {parts.train.samples:,} handwritten digits, with the noise of faint light in "
