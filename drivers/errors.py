@@ -5,7 +5,14 @@
     ├── DataError                 a data set is missing, damaged or of the wrong shape
     ├── ModelError                a model file or network that cannot be used
     ├── OpticsError               the optics were used out of order or with wrong shapes
-    │   └── LimitError            a value beyond what an instrument or receiver may do
+    │   ├── LimitError            a value beyond what an instrument or receiver may do
+    │   └── TraceError            a recorded trace cannot be trusted
+    │       ├── SynchronisationError  no frame was found where it must be, or more than one
+    │       └── PhaseError        the phase between light and oscillator cannot be followed
+    ├── InstrumentError           an instrument is closed, failed, or answered nonsense
+    │   ├── ReadbackError         a setting was accepted but not applied
+    │   └── SafetyError           an order of steps that could harm, or a safe state not reached
+    ├── CalibrationError          a calibration is missing, stale, of other instruments, or failed
     ├── LedgerError               the ledger is missing, damaged or rolled back
     │   └── BudgetError           the ledger refuses: the budget would be exceeded
     ├── ProtocolError             a message that the protocol does not allow at this point
@@ -17,14 +24,21 @@ A message names the thing, the quantity, the value with its unit, the limit, and
 
 __all__ = [
     "BudgetError",
+    "CalibrationError",
     "ConfigurationError",
     "DataError",
+    "InstrumentError",
     "LedgerError",
     "LimitError",
     "ModelError",
     "OpticsError",
     "OutputError",
+    "PhaseError",
     "ProtocolError",
+    "ReadbackError",
+    "SafetyError",
+    "SynchronisationError",
+    "TraceError",
     "VeilightError",
     "VerificationError",
 ]
@@ -52,6 +66,34 @@ class OpticsError(VeilightError):
 
 class LimitError(OpticsError):
     """A value beyond what an instrument or receiver may do."""
+
+
+class TraceError(OpticsError):
+    """A recorded trace cannot be trusted."""
+
+
+class SynchronisationError(TraceError):
+    """No frame was found where it must be, or more than one."""
+
+
+class PhaseError(TraceError):
+    """The phase between light and oscillator cannot be followed."""
+
+
+class InstrumentError(VeilightError):
+    """An instrument is closed, failed, or answered nonsense."""
+
+
+class ReadbackError(InstrumentError):
+    """A setting was accepted but not applied."""
+
+
+class SafetyError(InstrumentError):
+    """An order of steps that could harm, or a safe state that was not reached."""
+
+
+class CalibrationError(VeilightError):
+    """A calibration is missing, stale, of other instruments, or failed."""
 
 
 class LedgerError(VeilightError):
