@@ -32,6 +32,7 @@ __all__ = [
     "Block",
     "ClientOptics",
     "ClientOpticsInfo",
+    "OpticalLink",
     "ReturnSummary",
     "ServerOptics",
     "ServerOpticsInfo",
@@ -285,6 +286,22 @@ class ClientOptics(Protocol):
 
     def measure(self, block: Block) -> Tensor:
         """Measure X of the data mode of every frame: float32 `(inputs, rows)`, SNU."""
+
+
+class OpticalLink(Protocol):
+    """Both ends of one link, for people who own both: in simulation, or on one bench."""
+
+    @property
+    def server(self) -> ServerOptics:
+        """The server's end."""
+
+    @property
+    def client(self) -> ClientOptics:
+        """The client's end."""
+
+    @property
+    def settings(self) -> object:
+        """What the link was set to: a dataclass, for records."""
 
 
 def check_block_tensor(what: str, tensor: Tensor, *shapes: tuple[int, ...]) -> None:

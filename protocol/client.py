@@ -33,7 +33,7 @@ from protocol.messages import (
     QueryGranted,
     Refusal,
 )
-from protocol.models.graph import Conv2d, Graph, OpticalLayer
+from protocol.models.graph import Conv2d, Graph, OpticalLayer, Relu
 from protocol.models.model import apply_digital, unfold
 from protocol.plan import LayerPlan, Plan
 
@@ -173,6 +173,8 @@ class ClientParty:
                         np.full(len(digests), bits),
                     )
                 values = self._optical(layer, graph, plan, entry, values, samples, len(data))
+            elif isinstance(layer, Relu):
+                values = values.relu_()  # nobody else holds the values between two layers
             else:
                 values = apply_digital(layer, values)
         return values.flatten(1)
@@ -189,7 +191,8 @@ class ClientParty:
     ) -> Tensor:
         """One layer over light: `(samples, *output_shape)`."""
         vectors = unfold(layer, values).flatten(0, 1)
-        tiles = encode_data(vectors, entry)
+        kept = vectors[: self._keep].clone()
+        tiles = encode_data(vectors, entry, in_place=True)
         products: Tensor | None = None
         for rows in plan.row_ranges(entry):
             columns = slice(rows[0], rows[0] + rows[1])
@@ -207,7 +210,7 @@ class ClientParty:
         assert products is not None
         if self._keep and entry.layer not in self.record.samples:
             self.record.samples[entry.layer] = LayerSample(
-                vectors=vectors[: self._keep].clone(), products=products[: self._keep].clone()
+                vectors=kept, products=products[: self._keep].clone()
             )
         if isinstance(layer, Conv2d):
             shape = layer.output_shape(graph.shapes[entry.layer])
@@ -265,7 +268,7 @@ def _checked_inputs(inputs: Tensor, graph: Graph) -> Tensor:
         raise DataError(
             f"the data have shape {tuple(inputs.shape)}, the network takes samples of {shape}"
         )
-    data = inputs.to(torch.float32).reshape(len(inputs), *shape)
+    data = inputs.detach().to(torch.float32).reshape(len(inputs), *shape)
     # A sum is cheaper than a mask of all entries, and NaN and infinity survive it.
     if not math.isfinite(float(data.sum())):
         bad = ~torch.isfinite(data.flatten(1)).all(1)

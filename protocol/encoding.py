@@ -42,7 +42,7 @@ def scale_for_photons(matrix: Tensor, photons_per_symbol: float, encoding: Encod
         encoding: "real" or "complex".
     """
     modes = math.ceil(matrix.shape[1] / (2 if encoding == "complex" else 1)) * matrix.shape[0]
-    energy = float(matrix.double().square().sum()) / 4
+    energy = float(torch.linalg.vector_norm(matrix, dtype=torch.float64)) ** 2 / 4
     return math.sqrt(photons_per_symbol * modes / energy)
 
 
@@ -119,12 +119,19 @@ def encode_weights(matrix: Tensor, plan: LayerPlan) -> list[Tensor]:
     return list(torch.split(_to_modes(matrix * plan.scale_snu, plan), list(plan.tiles), dim=1))
 
 
-def encode_data(vectors: Tensor, plan: LayerPlan) -> list[tuple[Tensor, Tensor]]:
+def encode_data(
+    vectors: Tensor, plan: LayerPlan, *, in_place: bool = False
+) -> list[tuple[Tensor, Tensor]]:
     """Unit vectors `(inputs, modes)` and norms `(inputs, 1)` of each tile.
 
     A vector of zeros is loaded as an even one: the light is sent and measured all the same, so that
     nobody sees a difference, and its norm makes the product 0. So is one too small for float32 to
     normalise.
+
+    Args:
+        vectors: `(inputs, entries)`.
+        plan: of the layer.
+        in_place: the vectors may be overwritten, which spares the memory of a second copy.
 
     Raises:
         DataError: a vector too large for float32 to normalise.
@@ -137,9 +144,9 @@ def encode_data(vectors: Tensor, plan: LayerPlan) -> list[tuple[Tensor, Tensor]]
                 f"layer {plan.layer}: the norm of a data vector exceeds float32; scale the data"
             )
         empty = norms < _SMALLEST_NORM
-        unit = part / norms.clamp_min(_SMALLEST_NORM)
+        unit = torch.div(part, norms.clamp_min(_SMALLEST_NORM), out=part if in_place else None)
         if bool(empty.any()):
-            unit = torch.where(empty, torch.full_like(unit, part.shape[1] ** -0.5), unit)
+            unit[empty[:, 0]] = part.shape[1] ** -0.5
         tiles.append((unit, norms))
     return tiles
 

@@ -36,6 +36,16 @@ class LayerStreams:
         self.few = factory.numpy(*key, "few")
         self.client = _Detection(factory, settings.client, (*key, "client"))
         self.server = _Detection(factory, settings.server, (*key, "server"))
+        self._settings = settings
+        self._law: ReceiverLaw | None = None
+
+    def receiver_law(self, block: Block, device: torch.device) -> ReceiverLaw:
+        """The law of the client's receiver for the next frames; computed once if it is steady."""
+        detector = self._settings.client
+        if self._law is None or not detector.steady:
+            phase, oscillator = self.client.take(block.inputs, block.rows, device)
+            self._law = receiver_law(self._settings.receiver, detector, phase, oscillator)
+        return self._law
 
 
 class _Detection:
@@ -142,8 +152,7 @@ def receive(
         The flight, and the outcome per frame before the digitiser, `(inputs, rows)`.
     """
     overlap_x, overlap_p = _overlap(means, data)
-    phase, oscillator = streams.client.take(block.inputs, block.rows, means.device)
-    law = receiver_law(settings.receiver, settings.client, phase, oscillator)
+    law = streams.receiver_law(block, means.device)
     amplitude = settings.forward_transmittance**0.5
     x = overlap_x if amplitude == 1 else amplitude * overlap_x
     p = None if overlap_p is None else amplitude * overlap_p

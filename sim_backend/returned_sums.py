@@ -5,6 +5,8 @@ a basis that holds the data mode, its rotation partner and what is left of the l
 those coordinates need draws of their own; all others enter as one chi-square.
 """
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,14 +16,29 @@ from drivers.backend import ReturnSummary
 from sim_backend.flight import Flight, ReturnChannel
 from sim_backend.settings import LinkSettings
 
-__all__ = ["LOWEST_MODES", "summary_per_frame", "summary_pooled"]
+__all__ = ["LOWEST_MODES", "Scratch", "summary_per_frame", "summary_pooled"]
 
 Array = NDArray[np.float64]
 
 _SUM_VALUES = 1 << 18
+"""Entries of one piece of the sums over X frames."""
 
 LOWEST_MODES = 4
 """Frames with fewer modes are drawn mode by mode: the basis would have no room."""
+
+
+class Scratch:
+    """Memory that one block after another uses: fresh pages cost more than the sums themselves."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._values = torch.empty(0, device=device)
+
+    def take(self, *shape: int) -> Tensor:
+        """Float32 room of `shape`, unset, until the next call."""
+        count = math.prod(shape)
+        if self._values.numel() < count:
+            self._values = torch.empty(count, device=self._values.device)
+        return self._values[:count].view(shape)
 
 
 def summary_per_frame(
@@ -85,6 +102,7 @@ def summary_pooled(
     channels: tuple[ReturnChannel, ReturnChannel],
     quadratures: Tensor,
     reference_gain: float,
+    scratch: Scratch,
 ) -> ReturnSummary:
     """The summary of a steady link with real light, from a few draws per row.
 
@@ -99,6 +117,7 @@ def summary_pooled(
         channels: for X and for P frames, scalars.
         quadratures: bool `(inputs, rows)`.
         reference_gain: gain of the residual.
+        scratch: room for intermediate values.
     """
     block, law = flight.block, flight.law
     back = channels[0].amplitude.item()
@@ -106,7 +125,7 @@ def summary_pooled(
     beta = back * law.beta_x.item()
     spread = white_x + max(back**2 * law.excess_x.item() - beta**2, 0.0)
     spread_p = white_p + back**2 * law.excess_p.item()
-    frames_x, energy, cc, cb, bb = _x_frame_sums(flight, quadratures)
+    frames_x, energy, cc, cb, bb = _x_frame_sums(flight, quadratures, scratch)
     frames_p = block.inputs - frames_x
     cb, bb = beta * cb, beta**2 * bb
 
@@ -140,33 +159,38 @@ def summary_pooled(
     )
 
 
-def _x_frame_sums(flight: Flight, quadratures: Tensor) -> tuple[Array, ...]:
+def _x_frame_sums(flight: Flight, quadratures: Tensor, scratch: Scratch) -> tuple[Array, ...]:
     """Sums over the X frames, per row: frames, m^2, c^2, c u and u^2.
 
     c are the overlaps of mean and data, u the noise of the outcome.
     """
     overlap, noise = flight.overlap_x, flight.outcome_noise
-    energies = flight.means.square().sum(-1)
-    sums = torch.zeros((5, overlap.shape[1]), dtype=torch.float64, device=overlap.device)
-    # Pieces that stay in the processor's cache, in memory that is used again: the sums are bound
-    # by memory otherwise.
-    step = min(len(overlap), max(1, _SUM_VALUES // overlap.shape[1]))
-    masks, masked, product = torch.empty(3, step, overlap.shape[1], device=overlap.device)
-    for start in range(0, len(overlap), step):
+    inputs, rows = overlap.shape
+    # A norm needs no memory for the squares.
+    energies = torch.linalg.vector_norm(flight.means, dim=-1).square_()
+    sums = torch.zeros((4, rows), dtype=torch.float64, device=overlap.device)
+    energy = torch.zeros(rows, dtype=torch.float64, device=overlap.device)
+    # Pieces that stay in the processor's cache: the sums are bound by memory otherwise.
+    step = min(inputs, max(1, _SUM_VALUES // rows))
+    room = scratch.take(4, step, rows)
+    for start in range(0, inputs, step):
         part = slice(start, start + step)
-        c, u = overlap[part], noise[part]
-        on_x, on_c, p = masks[: len(c)], masked[: len(c)], product[: len(c)]
-        torch.mul(quadratures[part].view(torch.uint8), -1.0, out=on_x).add_(1.0)
-        sums[0] += on_x.sum(0)
+        piece = room[:, : len(overlap[part])]
+        on_x, c, u, cu = piece
+        # Bytes of 0 and 1 become numbers faster than Booleans do.
+        on_x.copy_((~quadratures[part]).view(torch.uint8))
         if len(energies) > 1:
-            sums[1] += torch.mul(on_x, energies[part], out=p).sum(0)
-        torch.mul(c, on_x, out=on_c)
-        sums[2] += torch.mul(on_c, c, out=p).sum(0)
-        sums[3] += torch.mul(on_c, u, out=p).sum(0)
-        sums[4] += on_x.mul_(u).mul_(u).sum(0)
+            energy += torch.mul(on_x, energies[part], out=cu).sum(0)
+        torch.mul(on_x, overlap[part], out=c)
+        torch.mul(on_x, noise[part], out=u)
+        torch.mul(c, u, out=cu)
+        c.square_()
+        u.square_()
+        sums += piece.sum(1)
     if len(energies) == 1:
-        sums[1] = sums[0] * energies[0]
-    return tuple(sums.cpu().numpy())
+        energy = sums[0] * energies[0]
+    frames, cc, uu, cu = sums.cpu().numpy()
+    return frames, energy.cpu().numpy(), cc, cu, uu
 
 
 def _chi_square(few: np.random.Generator, degrees: Array) -> Array:

@@ -14,15 +14,21 @@ from drivers.backend import (
     ClientOpticsInfo,
     ReturnSummary,
     ServerOpticsInfo,
-    check_block_tensor,
 )
-from drivers.errors import LimitError, OpticsError
+from drivers.block_order import (
+    BlockOrder,
+    check_data,
+    check_gain,
+    check_means,
+    check_quadratures,
+)
+from drivers.errors import LimitError
 from sim_backend.adversaries import HONEST, ReturnBehaviour
-from sim_backend.flight import Flight, LayerStreams, receive, return_channel
+from sim_backend.flight import Flight, LayerStreams, ReturnChannel, receive, return_channel
 from sim_backend.random_streams import StreamFactory
 from sim_backend.receiver_law import receiver_law
 from sim_backend.returned_modes import Quantiser, draw_modes, summary_from_modes
-from sim_backend.returned_sums import LOWEST_MODES, summary_per_frame, summary_pooled
+from sim_backend.returned_sums import LOWEST_MODES, Scratch, summary_per_frame, summary_pooled
 from sim_backend.settings import DetectorSettings, LinkSettings
 
 __all__ = ["BACKEND_NAME", "SymbolLink"]
@@ -49,60 +55,38 @@ class SymbolLink:
         self.behaviour = behaviour
         self._device = _device(settings.device)
         self._factory = StreamFactory(settings.seed, self._device)
+        self._order = BlockOrder(settings.modes_per_frame)
         self._run = 0
         self._streams: dict[tuple[int, ...], LayerStreams] = {}
         self._loaded: dict[Block, Tensor] = {}
         self._sent: dict[Block, Tensor] = {}
         self._flying: dict[Block, Flight] = {}
+        self._scratch = Scratch(self._device)
+        self._channels: tuple[ReturnChannel, ReturnChannel] | None = None
         self.server = _ServerFacet(self)
         self.client = _ClientFacet(self)
 
     def load(self, block: Block, data: Tensor) -> None:
         """See `ClientOptics.load`."""
-        self._check_size(block)
-        self._check_run(block)
-        if block in self._sent:
-            raise OpticsError(
-                f"{block.name}: light is in the receiver; measure it before loading other data"
-            )
-        if data.shape != (block.inputs, block.modes):
-            raise OpticsError(
-                f"data has shape {tuple(data.shape)}, expected {(block.inputs, block.modes)}"
-            )
+        self._order.check_load(block)
+        check_data(block, data)
         self._check_quadratures(data)
         # A copy: the caller may reuse its tensor, the receiver's setting must not follow.
-        data = data.to(self._device, _number_type(data), copy=True)
-        norms = torch.linalg.vector_norm(data, dim=-1)
-        worst = float((norms - 1).abs().max())
-        if not math.isfinite(worst):  # NaN and infinity survive the norm
-            raise OpticsError(f"data holds NaN or infinite values: {block.name}")
-        if not worst < 1e-3:
-            raise OpticsError(
-                f"data of {block.name}: norms differ from 1 by up to {worst:.3g}; normalise first"
-            )
-        self._loaded[block] = data
+        self._loaded[block] = data.to(self._device, _number_type(data), copy=True)
+        self._order.loaded(block)
 
     def send(self, block: Block, means: Tensor) -> None:
         """See `ServerOptics.send`."""
-        self._check_size(block)
-        shape = (block.rows, block.modes)
-        check_block_tensor("means_snu", means, (1, *shape), (block.inputs, *shape))
+        self._order.check_send(block)
+        check_means(block, means)
         self._check_quadratures(means)
-        if block not in self._loaded:
-            raise OpticsError(f"{block.name}: light is sent before the client has loaded its data")
-        streams = self._streams_of(block)
-        if block.first_input != streams.next_input:
-            raise OpticsError(
-                f"{block.name}: the next input of run {block.run} is {streams.next_input}; "
-                "send each frame once and in order, or give the repetition a new run number"
-            )
-        streams.next_input += block.inputs
+        self._forget_earlier_runs(block)
         self._sent[block] = means.to(self._device, _number_type(means), copy=True)
+        self._order.sent(block)
 
     def measure(self, block: Block) -> Tensor:
         """See `ClientOptics.measure`."""
-        if block not in self._sent:
-            raise OpticsError(f"{block.name}: nothing was sent that could be measured")
+        self._order.check_measure(block)
         flight, outcome = receive(
             block,
             self._streams_of(block),
@@ -111,6 +95,7 @@ class SymbolLink:
             self.settings,
         )
         self._flying[block] = flight
+        self._order.measured(block)
         detector = self.settings.client
         return Quantiser(detector.converter_range_snu, detector.converter_step_snu)(outcome)
 
@@ -130,42 +115,34 @@ class SymbolLink:
         self, block: Block, quadratures: Tensor, reference_gain: float
     ) -> ReturnSummary:
         """See `ServerOptics.collect_summary`."""
-        if not math.isfinite(reference_gain):
-            raise OpticsError(f"{block.name}: reference_gain is {reference_gain}, must be finite")
+        check_gain(block, reference_gain)
         flight, chosen = self._land(block, quadratures)
         settings = self.settings
         quantiser = self._server_quantiser()
         simple = not (quantiser.step_snu or flight.complex_light or block.modes < LOWEST_MODES)
         if simple and self._steady:
-            one = torch.zeros((1, 1), dtype=torch.bool, device=self._device)
-            on_x = return_channel(flight, settings, self.behaviour, one)
-            on_p = return_channel(flight, settings, self.behaviour, ~one)
-            return summary_pooled(flight, settings, (on_x, on_p), chosen, reference_gain)
+            channels = self._steady_channels(flight)
+            return summary_pooled(flight, settings, channels, chosen, reference_gain, self._scratch)
         channel = return_channel(flight, settings, self.behaviour, chosen)
         if simple:
             return summary_per_frame(flight, settings, channel, chosen, reference_gain)
         return summary_from_modes(flight, settings, channel, chosen, reference_gain, quantiser)
 
-    def _check_run(self, block: Block) -> None:
-        if block.run < self._run:
-            raise OpticsError(
-                f"{block.name}: run {block.run} is over, the link is at run {self._run}; "
-                "run numbers must not go back"
-            )
-
     def _streams_of(self, block: Block) -> LayerStreams:
-        """The random streams of a block's layer and rows; all of earlier runs is let go."""
-        self._check_run(block)
+        """The random streams of a block's layer and rows."""
+        key = (block.layer, block.tile, block.first_row, block.rows, block.modes)
+        if key not in self._streams:
+            self._streams[key] = LayerStreams(self._factory, self.settings, block)
+        return self._streams[key]
+
+    def _forget_earlier_runs(self, block: Block) -> None:
+        """Light of a finished run is gone, and a new one has random numbers of its own."""
         if block.run > self._run:
             self._streams.clear()
             self._sent.clear()
             self._flying.clear()
             self._loaded = {b: data for b, data in self._loaded.items() if b.run >= block.run}
             self._run = block.run
-        key = (block.layer, block.tile, block.first_row, block.rows, block.modes)
-        if key not in self._streams:
-            self._streams[key] = LayerStreams(self._factory, self.settings, block)
-        return self._streams[key]
 
     @property
     def _steady(self) -> bool:
@@ -173,6 +150,16 @@ class SymbolLink:
         settings = self.settings
         still = settings.client.steady and settings.server.steady
         return still and not (settings.excess_noise_snu or settings.unitary_error_rad)
+
+    def _steady_channels(self, flight: Flight) -> tuple[ReturnChannel, ReturnChannel]:
+        """The return of X and of P frames on a steady link: the same for all flights."""
+        if self._channels is None:
+            on_x = torch.zeros((1, 1), dtype=torch.bool, device=self._device)
+            self._channels = (
+                return_channel(flight, self.settings, self.behaviour, on_x),
+                return_channel(flight, self.settings, self.behaviour, ~on_x),
+            )
+        return self._channels
 
     def _check_quadratures(self, values: Tensor) -> None:
         if values.is_complex() and not self.settings.receiver.preserves_p:
@@ -187,21 +174,10 @@ class SymbolLink:
 
     def _land(self, block: Block, quadratures: Tensor) -> tuple[Flight, Tensor]:
         """The block's light, which can be measured once, and the quadratures on its device."""
-        if block not in self._flying:
-            raise OpticsError(f"{block.name}: no returned light; the client has not measured yet")
-        if quadratures.shape != (block.inputs, block.rows) or quadratures.dtype != torch.bool:
-            raise OpticsError(
-                f"quadratures are {quadratures.dtype} {tuple(quadratures.shape)}, expected "
-                f"torch.bool {(block.inputs, block.rows)}"
-            )
+        self._order.check_collect(block)
+        check_quadratures(block, quadratures)
+        self._order.collected(block)
         return self._flying.pop(block), quadratures.to(self._device)
-
-    def _check_size(self, block: Block) -> None:
-        if block.modes > self.settings.modes_per_frame:
-            raise LimitError(
-                f"{block.name}: {block.modes} modes per frame, the receiver takes at most "
-                f"{self.settings.modes_per_frame}; split the rows into tiles"
-            )
 
 
 class _ServerFacet:

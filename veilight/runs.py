@@ -1,4 +1,4 @@
-"""One inference run from end to end: a model, data, a simulated link, and what came of it.
+"""One inference run from end to end: a model, data, a link, and what came of it.
 
 This is where the two parties are put side by side: the result holds what only someone who owns
 both may see (true labels beside noise-free outputs beside the server's evidence), for people who
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drivers.backend import ClientOpticsInfo, ServerOpticsInfo
+from drivers.backend import ClientOpticsInfo, OpticalLink, ServerOpticsInfo
 from drivers.errors import ConfigurationError, VerificationError
 from drivers.receivers import Receiver
 from protocol.accounting import channel_estimate, data_leakage, layer_name, weight_leakage
@@ -58,8 +58,9 @@ class InferenceRequest:
         model: the server's network.
         inputs: the client's raw data, float32 `(samples, ...)`.
         labels: true classes `(samples,)`, or None if unknown.
-        link: the simulated link.
-        behaviour: what the client does to the returned light.
+        link: the simulated link, where `optics` gives no other.
+        behaviour: what the client of the simulated link does to the returned light.
+        optics: an open link to run over, such as a bench; None makes the simulated one.
         encoding: "real" or "complex".
         photons_per_symbol: mu per optical layer; give this or `signal_to_noise`.
         signal_to_noise: F^2 per optical layer.
@@ -81,6 +82,7 @@ class InferenceRequest:
     labels: NDArray[np.int64] | None = None
     link: LinkSettings = field(default_factory=LinkSettings)
     behaviour: ReturnBehaviour = HONEST
+    optics: OpticalLink | None = None
     encoding: Encoding = "real"
     photons_per_symbol: tuple[float, ...] = ()
     signal_to_noise: tuple[float, ...] = ()
@@ -165,7 +167,7 @@ class RunResult:
         blocks: the server's record, block by block.
         symbols_sent: modes that were sent.
         light_time_s: how long that takes at the link's symbol rate.
-        wall_time_s: how long the simulation took.
+        wall_time_s: how long the run took.
         weights_leaked: to whom and how much, after this run's queries.
         weights_leaked_at_10000: after 10,000 queries.
         data_leaked: about one sample, to the server.
@@ -173,6 +175,7 @@ class RunResult:
         budget_lifted: True if the ledger was told to let everything pass.
         simulated: always True for a run on a simulated link.
         seed: of the link.
+        link_settings: what the link was set to, a dataclass.
         versions: of veilight and what it stands on.
     """
 
@@ -200,13 +203,14 @@ class RunResult:
     budget_lifted: bool
     simulated: bool
     seed: int | None
+    link_settings: object
     versions: dict[str, str]
 
 
 def run_inference(
     request: InferenceRequest, on_progress: Callable[[Progress], None] | None = None
 ) -> RunResult:
-    """Run one session over a simulated link.
+    """Run one session over the link that the request names.
 
     A session that the server aborts is a result (`accepted` is False), not an error.
 
@@ -219,24 +223,24 @@ def run_inference(
     """
     begin = time.perf_counter()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    link = SymbolLink(request.link, request.behaviour)
+    link = request.optics or SymbolLink(request.link, request.behaviour)
     client_info = link.client.describe()
     plan = make_plan(
         request.model,
         _photons(request, client_info),
         encoding=request.encoding,
-        modes_per_frame=request.link.modes_per_frame,
+        modes_per_frame=client_info.modes_per_frame,
         rows_per_block=request.rows_per_block,
         samples_per_block=request.samples_per_block,
     )
-    receiver = request.link.receiver
+    receiver = client_info.receiver
     ledger = request.ledger or WeightLedger.create(
         None,
         request.model.digest,
         {entry.layer: entry.rows for entry in plan.layers},
         request.budget_bits_per_weight,
     )
-    seed = request.link.seed
+    seed = client_info.seed
     server = ServerParty(
         request.model,
         plan,
@@ -281,7 +285,7 @@ def run_inference(
 
 @dataclass(frozen=True, kw_only=True)
 class _Session:
-    link: SymbolLink
+    link: OpticalLink
     plan: Plan
     server: ServerRecord
     client: ClientRecord
@@ -294,8 +298,9 @@ def _result(
     request: InferenceRequest, started: str, wall_time_s: float, session: _Session
 ) -> RunResult:
     """Everything that follows from a finished session."""
-    plan, receiver = session.plan, request.link.receiver
+    plan = session.plan
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
+    receiver = client_info.receiver
     layers = tuple(_layer_result(request, session, layer) for layer in plan.layers)
     channels = {layer.plan.layer: layer.channel for layer in layers}
     sent = {e.layer: session.server.sent_inputs.get(e.layer, 0) // e.positions for e in plan.layers}
@@ -344,13 +349,14 @@ def _result(
         budget_lifted=session.ledger.unlimited,
         simulated=server_info.simulated,
         seed=server_info.seed,
+        link_settings=session.link.settings,
         versions=_versions(),
     )
 
 
 def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan) -> LayerResult:
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
-    expectation = expected_return(server_info, request.link.receiver)
+    expectation = expected_return(server_info, client_info.receiver)
     evidence = session.server.evidence.get(layer.layer)
     charge = charge_for_layer(layer, expectation, server_info.detection_efficiency)
     verified = session.ledger.verified_photons(layer.layer)

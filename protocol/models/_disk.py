@@ -1,13 +1,13 @@
 """How model files touch the disk: capped reads of regular files, synced writes that replace."""
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from drivers.errors import ModelError, OutputError
+from drivers.files import replace_files
 
 __all__ = ["MAX_FILE_BYTES", "in_file", "read_capped", "write_together"]
 
@@ -62,26 +62,14 @@ def write_together(files: Sequence[tuple[Path, bytes]], *, overwrite: bool) -> N
             raise OutputError(
                 f"{target}: exists already; choose another name or allow it to be overwritten"
             )
-    waiting: list[tuple[Path, Path]] = []
     try:
-        for target, content in files:
-            temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-            waiting.append((temporary, target))
-            _write_synced(temporary, content)
-        while waiting:
-            os.replace(*waiting[0])
-            del waiting[0]
-        _sync_folder(files[0][0].parent)
+        replace_files(files)
     except (OSError, ValueError) as error:
         names = " and ".join(target.name for target, _ in files)
         raise OutputError(
             f"cannot write {names} in {files[0][0].parent}: {error}; choose a folder that exists, "
             "may be written to and has room"
         ) from error
-    finally:
-        for temporary, _ in waiting:
-            with suppress(OSError):
-                temporary.unlink()
 
 
 @contextmanager
@@ -96,18 +84,3 @@ def in_file(path: Path) -> Iterator[None]:
 def _open_without_waiting(path: str, flags: int) -> int:
     # Opening a pipe that nobody writes to would otherwise wait for ever.
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

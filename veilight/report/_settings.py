@@ -39,7 +39,7 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
     }
     link = {
         name: value
-        for name, value in _flat(request.link)
+        for name, value in _flat(result.link_settings)
         if not name.startswith("receiver") and name != "seed"
     }
     scales = {

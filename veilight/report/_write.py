@@ -1,11 +1,10 @@
 """A text file that appears whole or not at all."""
 
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from drivers.errors import OutputError
+from drivers.files import replace_files
 
 __all__ = ["check_free", "write_whole"]
 
@@ -33,20 +32,15 @@ def write_whole(path: Path, text: str, *, overwrite: bool) -> None:
     Raises:
         OutputError: the file exists and `overwrite` is false, or the system refuses the write.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(text.encode("utf-8", errors="replace"))
-            stream.flush()
-            os.fsync(stream.fileno())
+
+    def last_look() -> None:
         if not overwrite:
             check_free(path)
-        os.replace(temporary, path)
+
+    try:
+        replace_files([(path, text.encode("utf-8", errors="replace"))], before_rename=last_look)
     except (OSError, ValueError) as error:
         raise OutputError(
             f"report {path}: cannot be written: {error}; choose a folder that exists, may be "
             "written to and has room"
         ) from error
-    finally:
-        with suppress(OSError, ValueError):
-            temporary.unlink()

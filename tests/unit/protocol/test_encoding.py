@@ -243,6 +243,21 @@ def test_encode_data_gives_unit_vectors_when_a_vector_or_a_tile_is_zero(
     assert bool((products[2] != 0).all())
 
 
+@pytest.mark.parametrize("encoding", ["real", "complex"])
+def test_encode_data_overwrites_the_vectors_only_when_in_place(encoding: Encoding) -> None:
+    plan = plan_of(normals(3, 8, seed=1), encoding, modes_per_frame=3)
+    vectors = normals(4, 8, seed=2)
+    vectors[0] = 0.0
+    before = vectors.clone()
+    apart = encode_data(vectors, plan)
+    assert torch.equal(vectors, before)
+    together = encode_data(vectors, plan, in_place=True)
+    for (unit, norms), (wanted, wanted_norms) in zip(together, apart, strict=True):
+        assert torch.equal(unit, wanted)
+        assert torch.equal(norms, wanted_norms)
+        assert unit.untyped_storage().data_ptr() == vectors.untyped_storage().data_ptr()
+
+
 def test_encode_data_keeps_unit_vectors_when_data_are_almost_too_small_or_too_large() -> None:
     plan = plan_of(normals(3, 8, seed=1), "real")
     for size in (1e-30, 1e-17, 1e17):

@@ -329,6 +329,19 @@ def test_largest_alignment_bounds_the_singular_value_from_above_when_iterated(ro
     assert largest_alignment(opposite) == pytest.approx(1.0)
 
 
+def test_largest_alignment_finds_rows_when_their_sum_cancels_and_another_row_is_stronger() -> None:
+    means = torch.zeros(201, 5)
+    means[:100, 1], means[100:200, 1] = 1.0, -1.0
+    means[200, 3] = 2.0
+    assert largest_alignment(means) == pytest.approx(min(1.0, 1.1 * 200 / 204))
+
+
+def test_largest_alignment_stays_near_the_truth_when_the_spectrum_is_dense() -> None:
+    means = normals(300, 300, seed=4)
+    wanted = brute_alignment(means)
+    assert wanted <= largest_alignment(means) <= 1.1001 * wanted
+
+
 def test_evidence_adds_up_and_is_nan_when_nothing_was_seen() -> None:
     evidence = Evidence()
     assert math.isnan(evidence.gain)
