@@ -1,0 +1,104 @@
+"""The safe state S0 of a bench: the order in which it is reached, and its readback.
+
+Shutters closed and attenuators at their highest, amplifier pumps off, oscillators off, seed lasers
+off, then drivers to zero; then every instrument is read back. An element that an amplifier gets
+its seed through closes after that amplifier's pump is off, because a pumped amplifier without a
+seed emits giant pulses. Software can only make a bench safer: it is not the interlock.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from drivers.bench.light import upstream_of
+from drivers.bench.sections import SafetySection
+from drivers.errors import SafetyError
+from drivers.instruments import Attenuator, Instrument, Laser, OpticalAmplifier, Switch
+
+__all__ = ["SEED", "drive_to_safe", "safe_order", "unsafe_roles"]
+
+SEED = "laser"
+"""Role of the seed laser; all other lasers are oscillators."""
+
+
+def safe_order(instruments: Mapping[str, Instrument], safety: SafetySection) -> tuple[str, ...]:
+    """The roles in the order in which they are made safe; the reverse is the order of opening."""
+    seeding: set[str] = set()
+    for role, found in instruments.items():
+        if isinstance(found, OpticalAmplifier):
+            seeding |= upstream_of(safety, role)[1]
+
+    def rank(role: str) -> int:
+        match instruments[role]:
+            case Attenuator() | Switch():
+                return 2 if role in seeding else 0
+            case OpticalAmplifier():
+                return 1
+            case Laser():
+                return 4 if role == SEED else 3
+            case _:
+                return 5
+
+    return tuple(sorted(instruments, key=rank))
+
+
+def drive_to_safe(instruments: Mapping[str, Instrument], order: Iterable[str]) -> None:
+    """Make every open instrument safe, whatever some of them answer, and read all back.
+
+    Args:
+        instruments: by role; those that are closed are left out, they were made safe when closed.
+        order: roles, first to last.
+
+    Raises:
+        SafetyError: instruments that did not get there; the message lists all of them.
+        KeyboardInterrupt: it came on the way; raised when everything has been tried.
+    """
+    failures: dict[str, BaseException] = {}
+    interruption: BaseException | None = None
+    opened = [role for role in order if instruments[role].is_open]
+    for role in opened:
+        # Once more where the first attempt failed: it can only make the bench safer.
+        for _ in range(2):
+            error = _attempt(instruments[role].make_safe)
+            if error is None:
+                break
+            if not isinstance(error, Exception):
+                interruption = error
+        if error is not None:
+            failures[role] = error
+    for role in unsafe_roles(instruments, opened):
+        failures.setdefault(role, SafetyError(f"{role}: its readback is not the safe state"))
+    if failures:
+        raise SafetyError(_listed(failures)) from next(iter(failures.values()))
+    if interruption is not None:
+        raise interruption
+
+
+def unsafe_roles(instruments: Mapping[str, Instrument], roles: Iterable[str]) -> tuple[str, ...]:
+    """Those of the roles whose readback is not the safe state, or that cannot be read."""
+
+    def unsafe(instrument: Instrument) -> bool:
+        try:
+            return not instrument.is_safe()
+        except Exception:
+            return True
+
+    return tuple(role for role in roles if unsafe(instruments[role]))
+
+
+def _attempt(action: Callable[[], None]) -> BaseException | None:
+    try:
+        action()
+    except BaseException as error:
+        return error
+    return None
+
+
+def _listed(failures: Mapping[str, BaseException]) -> str:
+    texts = []
+    for role, error in failures.items():
+        text = str(error) or type(error).__name__
+        texts.append(text if text.startswith(f"{role}:") else f"{role}: {text}")
+    count = len(texts)
+    return (
+        f"the bench is NOT safe, {count} instrument{'s' if count > 1 else ''} did not reach the "
+        f"safe state: {'; '.join(texts)}. Use the key switch or the interlock, not the software"
+    )

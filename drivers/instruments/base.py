@@ -1,0 +1,381 @@
+"""What all instrument kinds share: lifecycle, lock, logging, safe state and readback.
+
+A kind (`drivers.instruments.laser` and its neighbours) is an abstract class whose public methods
+hold everything that must never be forgotten; a vendor's driver fills in a few underscore methods.
+
+The rules, kept here and in the kinds and never in a vendor's driver:
+
+* A bad argument is a `LimitError` and is raised before anything is sent; the state stays as it was.
+  A call that does not fit the instrument's state is an `InstrumentError`.
+* One re-entrant lock around each public method, the readback of a set included. The methods that
+  wait take it poll by poll, so that `make_safe` and `close` can always come in from elsewhere.
+* An error in the middle of a set, an interruption included, puts the instrument into its safe
+  state; the error then goes on, with a note if the safe state was not reached.
+* The instrument is in its safe state, by readback, after `open` and before `close` lets go of it.
+
+Logger: `veilight.instruments`; what is set is logged at INFO, what is asked at DEBUG.
+"""
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import ClassVar, Protocol, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import InstrumentError, ReadbackError, SafetyError
+from drivers.instruments.limits import Range, check_not_negative
+
+__all__ = ["Clock", "Identity", "Instrument", "Range", "SystemClock", "Trigger"]
+
+_LOG = logging.getLogger("veilight.instruments")
+
+
+class Clock(Protocol):
+    """Monotonic time in seconds, from an arbitrary origin. Real or simulated."""
+
+    def now(self) -> float:
+        """The time in s."""
+        ...
+
+    def sleep(self, duration_s: float) -> None:
+        """Return when `duration_s` >= 0 has passed."""
+        ...
+
+
+class SystemClock:
+    """The computer's monotonic clock."""
+
+    def now(self) -> float:
+        """The time in s since an arbitrary origin."""
+        return time.monotonic()
+
+    def sleep(self, duration_s: float) -> None:
+        """Block the calling thread for `duration_s` >= 0."""
+        time.sleep(duration_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who an instrument says it is: the four fields of `*IDN?`, or what stands in for them."""
+
+    maker: str
+    model: str
+    serial: str
+    firmware: str
+
+    @property
+    def text(self) -> str:
+        """The four fields in one line."""
+        return f"{self.maker} {self.model} {self.serial} {self.firmware}"
+
+
+class Trigger(Enum):
+    """What starts a play or a record."""
+
+    IMMEDIATE = "immediate"
+    """At once (digitisers only)."""
+    SOFTWARE = "software"
+    """A command to the instrument itself."""
+    EXTERNAL = "external"
+    """The bench's trigger line."""
+
+
+class Instrument(ABC):
+    """One instrument of a bench. A context manager: `with` opens it and closes it.
+
+    A vendor's driver implements `_open` and `_close`, what the kind asks for, and, where the kind's
+    own way to the safe state is not the instrument's best, `_make_safe` and `_is_safe`. The
+    underscore methods are only called with the lock held and with checked arguments; a `_set_*`
+    returns when the instrument has taken the value and is never retried.
+
+    Args:
+        name: The instrument's role in the bench; messages begin with it.
+        clock: Source of time for deadlines; the computer's clock by default.
+    """
+
+    kind: ClassVar[str]
+    simulated: ClassVar[bool] = False
+    safe_deadline_s: ClassVar[float] = 0.1
+    """Longest time from the order to the readback of the safe state; a slow shutter needs more."""
+    poll_interval_s: ClassVar[float] = 1e-3
+    """Time between two looks at an instrument that is being waited for."""
+
+    def __init__(self, name: str, *, clock: Clock | None = None) -> None:
+        self._name = name
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._lock = threading.RLock()
+        self._identity: Identity | None = None
+
+    @final
+    @property
+    def name(self) -> str:
+        """The instrument's role in the bench."""
+        return self._name
+
+    @final
+    @property
+    def is_open(self) -> bool:
+        """Whether the instrument is connected. Does not wait for the lock."""
+        return self._identity is not None
+
+    @final
+    @property
+    def identity(self) -> Identity:
+        """Who the instrument said it is when it was opened.
+
+        Raises:
+            InstrumentError: The instrument is closed.
+        """
+        identity = self._identity
+        if identity is None:
+            raise self._closed_error()
+        return identity
+
+    @final
+    def open(self) -> Identity:
+        """Connect, and put the instrument into its safe state.
+
+        Raises:
+            InstrumentError: It is open already, or `_open` failed (as the driver raised it).
+            SafetyError: The safe state was not reached; the connection is given back.
+        """
+        with self._lock:
+            if self._identity is not None:
+                raise InstrumentError(f"{self._name}: is open already; close() it first")
+            identity = self._open()
+            self._identity = identity
+            try:
+                self.make_safe()
+            except BaseException as error:
+                self._release(error)
+                raise
+            _LOG.info("%s: opened %s", self._name, identity.text)
+            return identity
+
+    @final
+    def close(self) -> None:
+        """Make the instrument safe and disconnect. Does nothing when it is closed.
+
+        The connection is given back whatever fails.
+
+        Raises:
+            SafetyError: The safe state was not reached.
+            InstrumentError: The safe state was reached, but giving the connection back failed.
+        """
+        with self._lock:
+            if self._identity is None:
+                return
+            try:
+                self.make_safe()
+            except BaseException as error:
+                self._release(error)
+                raise
+            self._release(None)
+            _LOG.info("%s: closed", self._name)
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except Exception as failure:
+            if error is None:
+                raise
+            # The body's error is the cause and goes on; the failure must not hide it.
+            error.add_note(f"{self._name}: closing failed too: {failure}")
+            _LOG.critical("%s: closing after an error failed: %s", self._name, failure)
+
+    @final
+    def make_safe(self) -> None:
+        """Drive the instrument to its safe state and read it back. Allowed whenever it is open.
+
+        Raises:
+            InstrumentError: The instrument is closed.
+            SafetyError: The safe state was not read back within `safe_deadline_s`.
+        """
+        with self._held("make safe"):
+            try:
+                self._make_safe()
+                reached = self._poll(self._is_safe, self.safe_deadline_s)
+            except Exception as error:
+                raise SafetyError(
+                    f"{self._name}: could not be made safe: {error}; "
+                    "switch it off by hand before going near the light"
+                ) from error
+            if not reached:
+                raise SafetyError(
+                    f"{self._name}: its readback is not the safe state {self.safe_deadline_s} s "
+                    "after the order; switch it off by hand before going near the light"
+                )
+            self._became_safe()
+            _LOG.info("%s: safe", self._name)
+
+    @final
+    def is_safe(self) -> bool:
+        """Whether the instrument's readback is its safe state.
+
+        Raises:
+            InstrumentError: The instrument is closed.
+        """
+        with self._held("safe state?"):
+            return self._is_safe()
+
+    @abstractmethod
+    def _open(self) -> Identity:
+        """Connect and ask the instrument who it is; on an error nothing stays connected."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Disconnect."""
+
+    @abstractmethod
+    def _make_safe(self) -> None:
+        """Order the safe state, every part of it even if one fails."""
+
+    @abstractmethod
+    def _is_safe(self) -> bool:
+        """Whether the readback is the safe state."""
+
+    def _became_safe(self) -> None:
+        """Forget what the kind remembers of an instrument that was active. For the kinds."""
+        return
+
+    @contextmanager
+    def _held(self, action: str) -> Iterator[None]:
+        """Hold the lock of an open instrument: for what only asks, or checks before a set."""
+        with self._lock:
+            if self._identity is None:
+                raise self._closed_error()
+            _LOG.debug("%s: %s", self._name, action)
+            yield
+
+    @contextmanager
+    def _guarded(self, action: str) -> Iterator[None]:
+        """Make the instrument safe on any error inside; the error goes on. With the lock held."""
+        try:
+            yield
+        except BaseException as error:
+            _LOG.error("%s: %s failed: %s", self._name, action, error)
+            self._make_safe_after(error)
+            raise
+
+    @contextmanager
+    def _setting(self, action: str) -> Iterator[None]:
+        """Hold the lock for a set, which is logged; any error inside makes the instrument safe."""
+        with self._held(action):
+            _LOG.info("%s: %s", self._name, action)
+            with self._guarded(action):
+                yield
+
+    def _make_safe_after(self, error: BaseException) -> None:
+        try:
+            self.make_safe()
+        except Exception as failure:
+            error.add_note(f"{failure}")
+            _LOG.critical("%s: not safe after an error: %s", self._name, failure)
+
+    def _release(self, error: BaseException | None) -> None:
+        """Disconnect after `error`, which is about to be raised, or after none."""
+        self._identity = None
+        try:
+            self._close()
+        except Exception as failure:
+            _LOG.error("%s: disconnecting failed: %s", self._name, failure)
+            if error is None:
+                raise InstrumentError(
+                    f"{self._name}: is safe, but disconnecting failed: {failure}; "
+                    "check the link before opening it again"
+                ) from failure
+            error.add_note(f"{self._name}: disconnecting failed too: {failure}")
+
+    def _closed_error(self) -> InstrumentError:
+        return InstrumentError(f"{self._name}: the {self.kind} is closed; open() it first")
+
+    def _poll(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        """Ask until `reached` or until `timeout_s` has passed; the last answer. Asks at least once.
+
+        The number of looks is bounded too, so that a clock that stands still cannot hang it.
+        """
+        deadline = self._clock.now() + timeout_s
+        for _ in range(int(timeout_s / self.poll_interval_s) + 1):
+            if reached():
+                return True
+            left = deadline - self._clock.now()
+            if left <= 0:
+                return False
+            self._clock.sleep(min(left, self.poll_interval_s))
+        return reached()
+
+    def _wait(self, what: str, reached: Callable[[], bool], timeout_s: float) -> None:
+        """Wait with a deadline and without the lock; `reached` takes it for each look."""
+        check_not_negative(self._name, "timeout", "s", timeout_s)
+        _LOG.debug("%s: wait up to %g s: %s", self._name, timeout_s, what)
+        if not self._poll(reached, timeout_s):
+            raise InstrumentError(
+                f"{self._name}: {what} did not happen within {timeout_s} s; look at the "
+                "instrument's state, or allow more time"
+            )
+
+    def _confirm(
+        self, quantity: str, unit: str, asked: float, got: float, tolerance: float
+    ) -> None:
+        """Raise ReadbackError unless `got` is within `tolerance` of `asked`; NaN never is."""
+        if not abs(got - asked) <= tolerance:
+            raise ReadbackError(
+                f"{self._name}: {quantity} was set to {asked} {unit} but reads back as {got} "
+                f"{unit}, more than {tolerance} {unit} away; the setting was not applied"
+            )
+
+    def _confirm_all(
+        self,
+        quantity: str,
+        unit: str,
+        asked: NDArray[np.float64],
+        got: NDArray[np.float64],
+        tolerance: float,
+    ) -> None:
+        """Confirm a vector, shape (n,), element by element."""
+        if got.shape != asked.shape:
+            raise ReadbackError(
+                f"{self._name}: {quantity} were set with shape {asked.shape} but read back with "
+                f"shape {got.shape}; the driver and the instrument disagree on the channels"
+            )
+        for index, (one_asked, one_got) in enumerate(zip(asked, got, strict=True)):
+            self._confirm(f"{quantity}[{index}]", unit, float(one_asked), float(one_got), tolerance)
+
+    def _confirm_state(self, quantity: str, asked: object, got: object) -> None:
+        """Raise ReadbackError unless `got` equals `asked`."""
+        if got != asked:
+            raise ReadbackError(
+                f"{self._name}: {quantity} was set to {asked} but reads back as {got}; "
+                "the setting was not applied"
+            )
+
+    @staticmethod
+    def _attempt_all(steps: Sequence[Callable[[], None]]) -> None:
+        """Take every step even if one fails; then raise the first failure, the others noted."""
+        failures: list[Exception] = []
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            for other in failures[1:]:
+                failures[0].add_note(f"another step failed too: {other}")
+            raise failures[0]

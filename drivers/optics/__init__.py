@@ -1,0 +1,1 @@
+"""From instruments to quadratures: bursts, synchronisation, phase, shot-noise units."""
