@@ -149,8 +149,8 @@ def root_raised_cosine_pulse(
 
     Args:
         samples_per_symbol: Samples in a slot, at least 4.
-        roll_off: Excess bandwidth, in (0, 1]. At 0.5 and a span of 15 the cut-off tails of pilots 35
-            times the vacuum leave 1e-4 shot-noise units in the data, at 0.25 and 11 0.014.
+        roll_off: Excess bandwidth, in (0, 1]. At 0.5 and a span of 15 the cut-off tails of pilots
+            35 times the vacuum leave 1e-4 shot-noise units in the data, at 0.25 and 11 0.014.
         span_slots: Slots that the truncated pulse covers, odd, at least 3.
 
     Returns:

@@ -1,7 +1,7 @@
 """Synchronisation: where a burst lies in a record, at which frequency, on which clock.
 
-Owns the order of the steps from the search for the preamble (`preamble_search`) to the timing of the
-slots and the clock offset (`slot_timing`), and the reasons to refuse a record.
+Owns the order of the steps from the search for the preamble (`preamble_search`) to the timing of
+the slots and the clock offset (`slot_timing`), and the reasons to refuse a record.
 
 Timing. The derivative u' of the matched filter by its delay gives the timing error of a slot as
 Re(conj(u) u') / (|u|^2 B), B the energy of the pulse's slope, blind to the phase of the slot. Over

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ def test_shell_commands_of_the_pages_run_in_their_order(
 ) -> None:
     from veilight.cli import main
 
+    for file in (ROOT / "examples" / "benches").glob("*.toml"):
+        shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)
     seen = set()
     for line in _commands():
@@ -59,7 +62,13 @@ def test_shell_commands_of_the_pages_run_in_their_order(
         out = capsys.readouterr().out
         if target:
             Path(target).write_text(out)
-    assert {command.split()[1] for command in seen} == {"train", "infer", "leakage", "config"}
+    assert {command.split()[1] for command in seen} == {
+        "train",
+        "infer",
+        "leakage",
+        "config",
+        "bench",
+    }
     assert main(["config", "show", "--config", "veilight.toml"]) == 0
 
 

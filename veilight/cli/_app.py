@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The settings of a run.")
 app.add_typer(config_app, name="config")
+bench_app = typer.Typer(help="Benches: the instruments of a party, from its bench file.")
+app.add_typer(bench_app, name="bench")
 
 
 @app.callback(invoke_without_command=True)
@@ -274,3 +276,27 @@ def config_show(config: options.ConfigFile = None, as_json: options.Json = False
     else:
         typer.echo(configuration_to_toml(configuration), nl=False)
     return 0
+
+
+@bench_app.command("show")
+def bench_show(files: options.BenchFiles, as_json: options.Json = False) -> int:
+    """Every instrument by role, its limits, and what is missing; opens nothing."""
+    from veilight.cli._bench import run_bench_show
+
+    return run_bench_show(Screen(as_json=as_json), files)
+
+
+@bench_app.command("check")
+def bench_check(files: options.BenchFiles, as_json: options.Json = False) -> int:
+    """Open every instrument, look whether it is well, and say what to do; emits no light."""
+    from veilight.cli._bench import run_bench_check
+
+    return run_bench_check(Screen(as_json=as_json), files)
+
+
+@bench_app.command("safe")
+def bench_safe(files: options.BenchFiles, as_json: options.Json = False) -> int:
+    """Drive every instrument to its safe state and read it back."""
+    from veilight.cli._bench import run_bench_safe
+
+    return run_bench_safe(Screen(as_json=as_json), files)

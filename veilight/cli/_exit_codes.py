@@ -3,13 +3,16 @@
 from enum import IntEnum
 
 from drivers.errors import (
+    CalibrationError,
     ConfigurationError,
     DataError,
+    InstrumentError,
     LedgerError,
     ModelError,
     OpticsError,
     OutputError,
     ProtocolError,
+    SafetyError,
     VerificationError,
 )
 
@@ -27,6 +30,8 @@ class ExitCode(IntEnum):
     VERIFICATION = 5
     OUTPUT = 6
     OPTICS = 7
+    INSTRUMENT = 8
+    UNSAFE = 9
     INTERRUPTED = 130
 
 
@@ -39,6 +44,8 @@ _MEANINGS = {
     ExitCode.VERIFICATION: "verification failed, session aborted",
     ExitCode.OUTPUT: "result cannot be written",
     ExitCode.OPTICS: "optics or protocol",
+    ExitCode.INSTRUMENT: "instrument or calibration",
+    ExitCode.UNSAFE: "refused for safety, or safe state not reached",
     ExitCode.INTERRUPTED: "interrupted",
 }
 
@@ -54,6 +61,9 @@ _BY_ERROR: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (VerificationError, ExitCode.VERIFICATION),
     (OutputError, ExitCode.OUTPUT),
     (OpticsError, ExitCode.OPTICS),
+    (SafetyError, ExitCode.UNSAFE),
+    (InstrumentError, ExitCode.INSTRUMENT),
+    (CalibrationError, ExitCode.INSTRUMENT),
     (ProtocolError, ExitCode.OPTICS),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )

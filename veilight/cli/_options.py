@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from veilight.config import Configuration
 
 __all__ = [
+    "BenchFiles",
     "ConfigFile",
     "DataSpec",
     "Encoding",
@@ -31,6 +32,10 @@ Json: TypeAlias = Annotated[
 ]
 Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="Results only: no explanations, no progress.")
+]
+BenchFiles: TypeAlias = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Bench files (TOML), one or one per party."),
 ]
 ConfigFile: TypeAlias = Annotated[
     Path | None,

@@ -1,0 +1,147 @@
+"""May this result be used here and now? The refusals, and what an override leaves behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from calibration.moment import Moment
+from calibration.result import Quantity, Result
+from calibration.store import Store
+from drivers.errors import CalibrationError
+
+__all__ = ["Conditions", "Usable", "objections", "require"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Where and when a result is to be used.
+
+    Args:
+        now: the time.
+        identities: role in the bench -> text of the identity of the instrument that is there.
+        temperature_c: of the bench, in degrees Celsius; None without a thermometer.
+        simulated: True if the bench is.
+    """
+
+    now: Moment
+    identities: Mapping[str, str]
+    temperature_c: float | None
+    simulated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """A result that may be used, and at what price.
+
+    Args:
+        result: the result.
+        taints: what was wrong with it and overridden; goes into the record of the run. Empty for a
+            result that stands.
+    """
+
+    result: Result
+    taints: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Quantity:
+        return self.result[name]
+
+
+def require(
+    store: Store, routine: str, conditions: Conditions, *, version: int, override: bool = False
+) -> Usable:
+    """The newest result of a routine, if it may be used.
+
+    Args:
+        store: of the bench.
+        routine: name of the routine.
+        conditions: where and when it is to be used.
+        version: of the routine that the caller understands.
+        override: use it in spite of what stands against it; what does is returned as taints. A
+            missing result cannot be overridden.
+
+    Raises:
+        CalibrationError: there is none, or something stands against it and `override` is false.
+    """
+    result = store.latest(routine)
+    if result is None:
+        raise CalibrationError(
+            f"{store.path}: no calibration {routine}; run `veilight calibrate {routine}`"
+        )
+    found = objections(result, conditions, version=version, latest_ids=store.latest_ids())
+    if found and not override:
+        raise CalibrationError(
+            f"calibration {routine} ({result.id[:12]}) cannot be used: {'; '.join(found)}; "
+            f"run `veilight calibrate {routine}`, or override, which taints the run"
+        )
+    return Usable(
+        result=result,
+        taints=tuple(f"calibration {routine} ({result.id[:12]}): {reason}" for reason in found),
+    )
+
+
+def objections(
+    result: Result, conditions: Conditions, *, version: int, latest_ids: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Everything that stands against using a result; empty if nothing does.
+
+    Args:
+        result: the result.
+        conditions: where and when it is to be used.
+        version: of the routine that is installed.
+        latest_ids: routine -> id of its newest result in the store.
+    """
+    found = []
+    if result.version != version:
+        found.append(
+            f"made by version {result.version} of the routine, version {version} is needed"
+        )
+    if result.simulated != conditions.simulated:
+        made, bench = ("simulated", "real") if result.simulated else ("real", "simulated")
+        found.append(f"made with {made} light, the bench is {bench}")
+    return (
+        *found,
+        *_age(result, conditions.now),
+        *_instruments(result, conditions.identities),
+        *_temperature(result, conditions.temperature_c),
+        *_basis(result, latest_ids),
+    )
+
+
+def _age(result: Result, now: Moment) -> list[str]:
+    try:
+        age_s = now.seconds_since(result.moment)
+    except CalibrationError as error:
+        return [f"its age is not known: {error}"]
+    if age_s > result.validity_s:
+        return [f"stale: {age_s:.0f} s old, it holds for {result.validity_s:.0f} s"]
+    return []
+
+
+def _instruments(result: Result, identities: Mapping[str, str]) -> list[str]:
+    found = []
+    for role, made_with in result.identities.items():
+        here = identities.get(role)
+        if here is None:
+            found.append(f"made with {role} {made_with!r}, the bench has no {role}")
+        elif here != made_with:
+            found.append(f"made with {role} {made_with!r}, the bench has {here!r}")
+    return found
+
+
+def _temperature(result: Result, here_c: float | None) -> list[str]:
+    if result.temperature_window_c is None:
+        return []
+    low, high = result.temperature_window_c
+    if here_c is None:
+        return [f"holds from {low:.1f} to {high:.1f} C, the bench's temperature is not known"]
+    # Written so that a reading that is no number is refused too.
+    if not low <= here_c <= high:
+        return [f"holds from {low:.1f} to {high:.1f} C, the bench is at {here_c:.1f} C"]
+    return []
+
+
+def _basis(result: Result, latest_ids: Mapping[str, str]) -> list[str]:
+    return [
+        f"rests on {need} {id[:12]}, which has been measured anew since"
+        for need, id in result.rests_on.items()
+        if latest_ids.get(need) != id
+    ]

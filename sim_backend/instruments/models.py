@@ -1,0 +1,271 @@
+"""The simulated models for the registry of benches: backend `sim`, one model per instrument kind.
+
+All bench files that are registered together share one scene, so that the server's light reaches
+the client. The scene's settings are the [scene] section of the files.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from drivers.bench.files import BenchFile
+from drivers.bench.limits import InstrumentLimits
+from drivers.bench.registry import BuildContext, InstrumentEntry, ModelRegistry
+from drivers.errors import ConfigurationError
+from drivers.instruments import (
+    Attenuator,
+    BiasController,
+    Digitiser,
+    Instrument,
+    Laser,
+    PolarisationController,
+    PowerMeter,
+    Switch,
+    WaveformGenerator,
+)
+from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS
+from sim_backend.instruments.bias_controller import BIAS_LIMITS, BiasSettings
+from sim_backend.instruments.digitiser import DIGITISER_LIMITS
+from sim_backend.instruments.faults import FaultPlan
+from sim_backend.instruments.laser import LASER_LIMITS
+from sim_backend.instruments.polarisation_controller import POLARISATION_LIMITS
+from sim_backend.instruments.power_meter import POWER_METER_LIMITS
+from sim_backend.instruments.remote import Latency
+from sim_backend.instruments.scene_faults import check_target
+from sim_backend.instruments.settings_tables import changed
+from sim_backend.instruments.simulated_bench import SimulatedBench
+from sim_backend.instruments.switch import SWITCH_LIMITS
+from sim_backend.instruments.waveform_generator import GENERATOR_LIMITS
+from sim_backend.scene.clock import SimulatedClock
+from sim_backend.scene.detectors import PowerHeadSettings
+from sim_backend.scene.reference_settings import ReferenceSettings, wavelength_at_offset_m
+
+__all__ = ["BACKEND", "SCENE", "register_models", "scene_settings"]
+
+BACKEND = "sim"
+SCENE = "reference"
+"""The one scene that there is."""
+_RECEIVER = "passive-tap"
+_NOT_THE_SCENE = ("seed", "faults")
+"""Parameters that are not settings of a component."""
+
+
+def register_models(
+    registry: ModelRegistry,
+    files: Sequence[BenchFile],
+    *,
+    seed: int | None = None,
+    faults: FaultPlan | None = None,
+) -> SimulatedBench:
+    """Make the simulated models known, all on one new scene.
+
+    Args:
+        registry: with a `SimulatedClock`, which becomes the scene's.
+        files: the bench files of one scene: the server's, the client's, or both.
+        seed: of the scene and its instruments; None takes `scene.parameters.seed`, or 0.
+        faults: what goes wrong; None takes `scene.parameters.faults`, or nothing.
+
+    Returns:
+        The simulated bench, with its `scene`, `clock` and `faults`.
+
+    Raises:
+        ConfigurationError: the registry's clock is not simulated, the files are of different
+            scenes, or a scene or receiver that cannot be simulated.
+    """
+    clock = registry.clock
+    if not isinstance(clock, SimulatedClock):
+        raise ConfigurationError(
+            f"simulated instruments need simulated time, but the registry has a "
+            f"{type(clock).__name__}; make it with a SimulatedClock"
+        )
+    settings = scene_settings(files)
+    bench = SimulatedBench(
+        settings,
+        seed=_seed(files[0]) if seed is None else seed,
+        clock=clock,
+        faults=_faults(files[0]) if faults is None else faults,
+    )
+    for model in _models(bench):
+        registry.register(BACKEND, model.name, model.kind, model, limits=model.limits)
+    return bench
+
+
+def scene_settings(files: Sequence[BenchFile]) -> ReferenceSettings:
+    """The settings of the scene that the files describe.
+
+    What the files say anyway is taken over: the receiver's setting is the scene's tap, the
+    oscillators are own or shared, and stand one intermediate frequency below the light. The
+    scene's parameters may say otherwise, as a real bench may.
+
+    Raises:
+        ConfigurationError: no file, no or different scenes, an unknown one, or parameters that it
+            refuses.
+    """
+    if not files:
+        raise ConfigurationError("a simulated bench needs at least one bench file")
+    first = files[0]
+    for file in files:
+        scene = file.content.scene
+        if scene is None:
+            raise ConfigurationError(f"{file.where}: scene is missing; write [scene]")
+        if scene != first.content.scene:
+            raise ConfigurationError(
+                f"{file.where}: scene is not that of {first.where}; both parties share the light, "
+                "write the same [scene] in both files"
+            )
+        if scene.name != SCENE:
+            raise ConfigurationError(
+                f"{file.where}: scene.name is {scene.name!r}; the only scene is {SCENE!r}"
+            )
+        if file.content.bench.receiver != _RECEIVER:
+            raise ConfigurationError(
+                f"{file.where}: bench.receiver is {file.content.bench.receiver!r}; the scene "
+                f"{SCENE!r} has a {_RECEIVER!r}"
+            )
+    own = {key: value for key, value in _parameters(first).items() if key not in _NOT_THE_SCENE}
+    try:
+        return changed(_described(first), own, "scene.parameters")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{first.where}: {error}") from error
+
+
+def _parameters(file: BenchFile) -> Mapping[str, object]:
+    scene = file.content.scene
+    return {} if scene is None else scene.parameters
+
+
+def _seed(file: BenchFile) -> int:
+    seed = _parameters(file).get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigurationError(
+            f"{file.where}: scene.parameters.seed is {seed!r}; it must be a whole number from 0"
+        )
+    return seed
+
+
+def _faults(file: BenchFile) -> FaultPlan:
+    faults = _parameters(file).get("faults", [])
+    if not isinstance(faults, list) or not all(isinstance(one, Mapping) for one in faults):
+        raise ConfigurationError(
+            f"{file.where}: scene.parameters.faults must be an array of tables, one per fault"
+        )
+    try:
+        plan = FaultPlan.from_data(faults)
+        for fault in plan.faults:
+            check_target(fault)
+        return plan
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file.where}: scene.parameters.faults: {error}") from error
+
+
+def _described(file: BenchFile) -> ReferenceSettings:
+    """Settings of the scene as far as the rest of a bench file tells them."""
+    bench, frame = file.content.bench, file.content.frame
+    below_hz = -frame.cycles_per_symbol * frame.symbol_rate_hz
+    usual = ReferenceSettings()
+    wavelength_m = wavelength_at_offset_m(below_hz)
+    return replace(
+        usual,
+        tap=bench.receiver_setting,
+        oscillators=bench.oscillator,
+        client_oscillator_laser=replace(usual.client_oscillator_laser, wavelength_m=wavelength_m),
+        server_oscillator_laser=replace(usual.server_oscillator_laser, wavelength_m=wavelength_m),
+        client_shifter=replace(usual.client_shifter, shift_hz=below_hz),
+        server_shifter=replace(usual.server_shifter, shift_hz=below_hz),
+    )
+
+
+_Maker: TypeAlias = Callable[[InstrumentEntry, Any, dict[str, object]], Instrument]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """A model of one kind; calling it makes an instrument."""
+
+    name: str
+    kind: Any  # an abstract class, which type[Instrument] does not take
+    limits: InstrumentLimits
+    bench: SimulatedBench
+    make: _Maker
+
+    def __call__(self, entry: InstrumentEntry, context: BuildContext) -> Instrument:
+        own = dict(entry.settings)
+        latency: dict[str, object] = {
+            key: own.pop(key) for key in ("transfer_s", "deadline_s") if key in own
+        }
+        if latency:
+            self.bench.latencies[f"{entry.party}.{entry.role}"] = changed(
+                Latency(), latency, "settings"
+            )
+        return self.make(entry, context.limits, own)
+
+
+def _no_settings(entry: InstrumentEntry, own: dict[str, object]) -> None:
+    for key in own:
+        raise ConfigurationError(
+            f"unknown key settings.{key}; {entry.model!r} knows transfer_s and deadline_s"
+        )
+
+
+def _models(bench: SimulatedBench) -> list[_Model]:
+    plain: list[tuple[str, Any, InstrumentLimits, Callable[..., Instrument]]] = [
+        ("simulated laser", Laser, LASER_LIMITS, bench.laser),
+        (
+            "simulated waveform generator",
+            WaveformGenerator,
+            GENERATOR_LIMITS,
+            bench.waveform_generator,
+        ),
+        ("simulated digitiser", Digitiser, DIGITISER_LIMITS, bench.digitiser),
+        ("simulated attenuator", Attenuator, ATTENUATOR_LIMITS, bench.attenuator),
+        ("simulated switch", Switch, SWITCH_LIMITS, bench.switch),
+        (
+            "simulated polarisation controller",
+            PolarisationController,
+            POLARISATION_LIMITS,
+            bench.polarisation_controller,
+        ),
+    ]
+    models = [
+        _Model(name=name, kind=kind, limits=limits, bench=bench, make=_plain(maker))
+        for name, kind, limits, maker in plain
+    ]
+    models.append(
+        _Model(
+            name="simulated bias controller",
+            kind=BiasController,
+            limits=BIAS_LIMITS,
+            bench=bench,
+            make=_with_settings(bench.bias_controller, BiasSettings()),
+        )
+    )
+    models.append(
+        _Model(
+            name="simulated power meter",
+            kind=PowerMeter,
+            limits=POWER_METER_LIMITS,
+            bench=bench,
+            make=_with_settings(bench.power_meter, PowerHeadSettings()),
+        )
+    )
+    return models
+
+
+def _plain(maker: Callable[..., Instrument]) -> _Maker:
+    """A maker for a kind without settings of its own."""
+
+    def make(entry: InstrumentEntry, limits: Any, own: dict[str, object]) -> Instrument:
+        _no_settings(entry, own)
+        return maker(entry.party, entry.role, limits=limits)
+
+    return make
+
+
+def _with_settings(maker: Callable[..., Instrument], usual: object) -> _Maker:
+    """A maker for a kind whose settings are those of a dataclass."""
+
+    def make(entry: InstrumentEntry, limits: Any, own: dict[str, object]) -> Instrument:
+        settings = changed(usual, own, "settings")
+        return maker(entry.party, entry.role, limits=limits, settings=settings)
+
+    return make

@@ -1,0 +1,185 @@
+"""A simulated reference bench with both parties' optics on it, calibrated by what the scene knows.
+
+Tests of the optics and of the engine use it; the calibration routines have tests of their own.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.instruments import BiasPoint, Digitiser, Instrument, Trigger
+from drivers.optics.bench_frames import BenchFrames
+from drivers.optics.bench_link import BenchLink, BenchLinkSettings
+from drivers.optics.burst import BurstFormat
+from drivers.optics.client_optics import ClientInstruments
+from drivers.optics.link_values import ClientValues, ServerValues
+from drivers.optics.server_optics import ServerInstruments
+from drivers.optics.slot_filter import SlotTiming, filter_all_slots
+from drivers.receivers import PassiveTap
+from sim_backend.instruments.simulated_bench import SimulatedBench
+from sim_backend.scene import truth
+from sim_backend.scene.fibre import FibreSettings
+from sim_backend.scene.light import PHOTON_ENERGY_J
+from sim_backend.scene.reference_settings import ReferenceSettings
+
+__all__ = ["FIBRE", "WaveformBench", "open_bench", "reference_settings"]
+
+FIBRE = FibreSettings(length_m=1000.0, polarisation_scrambled=False)
+_CALIBRATION_SAMPLES = 1 << 21
+_HEADROOM = 0.95
+
+
+def reference_settings(*, tap: float = 0.5, fibre: FibreSettings = FIBRE) -> ReferenceSettings:
+    """The reference scene with one kind of fibre each way."""
+    return ReferenceSettings(tap=tap, forward_fibre=fibre, return_fibre=fibre)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveformBench:
+    """An open bench, its light on, and the link over it."""
+
+    bench: SimulatedBench
+    instruments: dict[str, Instrument]
+    link: BenchLink
+
+
+def open_bench(
+    settings: ReferenceSettings | None = None,
+    *,
+    seed: int = 1,
+    burst: BurstFormat | None = None,
+    pilot_photons: float = 2000.0,
+    modes_per_frame: int = 4096,
+) -> WaveformBench:
+    """Open all instruments, switch the light on and take calibrated values from the scene."""
+    chosen = settings or reference_settings()
+    bench = SimulatedBench(chosen, seed=seed)
+    scene, clock = bench.scene, bench.clock
+    laser = bench.laser("server", "laser")
+    oscillators = [bench.laser("client", "oscillator"), bench.laser("server", "return_oscillator")]
+    generators = [
+        bench.waveform_generator("server", "weight_generator"),
+        bench.waveform_generator("client", "data_generator"),
+    ]
+    biases = [
+        bench.bias_controller("server", "weight_bias"),
+        bench.bias_controller("client", "data_bias"),
+    ]
+    attenuator = bench.attenuator("server", "attenuator")
+    switches = [bench.switch("client", "signal_switch"), bench.switch("server", "return_switch")]
+    digitisers = [
+        bench.digitiser("client", "tap_digitiser"),
+        bench.digitiser("server", "return_digitiser"),
+    ]
+    everything: list[Instrument] = [
+        laser,
+        *oscillators,
+        *generators,
+        *biases,
+        attenuator,
+        *switches,
+        *digitisers,
+    ]
+    for instrument in everything:
+        instrument.open()
+    frames = BenchFrames(
+        format=burst or BurstFormat(),
+        pilot_photons=pilot_photons,
+        modes_per_frame=modes_per_frame,
+        backend="waveform",
+        simulated=True,
+        seed=seed,
+    )
+    rate = frames.format.sample_rate_hz
+    for generator in generators:
+        generator.set_sample_rate(rate)
+        generator.set_output(0, True)
+    dark = [_slot_variance(digitiser, frames) for digitiser in digitisers]
+    for source in (laser, *oscillators):
+        source.set_emission(True)
+    clock.advance(60.0)
+    for bias in biases:
+        bias.lock(0, BiasPoint.NULL)
+    clock.advance(5.0)
+    generators[1].set_idle(0, scene.settings.data_modulator.half_wave_v)
+    lit = [_slot_variance(digitiser, frames) for digitiser in digitisers]
+    generators[1].set_idle(0, 0.0)
+    for switch in switches:
+        switch.select("light")
+    attenuator.set_attenuation_db(0.0)
+    full = _full_photons(bench, frames)
+    need = _HEADROOM**-2 * pilot_photons * frames.format.pulse.peak**2
+    attenuation = round(
+        max(0.0, 10 * math.log10(full / (need * frames.format.samples_per_symbol))), 2
+    )
+    attenuator.set_attenuation_db(attenuation)
+    attenuator.set_shutter(True)
+    clock.advance(1.0)
+    forward = truth.transmittance(scene, "client") / chosen.tap
+    back = truth.transmittance(scene, "server") / forward / (1 - chosen.tap)
+    efficiency = truth.detection_efficiency(scene, "client") / 2
+    server = ServerValues(
+        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
+        full_photons=_full_photons(bench, frames),
+        attenuation_db=attenuation,
+        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
+        forward_transmittance=forward,
+        return_transmittance=back,
+        detection_efficiency=truth.detection_efficiency(scene, "server") / 2,
+        electronic_noise_v2=dark[1],
+        shot_noise_v2=lit[1] - dark[1],
+        phase_noise_rad=0.05,
+        gain_uncertainty=0.005,
+    )
+    client = ClientValues(
+        data_v_pi_v=chosen.data_modulator.half_wave_v,
+        forward_delay_s=truth.signal_delay_s(scene, "client"),
+        oscillator_delay_s=0.0,
+        clock_offset=chosen.client_adc.clock_offset_ppm * 1e-6,
+        electronic_noise_v2=dark[0],
+        shot_noise_v2=lit[0] - dark[0],
+        signal_gain=math.sqrt(forward * chosen.tap * efficiency),
+        phase_noise_rad=0.05,
+    )
+    link = BenchLink(
+        ServerInstruments(generator=generators[0], attenuator=attenuator, digitiser=digitisers[1]),
+        ClientInstruments(generator=generators[1], digitiser=digitisers[0]),
+        BenchLinkSettings(
+            receiver=PassiveTap(tap_fraction=chosen.tap),
+            frames=frames,
+            server=server,
+            client=client,
+        ),
+    )
+    return WaveformBench(bench=bench, instruments={one.name: one for one in everything}, link=link)
+
+
+def _full_photons(bench: SimulatedBench, frames: BenchFrames) -> float:
+    """Photons per slot at launch with the modulator fully open and the shutter open."""
+    scene = bench.scene
+    was_open = scene.launch_attenuator.shutter_open
+    scene.launch_attenuator.shutter_open = True
+    resting = scene.weight_modulator.transmission(0.0)
+    opened = 10 ** (-scene.settings.weight_modulator.insertion_loss_db / 10)
+    power = scene.idle_power_w("launch") / resting * opened
+    scene.launch_attenuator.shutter_open = was_open
+    return power / PHOTON_ENERGY_J / frames.format.symbol_rate_hz
+
+
+def _slot_variance(digitiser: Digitiser, frames: BenchFrames) -> float:
+    """Variance of the matched filter's outputs, per quadrature, in a record without signal."""
+    burst = frames.format
+    digitiser.configure(burst.sample_rate_hz, _CALIBRATION_SAMPLES, 1.0)
+    digitiser.arm(Trigger.IMMEDIATE)
+    digitiser.wait(1.0)
+    values: NDArray[np.complex64] = filter_all_slots(
+        digitiser.fetch().volts[0],
+        SlotTiming(start=0.0, samples_per_slot=burst.samples_per_symbol),
+        burst.pulse,
+        burst.if_cycles_per_symbol / burst.samples_per_symbol,
+        0,
+        _CALIBRATION_SAMPLES // burst.samples_per_symbol,
+    )
+    return float(np.mean(np.abs(values) ** 2, dtype=np.float64)) / 2
