@@ -8,12 +8,11 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from calibration.moment import Moment
+from calibration.access import BenchAccess
 from calibration.result import FitData, Goodness, Quantity, Result, Setting, check_name
 from drivers.errors import ConfigurationError
 
 __all__ = [
-    "Bench",
     "Context",
     "Progress",
     "Registry",
@@ -26,33 +25,6 @@ Progress = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, what is being done)."""
 
 Kind = TypeVar("Kind")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What the routines may touch.
-
-    Args:
-        name: of the bench.
-        backend: name of the backend that its instruments live on.
-        simulated: True if no real light is involved.
-        instruments: role -> open instrument.
-        identities: role -> text of its identity.
-        sleep: wait for a number of seconds on the bench's clock.
-        now: the time, on the bench's clock and the wall's.
-        temperature_c: reads the bench's temperature, in degrees Celsius; None without thermometer.
-        make_safe: brings the whole bench to its safe state; raises SafetyError if it cannot.
-    """
-
-    name: str
-    backend: str
-    simulated: bool
-    instruments: Mapping[str, object]
-    identities: Mapping[str, str]
-    sleep: Callable[[float], None]
-    now: Callable[[], Moment]
-    temperature_c: Callable[[], float | None]
-    make_safe: Callable[[], None]
 
 
 class Routine(ABC):
@@ -108,7 +80,7 @@ class Context:
     """
 
     routine: Routine
-    bench: Bench
+    bench: BenchAccess
     results: Mapping[str, Result]
     rng: np.random.Generator
     seed: int
@@ -269,7 +241,7 @@ class Registry:
         order[name] = routine
 
 
-def identities_of(routine: Routine, bench: Bench) -> dict[str, str]:
+def identities_of(routine: Routine, bench: BenchAccess) -> dict[str, str]:
     """Identities of the instruments that a routine declares.
 
     Raises:

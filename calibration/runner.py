@@ -14,9 +14,10 @@ from enum import Enum
 
 import numpy as np
 
+from calibration.access import BenchAccess
 from calibration.checks import Conditions, objections
 from calibration.result import Result, Setting
-from calibration.routine import Bench, Context, Registry, Routine, identities_of, settings_of
+from calibration.routine import Context, Registry, Routine, identities_of, settings_of
 from calibration.store import Store
 from drivers.errors import CalibrationError, SafetyError, VeilightError
 
@@ -110,7 +111,7 @@ class Runner:
     def __init__(
         self,
         registry: Registry,
-        bench: Bench,
+        bench: BenchAccess,
         store: Store,
         *,
         seed: int | None = None,
@@ -248,7 +249,7 @@ class Runner:
         try:
             result = routine.run(self._context(routine, due, index, started))
         finally:
-            self._make_safe(routine)
+            self._switch_off(routine)
         if result.routine != routine.name or result.version != routine.version:
             raise CalibrationError(
                 f"routine {routine.name} version {routine.version} returned a result of "
@@ -256,9 +257,9 @@ class Runner:
             )
         return result
 
-    def _make_safe(self, routine: Routine) -> None:
+    def _switch_off(self, routine: Routine) -> None:
         try:
-            self._bench.make_safe()
+            self._bench.switch_off()
         except SafetyError:
             raise
         except VeilightError as error:

@@ -27,7 +27,6 @@ from sim_backend.scene.reference_settings import ReferenceSettings
 __all__ = ["FIBRE", "WaveformBench", "open_bench", "reference_settings"]
 
 FIBRE = FibreSettings(length_m=1000.0, polarisation_scrambled=False)
-_CALIBRATION_SAMPLES = 1 << 21
 _HEADROOM = 0.95
 
 
@@ -52,6 +51,7 @@ def open_bench(
     burst: BurstFormat | None = None,
     pilot_photons: float = 2000.0,
     modes_per_frame: int = 4096,
+    calibration_samples: int = 1 << 21,
 ) -> WaveformBench:
     """Open all instruments, switch the light on and take calibrated values from the scene."""
     chosen = settings or reference_settings()
@@ -96,7 +96,7 @@ def open_bench(
     for generator in generators:
         generator.set_sample_rate(rate)
         generator.set_output(0, True)
-    dark = [_slot_variance(digitiser, frames) for digitiser in digitisers]
+    dark = [_slot_variance(digitiser, frames, calibration_samples) for digitiser in digitisers]
     for source in (laser, *oscillators):
         source.set_emission(True)
     clock.advance(60.0)
@@ -104,7 +104,7 @@ def open_bench(
         bias.lock(0, BiasPoint.NULL)
     clock.advance(5.0)
     generators[1].set_idle(0, scene.settings.data_modulator.half_wave_v)
-    lit = [_slot_variance(digitiser, frames) for digitiser in digitisers]
+    lit = [_slot_variance(digitiser, frames, calibration_samples) for digitiser in digitisers]
     generators[1].set_idle(0, 0.0)
     for switch in switches:
         switch.select("light")
@@ -168,10 +168,10 @@ def _full_photons(bench: SimulatedBench, frames: BenchFrames) -> float:
     return power / PHOTON_ENERGY_J / frames.format.symbol_rate_hz
 
 
-def _slot_variance(digitiser: Digitiser, frames: BenchFrames) -> float:
+def _slot_variance(digitiser: Digitiser, frames: BenchFrames, samples: int) -> float:
     """Variance of the matched filter's outputs, per quadrature, in a record without signal."""
     burst = frames.format
-    digitiser.configure(burst.sample_rate_hz, _CALIBRATION_SAMPLES, 1.0)
+    digitiser.configure(burst.sample_rate_hz, samples, 1.0)
     digitiser.arm(Trigger.IMMEDIATE)
     digitiser.wait(1.0)
     values: NDArray[np.complex64] = filter_all_slots(
@@ -180,6 +180,6 @@ def _slot_variance(digitiser: Digitiser, frames: BenchFrames) -> float:
         burst.pulse,
         burst.if_cycles_per_symbol / burst.samples_per_symbol,
         0,
-        _CALIBRATION_SAMPLES // burst.samples_per_symbol,
+        samples // burst.samples_per_symbol,
     )
     return float(np.mean(np.abs(values) ** 2, dtype=np.float64)) / 2

@@ -82,15 +82,16 @@ def fit_ellipse(in_phase: ArrayLike, quadrature: ArrayLike) -> EllipseFit:
 def _converge(values: Array, points: Array) -> tuple[Fit, float, Array]:
     """Gauss-Newton steps to the ellipse; its fit, the noise of a point, the distances."""
     noise = 0.0
-    for _ in range(_STEPS):
+    for number in range(_STEPS):
         distances, bends, slopes = _distances(values, points)
         noise = math.sqrt(float((distances**2).sum()) / (len(points) - 5))
         sigma = np.full(len(points), max(noise, 1e-9 * float(values[2])))
         step = fit_linear(slopes, distances - noise**2 * bends / 2, sigma)
-        values = values + step.parameters
+        # A far point may change sides with every full step; shorter ones settle it.
+        values = values + step.parameters / (1 + number / 10)
         if not (values[2] > 0 and values[3] > 0 and abs(values[4]) < math.pi / 2):
             break
-        if (np.abs(step.parameters) <= 1e-5 * np.sqrt(np.diag(step.covariance))).all():
+        if (np.abs(step.parameters) <= 1e-3 * np.sqrt(np.diag(step.covariance))).all():
             found = Fit(
                 parameters=values,
                 covariance=step.covariance,

@@ -196,4 +196,5 @@ def _on_clock(samples: NDArray[np.float32], clock_offset: float) -> NDArray[np.f
     places = np.arange(round(samples.size * (1 + clock_offset))) / (1 + clock_offset)
     before = np.minimum(places.astype(np.intp), samples.size - 2)
     share = (places - before).astype(np.float32)
-    return samples[before] + share * (samples[before + 1] - samples[before])
+    stretched = samples[before] + share * (samples[before + 1] - samples[before])
+    return np.asarray(stretched, dtype=np.float32)

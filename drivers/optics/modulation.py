@@ -40,7 +40,7 @@ def volts_from_amplitude(amplitude: Floats, v_pi_v: float) -> Floats:
 
 def amplitude_from_volts(volts: Floats, v_pi_v: float) -> Floats:
     """Relative field amplitude that the modulator passes at `volts`; inverse of the above."""
-    return np.sin(volts * np.float32(math.pi / (2 * v_pi_v)), dtype=np.float32)
+    return np.asarray(np.sin(volts * np.float32(math.pi / (2 * v_pi_v))), dtype=np.float32)
 
 
 def largest_amplitude(volts_limit_v: float, v_pi_v: float) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from drivers.backend import Block, ReturnSummary, ServerOpticsInfo
 from drivers.block_order import BlockOrder, check_gain, check_means, check_quadratures
 from drivers.errors import LimitError, ReadbackError
-from drivers.instruments import Attenuator, Digitiser, Trigger, WaveformGenerator
+from drivers.instruments import Attenuator, Digitiser, Trace, Trigger, WaveformGenerator
 from drivers.optics.bench_frames import BenchFrames, record_samples, search_range
 from drivers.optics.burst import BurstLayout, compose_weights
 from drivers.optics.link_values import ServerValues
@@ -64,6 +64,8 @@ class BenchServerOptics:
         self._instruments, self._values = instruments, values
         self._frames, self._order = frames, order
         self._means: dict[Block, Tensor] = {}
+        self._traces: dict[Block, Trace] = {}
+        self._recording: Block | None = None
         self._receiver = Receiver(frames.format, instrument=instruments.digitiser.name)
         self._scale = RunningScale(values.shot_noise_v2)
         self.last: Demodulated | None = None
@@ -81,11 +83,13 @@ class BenchServerOptics:
             forward_transmittance=values.forward_transmittance,
             return_transmittance=values.return_transmittance,
             detection_efficiency=values.detection_efficiency,
-            electronic_noise_snu=values.electronic_noise_snu,
+            # The measured noise without light holds the converter's steps, which count apart.
+            electronic_noise_snu=max(0.0, values.electronic_noise_snu - self._step_snu() ** 2 / 12),
             phase_noise_rad=values.phase_noise_rad,
             gain_uncertainty=values.gain_uncertainty,
             variance_uncertainty=math.hypot(values.variance_uncertainty, SCALE_UNCERTAINTY),
             converter_range_snu=self._range_snu(),
+            converter_step_snu=self._step_snu(),
         )
 
     def send(self, block: Block, means_snu: Tensor) -> None:
@@ -108,6 +112,7 @@ class BenchServerOptics:
         self._check_attenuation()
         generator, digitiser = self._instruments.generator, self._instruments.digitiser
         samples = record_samples(layout, self._values.round_trip_delay_s)
+        self._clear_digitiser(block)
         generator.load(0, volts)
         digitiser.configure(layout.format.sample_rate_hz, samples, self._frames.server_range_v)
         digitiser.arm(Trigger.EXTERNAL)
@@ -118,6 +123,7 @@ class BenchServerOptics:
             digitiser.abort()
             self._order.lost(block)
             raise
+        self._recording = block
         self._means[block] = means_snu.detach().to("cpu", torch.float32, copy=True)
         self._order.sent(block)
 
@@ -147,16 +153,17 @@ class BenchServerOptics:
             self._means.pop(block),
             reference_gain,
             self._range_snu(),
+            self._step_snu(),
         )
 
     def _record(self, block: Block) -> NDArray[np.complex64]:
         """Recorded quadratures of the block's data symbols, in their order, in SNU."""
-        digitiser, values = self._instruments.digitiser, self._values
-        layout = self._frames.layout(block)
+        values, layout = self._values, self._frames.layout(block)
         try:
-            digitiser.wait(self._frames.timeout_s(layout))
+            if block == self._recording:
+                self._clear_digitiser(block)
             found = self._receiver.process(
-                digitiser.fetch().volts[0],
+                self._traces.pop(block).volts[0],
                 layout,
                 electronic_noise=values.electronic_noise_v2,
                 calibrated_shot_noise=values.shot_noise_v2,
@@ -170,6 +177,18 @@ class BenchServerOptics:
         data = found.data - np.complex64(found.shot_noise.leak)
         data *= np.float32(self._scale.factor(found.shot_noise))
         return data
+
+    def _clear_digitiser(self, block: Block) -> None:
+        """Take the record out of the digitiser, whichever block's it is."""
+        held, self._recording = self._recording, None
+        if held is None:
+            self._instruments.digitiser.abort()
+            return
+        digitiser = self._instruments.digitiser
+        digitiser.wait(self._frames.timeout_s(self._frames.layout(held)))
+        self._traces[held] = digitiser.fetch()
+        for old in [one for one in self._traces if one.run < block.run]:
+            del self._traces[old]
 
     def _volts(self, block: Block, layout: BurstLayout, means_snu: Tensor) -> NDArray[np.float32]:
         """The drive of the weight modulator; a mean q has q^2/4 photons."""
@@ -202,8 +221,12 @@ class BenchServerOptics:
                 f"was calibrated at {self._values.attenuation_db:.3f} dB; set it back or calibrate"
             )
 
+    def _step_snu(self) -> float:
+        """Width of a code: white noise has the same variance in samples and matched outputs."""
+        step = math.ldexp(self._frames.server_range_v, 1 - self._instruments.digitiser.limits.bits)
+        return step / math.sqrt(self._values.shot_noise_v2)
+
     def _range_snu(self) -> float:
         """Full scale of the digitiser in recorded quadratures: a pulse whose beat just fits."""
-        return self._frames.server_range_v / (
-            2**0.5 * self._frames.format.pulse.peak * self._values.shot_noise_v2**0.5
-        )
+        unit = math.sqrt(2 * self._values.shot_noise_v2)
+        return self._frames.server_range_v / (unit * self._frames.format.pulse.peak)

@@ -8,7 +8,8 @@ Owns the sample arithmetic. A slot's value is
 with the unit-energy pulse p delayed to the slot's own start and the sample index n_j from the
 record's beginning. White noise of variance s^2 per sample (per part of a complex record) gives the
 real and the imaginary part of z the variance s^2 each, uncorrelated (Proakis, Digital
-Communications, 5th ed., section 4.2). No transform over the record is made: slots are taken in
+Communications, 5th ed., section 4.2). From the weights p_j exp(-2 pi i f n_j) of a real record
+their mean is taken off, so that a level constant over the window is not seen. No transform over the record is made: slots are taken in
 blocks over which the clock offset moves the pulse by at most a thirty-second of a slot; within a
 block the moving pulse is its Taylor line in the delay, exact to 2e-3 of the amplitude.
 """
@@ -19,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.errors import OpticsError
 from drivers.optics.pulses import PulseShape
 
 __all__ = ["Record", "SlotTiming", "filter_all_slots", "filter_slots"]
@@ -71,6 +73,9 @@ def filter_all_slots(
 
     Returns:
         Complex value per slot in volts, shape (stop_slot - first_slot,).
+
+    Raises:
+        OpticsError: The record does not hold all the slots.
     """
     values = np.empty(stop_slot - first_slot, dtype=np.complex64)
     nominal = pulse.samples_per_symbol
@@ -173,10 +178,16 @@ def _matrix(record: Record, taps: NDArray[np.float64], cycles_per_sample: float)
 def _windows(record: Record, begin: int, count: int, pulse: PulseShape) -> Record:
     """The windows of `count` slots from sample `begin`, shape (count, pulse.length)."""
     nominal = pulse.samples_per_symbol
+    stop = begin + (count - 1) * nominal + pulse.length
+    if begin < 0 or stop > record.size:
+        raise OpticsError(
+            f"slot filter: {count} slots need the samples {begin} to {stop}; the record has 0 to "
+            f"{record.size}: record longer or filter fewer slots"
+        )
     if pulse.length == nominal:
         return record[begin : begin + count * nominal].reshape(count, nominal)
     view = np.lib.stride_tricks.as_strided(
-        record[begin : begin + (count - 1) * nominal + pulse.length],
+        record[begin:stop],
         shape=(count, pulse.length),
         strides=(nominal * record.strides[0], record.strides[0]),
         writeable=False,

@@ -106,35 +106,15 @@ def synchronise(
     """
     limits = settings or SearchSettings()
     burst = layout.format
-    cycles = burst.if_cycles_per_symbol / burst.samples_per_symbol
-    whole = _search_range(record, layout, instrument)
-    low, high = whole if search is None else _narrowed(search, whole, instrument)
-    threshold = detection_threshold(high - low + 1, limits.false_alarm)
-    peak = find_peak(record, burst, cycles, low, high, threshold)
-    if peak.statistic < threshold:
-        raise _not_found(record, burst, cycles, peak, threshold, (low, high), whole, instrument)
-    if peak.sidelobe > max(threshold, 0.25 * peak.statistic):
-        raise SynchronisationError(
-            f"{instrument}: two preambles found (statistic {peak.statistic:.0f} and "
-            f"{peak.sidelobe:.0f}, threshold {threshold:.0f}); one burst per record is allowed: "
-            "shorten the record or narrow the search window"
-        )
-    cycles += peak.turn / burst.samples_per_symbol
+    peak, threshold = _detected(record, layout, search, limits, instrument)
+    cycles = (burst.if_cycles_per_symbol + peak.turn) / burst.samples_per_symbol
     timing = SlotTiming(
         start=float(peak.sample - burst.guard_slots * burst.samples_per_symbol),
         samples_per_slot=float(burst.samples_per_symbol),
     )
     timing = _centre(record, layout, timing, cycles)
     cycles = _refined_frequency(record, layout, timing, cycles)
-    offset_hz = (cycles * burst.samples_per_symbol - burst.if_cycles_per_symbol) * (
-        burst.symbol_rate_hz
-    )
-    if abs(offset_hz) > limits.frequency_limit_hz:
-        raise SynchronisationError(
-            f"{instrument}: light and oscillator differ by {offset_hz / 1e6:.2f} MHz from the "
-            f"nominal intermediate frequency; the limit is {limits.frequency_limit_hz / 1e6:g} "
-            "MHz: tune the oscillator laser"
-        )
+    offset_hz = _checked_offset(cycles, burst, limits, instrument)
     timing = _centre(record, layout, timing, cycles)
     _, share = coherent_power(record, layout, timing, cycles)
     clock = follow_clock(
@@ -170,6 +150,46 @@ def synchronise(
         largest_step_samples=pilots.largest_step_samples,
         slip_resolved=pilots.slip_resolved,
     )
+
+
+def _detected(
+    record: Record,
+    layout: BurstLayout,
+    search: tuple[int, int] | None,
+    limits: SearchSettings,
+    instrument: str,
+) -> tuple[PreamblePeak, float]:
+    """The one preamble of the record and the threshold that it passed."""
+    burst = layout.format
+    cycles = burst.if_cycles_per_symbol / burst.samples_per_symbol
+    whole = _search_range(record, layout, instrument)
+    low, high = whole if search is None else _narrowed(search, whole, instrument)
+    threshold = detection_threshold(high - low + 1, limits.false_alarm)
+    peak = find_peak(record, burst, cycles, low, high, threshold)
+    if peak.statistic < threshold:
+        raise _not_found(record, burst, cycles, peak, threshold, (low, high), whole, instrument)
+    if peak.sidelobe > max(threshold, 0.25 * peak.statistic):
+        raise SynchronisationError(
+            f"{instrument}: two preambles found (statistic {peak.statistic:.0f} and "
+            f"{peak.sidelobe:.0f}, threshold {threshold:.0f}); one burst per record is allowed: "
+            "shorten the record or narrow the search window"
+        )
+    return peak, threshold
+
+
+def _checked_offset(
+    cycles: float, burst: BurstFormat, limits: SearchSettings, instrument: str
+) -> float:
+    """Offset from the nominal intermediate frequency in hertz, refused beyond its limit."""
+    turns = cycles * burst.samples_per_symbol - burst.if_cycles_per_symbol
+    offset_hz = turns * burst.symbol_rate_hz
+    if abs(offset_hz) > limits.frequency_limit_hz:
+        raise SynchronisationError(
+            f"{instrument}: light and oscillator differ by {offset_hz / 1e6:.2f} MHz from the "
+            f"nominal intermediate frequency; the limit is {limits.frequency_limit_hz / 1e6:g} "
+            "MHz: tune the oscillator laser"
+        )
+    return offset_hz
 
 
 def _search_range(record: Record, layout: BurstLayout, instrument: str) -> tuple[int, int]:

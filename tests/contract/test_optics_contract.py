@@ -17,6 +17,7 @@ from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
 from sim_backend.adversaries import keeps_fraction
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.waveform_bench import open_bench
 
 MODES_PER_FRAME = 16
 
@@ -27,10 +28,11 @@ class Pair:
 
     server: ServerOptics
     client: ClientOptics
+    modulates_p: bool = True
 
     @property
     def takes_complex(self) -> bool:
-        return self.client.describe().receiver.preserves_p
+        return self.modulates_p and self.client.describe().receiver.preserves_p
 
 
 def symbol(settings: LinkSettings) -> Pair:
@@ -43,6 +45,11 @@ def symbol_with_thief() -> Pair:
         LinkSettings(modes_per_frame=MODES_PER_FRAME, seed=7, device="cpu"), keeps_fraction(0.5)
     )
     return Pair(server=link.server, client=link.client)
+
+
+def waveform() -> Pair:
+    link = open_bench(modes_per_frame=MODES_PER_FRAME, calibration_samples=1 << 16).link
+    return Pair(server=link.server, client=link.client, modulates_p=False)
 
 
 DETECTOR = DetectorSettings(
@@ -69,6 +76,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
         )
     ),
     "symbol, dishonest client": symbol_with_thief,
+    "waveform, passive tap": waveform,
 }
 
 

@@ -92,6 +92,16 @@ def test_beat_falls_with_polarisation_overlap() -> None:
     assert_mean(volts, GAIN * 0.8 * 2 * 0.9 * 3e14 * math.cos(1.0))
 
 
+def test_beat_has_phase_of_polarisation_overlap() -> None:
+    """<o|s> of diagonal and circular light is (1 + i)/2: a signal at -i is seen at +1/2."""
+    circular = np.array([1, 1j], dtype=np.complex128) / math.sqrt(2)
+    diagonal = np.array([1, 1], dtype=np.complex128) / math.sqrt(2)
+    signal = Light(field=np.full(SAMPLES, -3e6j, dtype=np.complex64), jones=circular)
+    oscillator = Light(field=np.full(SAMPLES, 1e8, dtype=np.complex64), jones=diagonal)
+    volts = _detector().block((signal,), oscillator)
+    assert_mean(volts, GAIN * 0.8 * 2 * 0.9 * 3e14 / 2)
+
+
 def test_beat_vanishes_when_it_is_beyond_the_band() -> None:
     field = np.full(SAMPLES, 3e6, dtype=np.complex64)
     far = Light(field=field, carrier_hz=5e9)

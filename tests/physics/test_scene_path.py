@@ -160,12 +160,14 @@ def test_coupler_is_unitary() -> None:
 
 def test_frequency_shifter_turns_by_its_shift_across_blocks() -> None:
     shifter = FrequencyShifter(FrequencyShifterSettings(shift_hz=-123e6, loss_db=3.0))
-    shifter.begin(window(start_s=-1e-6))
+    shifter.begin(window(start_s=-1.003e-6))
     light = [shifter.block(steady(1.0, n)) for n in (100, 3, 200)]
-    time_s = np.arange(303) / RATE_HZ - 1e-6
+    time_s = np.arange(303) / RATE_HZ - 1.003e-6
     expected = 10 ** (-3 / 20) * np.exp(-2j * np.pi * 123e6 * time_s)
     assert np.allclose(np.concatenate([part.field for part in light]), expected, atol=1e-5)
     assert light[0].carrier_hz == -123e6
+    vertical = Light(field=np.ones(2, dtype=np.complex64), jones=np.array([0, 1], np.complex128))
+    assert np.array_equal(shifter.block(vertical).jones, [0, 1])
 
 
 def _tone(frequency_hz: float, samples: int, delay_s: float = 0.0) -> NDArray[np.complex128]:

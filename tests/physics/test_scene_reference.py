@@ -67,7 +67,7 @@ def test_heterodyne_quadratures_have_mean_and_noise_of_theory(
     party: truth.Party, scrambled: bool
 ) -> None:
     fibre = dataclasses.replace(calm_settings().forward_fibre, polarisation_scrambled=scrambled)
-    settings = calm_settings(forward_fibre=fibre, return_fibre=fibre)
+    settings = calm_settings(forward_fibre=fibre, return_fibre=fibre, monitor_tap=0.3)
     scene = ready_scene(settings, seed=2, attenuation_db=62.0)
     assert (truth.visibility(scene, party) < 0.95) is scrambled
     amplitudes = np.where(np.arange(SLOTS) % 3 == 0, -0.8, 0.5).astype(np.float32)
@@ -269,6 +269,32 @@ def test_shared_fibre_brings_backscatter_to_server() -> None:
     highest = 2 * (gain * 0.98) ** 2 * scattered_w * 2e-3 / PHOTON_ENERGY_J**2
     added = noise[1] - noise[0]
     assert 1e-3 * highest < added < 1.05 * highest
+
+
+def test_light_is_already_there_at_trigger_when_fibre_is_long() -> None:
+    fibre = FibreSettings(
+        length_m=2000.0, thermal_phase_rad_per_sqrt_s=0.0, polarisation_scrambled=False
+    )
+    scene = ready_scene(calm_settings(forward_fibre=fibre, return_fibre=fibre), attenuation_db=30.0)
+    drives = {"weight": _constant(3.5, 8000), "data": _constant(3.5, 8000)}
+    recordings: dict[str, Recording] = {party: _recording(8000, range_v=5.0) for party in PARTIES}
+    for record in scene.play(drives, recordings).values():
+        assert float(record.volts[:100].std()) == pytest.approx(
+            float(record.volts[-100:].std()), rel=0.2
+        )
+
+
+def test_fibres_and_lasers_drift_when_clock_moves() -> None:
+    scene = ready_scene()
+    before = [scene.forward_fibre.matrix(), scene.return_fibre.matrix()]
+    beat_hz = truth.beat_frequency_hz(scene, "client")
+    nulls_v = [scene.weight_modulator.null_v(), scene.data_modulator.null_v()]
+    scene.clock.advance(100.0)
+    assert not np.allclose(scene.forward_fibre.matrix(), before[0], atol=1e-5)
+    assert not np.allclose(scene.return_fibre.matrix(), before[1], atol=1e-5)
+    assert truth.beat_frequency_hz(scene, "client") != beat_hz
+    assert scene.weight_modulator.null_v() != nulls_v[0]
+    assert scene.data_modulator.null_v() != nulls_v[1]
 
 
 def test_scene_moves_clock_by_length_of_shot() -> None:

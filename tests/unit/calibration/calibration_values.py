@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from calibration.access import BenchAccess
 from calibration.moment import Moment, moments
 from calibration.result import FitData, Goodness, Quantity, Result, Series
-from calibration.routine import Bench, Context, Routine
+from calibration.routine import Context, Routine
 from drivers.errors import CalibrationError
 
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -122,8 +123,8 @@ class World:
     made_safe: int = 0
     safe_error: Exception | None = None
 
-    def bench(self, instruments: dict[str, object] | None = None) -> Bench:
-        return Bench(
+    def bench(self, instruments: dict[str, object] | None = None) -> BenchAccess:
+        return BenchAccess(
             name="reference",
             backend="waveform",
             simulated=self.simulated,
@@ -132,7 +133,7 @@ class World:
             sleep=self._sleep,
             now=self._now(),
             temperature_c=lambda: self.temperature_c,
-            make_safe=self._make_safe,
+            switch_off=self._make_safe,
         )
 
     def _now(self) -> Callable[[], Moment]:

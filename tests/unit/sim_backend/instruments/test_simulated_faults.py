@@ -143,6 +143,15 @@ def test_wavelength_reads_back_wrong_when_it_steps() -> None:
         assert ready.oscillator.wavelength_m() == pytest.approx(before_m, abs=1e-16)
 
 
+def test_wavelength_stays_where_it_was_tuned_when_a_step_ends() -> None:
+    with lit_rig() as ready:
+        _begin(ready, FaultKind.WAVELENGTH_STEP, "oscillator", 2e-12)
+        ready.oscillator.set_wavelength(1550.01e-9)
+        ready.bench.faults.clear()
+        ready.bench.clock.sleep(1.0)
+        assert ready.oscillator.wavelength_m() == 1550.01e-9
+
+
 def test_fault_comes_within_a_shot_when_it_starts_there() -> None:
     with lit_rig() as ready:
         ready.load(np.full(400_000, 3.5, dtype=np.float32))

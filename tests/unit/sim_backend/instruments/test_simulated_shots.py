@@ -167,6 +167,32 @@ def test_clock_moves_by_the_play_and_not_by_waiting_when_triggered() -> None:
         assert ready.bench.clock.now() - start_s == pytest.approx(2e-3 + 2e-3 + 1e-3)
 
 
+def test_clock_moves_by_the_play_when_the_record_is_shorter() -> None:
+    with lit_rig() as ready:
+        ready.load(np.zeros(8_000_000, dtype=np.float32))
+        ready.weight_generator.arm(Trigger.SOFTWARE)
+        ready.tap_digitiser.configure(RATE_HZ, 1000, 1.0)
+        ready.tap_digitiser.arm(Trigger.EXTERNAL)
+        start_s = ready.bench.clock.now()
+        ready.weight_generator.trigger()
+        assert ready.bench.clock.now() - start_s == pytest.approx(2e-3 + 10e-3)
+
+
+def test_uploads_and_downloads_take_their_time_when_long() -> None:
+    with rig(quiet_bench()) as ready:
+        clock = ready.bench.clock
+        start_s = clock.now()
+        ready.weight_generator.load(0, np.zeros(2_500_000, dtype=np.float32))
+        # One message to see that it is not armed, then 2.5 million samples at 250 MS/s.
+        assert clock.now() - start_s == pytest.approx(1e-3 + 10e-3)
+        ready.tap_digitiser.configure(RATE_HZ, 2_000_000, 1.0)
+        ready.tap_digitiser.arm(Trigger.IMMEDIATE)
+        start_s = clock.now()
+        ready.tap_digitiser.fetch()
+        # One message to see that it is done, then 2 million samples at 500 MS/s.
+        assert clock.now() - start_s == pytest.approx(1e-3 + 4e-3)
+
+
 def test_digitiser_records_nothing_when_no_trigger_comes() -> None:
     with lit_rig() as ready:
         ready.tap_digitiser.configure(RATE_HZ, 1000, 1.0)

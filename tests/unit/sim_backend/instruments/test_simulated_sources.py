@@ -248,6 +248,16 @@ def test_instruments_of_the_same_role_are_told_apart_when_asked_who_they_are() -
     assert server.simulated
 
 
+def test_meters_have_noise_of_their_own_when_dark() -> None:
+    def reading(party: str, seed: int) -> float:
+        with quiet_bench(seed=seed).power_meter(party, "oscillator_power_meter") as meter:
+            return meter.power_w()
+
+    readings = [reading("server", 1), reading("client", 1), reading("server", 2)]
+    assert len(set(readings)) == 3
+    assert reading("server", 1) == readings[0]
+
+
 def test_bench_repeats_exactly_when_the_seed_is_the_same() -> None:
     def record(seed: int) -> bytes:
         with rig(SimulatedBench(seed=seed)) as ready:

@@ -24,7 +24,7 @@ from sim_backend.scene.polarisation import (
 )
 from sim_backend.scene.slow import OrnsteinUhlenbeck, Settling
 from sim_backend.scene.streaming import DelayLine, FieldFilter, OnePole, gaussian_taps
-from tests.unit.sim_backend.scene.scene_helpers import rng, steady
+from tests.unit.sim_backend.scene.scene_helpers import assert_variance, rng, steady
 
 
 def test_clock_tells_everyone_when_it_moves() -> None:
@@ -81,6 +81,7 @@ def test_drift_keeps_correlation_over_its_time() -> None:
         drift.age(5.0)
         drift.age(5.0)
         kept.append(drift.value)
+    assert_variance(np.array(kept), 1 - math.exp(-2))
     spread = math.sqrt((1 - math.exp(-2)) / 3000)
     assert abs(np.mean(kept) - 3 * math.exp(-1)) < 7.8 * spread
 

@@ -114,6 +114,16 @@ def test_digitiser_counts_and_holds_samples_beyond_its_range() -> None:
     assert np.array_equal(codes, np.rint(codes))
 
 
+def test_digitiser_keeps_last_code_and_counts_next() -> None:
+    step = 2 / 256
+    levels = np.array([-129, -128, 127, 128]) * step
+    volts = np.concatenate((np.zeros(10), levels, np.zeros(20))).astype(np.float32)
+    recording = Recording(rate_hz=RATE_HZ, samples=4, range_v=1.0)
+    record = _record(volts, AdcSettings(bits=8, effective_bits=None), recording)
+    assert record.clipped == 2
+    assert record.volts == pytest.approx(np.array([-128, -128, 127, 127]) * step)
+
+
 def test_digitiser_refuses_to_finish_when_record_is_not_full() -> None:
     recording = Recording(rate_hz=RATE_HZ, samples=50, range_v=1.0)
     stream = AdcStream(AdcSettings(), recording, window(), rng=rng())
