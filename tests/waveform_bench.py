@@ -140,6 +140,7 @@ def open_bench(
         clock_offset=chosen.client_adc.clock_offset_ppm * 1e-6,
         electronic_noise_v2=dark[0],
         shot_noise_v2=lit[0] - dark[0],
+        data_leak=10 ** (-chosen.data_modulator.extinction_db / 20),
         signal_gain=math.sqrt(forward * chosen.tap * efficiency),
         phase_noise_rad=0.05,
     )

@@ -87,11 +87,12 @@ def _converge(values: Array, points: Array) -> tuple[Fit, float, Array]:
         noise = math.sqrt(float((distances**2).sum()) / (len(points) - 5))
         sigma = np.full(len(points), max(noise, 1e-9 * float(values[2])))
         step = fit_linear(slopes, distances - noise**2 * bends / 2, sigma)
-        # A far point may change sides with every full step; shorter ones settle it.
-        values = values + step.parameters / (1 + number / 10)
+        values = values + step.parameters
         if not (values[2] > 0 and values[3] > 0 and abs(values[4]) < math.pi / 2):
             break
-        if (np.abs(step.parameters) <= 1e-3 * np.sqrt(np.diag(step.covariance))).all():
+        # A far point may change sides with every step, for ever, and moves the ellipse by little.
+        near = 1e-3 if number < _STEPS // 2 else 0.1
+        if (np.abs(step.parameters) <= near * np.sqrt(np.diag(step.covariance))).all():
             found = Fit(
                 parameters=values,
                 covariance=step.covariance,

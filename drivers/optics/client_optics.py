@@ -151,11 +151,20 @@ class BenchClientOptics:
         levels = self._levels.pop(block)
         shape = (block.inputs, block.rows, block.modes)
         sums = found.data.real.reshape(shape).sum(-1, dtype=np.float64)
-        # The modulator's leak is the same field in every slot: it beats with the level alone.
-        leak = found.shot_noise.leak.real * levels.sum(-1, dtype=np.float64)
+        leak = self._leak(found.shot_noise.leak, levels)
         energy = np.square(levels, dtype=np.float64).sum(-1)
         factor = self._scale.factor(found.shot_noise) / np.sqrt(energy)
         return torch.from_numpy(((sums - leak[:, None]) * factor[:, None]).astype(np.float32))
+
+    def _leak(self, leak: complex, levels: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What the weight modulator's leak adds to the sum of a frame, by data vector.
+
+        The leak is one field in all slots. The oscillator is u + i g sqrt(1 - u^2) at level u, with
+        g the data modulator's own leak: nothing at full level, where the leak was measured.
+        """
+        level = levels.sum(-1, dtype=np.float64)
+        rest = np.sqrt(np.maximum(0, 1 - np.square(levels))).sum(-1, dtype=np.float64)
+        return np.asarray(leak.real * level - leak.imag * self._values.data_leak * rest)
 
     def _check_alignment(self, found: Demodulated, layout: BurstLayout) -> None:
         """The light must lie in the oscillator's slots from the first to the last."""

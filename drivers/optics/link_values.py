@@ -69,6 +69,8 @@ class ClientValues:
         clock_offset: rate of the server's slots against the client's clock, minus 1.
         electronic_noise_v2: variance of a matched-filter output without light, V^2.
         shot_noise_v2: variance that the oscillator's shot noise adds at full level, V^2.
+        data_leak: amplitude that the data modulator passes in quadrature at its null, relative to
+            full level; it beats with what leaks through the weight modulator.
         signal_gain: mean of a recorded outcome per (launched means . data).
         phase_noise_rad: root-mean-square phase error that the tracking leaves.
     """
@@ -80,6 +82,7 @@ class ClientValues:
     electronic_noise_v2: float
     shot_noise_v2: float
     signal_gain: float
+    data_leak: float = 0.0
     phase_noise_rad: float = 0.0
 
     def __post_init__(self) -> None:

@@ -11,12 +11,14 @@ and the Rauch-Tung-Striebel smoother runs backwards with 1 - K (AIAA Journal 3, 
 Optimal State Estimation, sections 7.3 and 9.4). Both are first-order recursions. The smoothed phase
 has the variance K R / (2 - K), neighbours the covariance (1 - K) of that; between pilots the best
 estimate is the line between them (Brownian bridge: given both ends the walk's mean is linear). The
-walk's variance is the one of greatest likelihood of the filter's innovations; N is known from
-vacuum. What is left, v, turns X partly into P: a mean shrinks by exp(-v/2), and the other
-quadrature gains v times the mean's square as noise. At 20 kHz combined linewidth, 100 Msymbol/s and
-R = 8.4e-4 (2000 photons after a transmittance of 0.3, heterodyne), v is 1.5e-3, 2.4e-3 and 4.1e-3
-for a pilot every 4, 8 and 16 slots: 0.0058, 0.0094 and 0.0163 shot-noise units at a quadrature
-variance of 4. Hence the default of 8: with 12, 0.0129, the limit of 0.01 is passed.
+walk's variance is the one of greatest likelihood of the filter's innovations; R is known from
+vacuum and pilot power to a few percent, and fitted with it.
+
+What is left, v, turns X partly into P: a mean shrinks by exp(-v/2), and the other quadrature gains
+v times the mean's square as noise. At 20 kHz combined linewidth, 100 Msymbol/s and R = 8.4e-4 (2000
+photons after a transmittance of 0.3, heterodyne), v is 1.5e-3, 2.4e-3 and 4.1e-3 for a pilot every
+4, 8 and 16 slots: 0.0058, 0.0094 and 0.0163 shot-noise units at a quadrature variance of 4. Hence
+the default of 8: with 12, 0.0129, the limit of 0.01 is passed.
 """
 
 from dataclasses import dataclass

@@ -9,9 +9,10 @@ with the unit-energy pulse p delayed to the slot's own start and the sample inde
 record's beginning. White noise of variance s^2 per sample (per part of a complex record) gives the
 real and the imaginary part of z the variance s^2 each, uncorrelated (Proakis, Digital
 Communications, 5th ed., section 4.2). From the weights p_j exp(-2 pi i f n_j) of a real record
-their mean is taken off, so that a level constant over the window is not seen. No transform over the record is made: slots are taken in
-blocks over which the clock offset moves the pulse by at most a thirty-second of a slot; within a
-block the moving pulse is its Taylor line in the delay, exact to 2e-3 of the amplitude.
+their mean is taken off, so that a level constant over the window is not seen. No transform over
+the record is made: slots are taken in blocks over which the clock offset moves the pulse by at most
+a thirty-second of a slot; within a block the moving pulse is its Taylor line in the delay, exact to
+2e-3 of the amplitude.
 """
 
 from dataclasses import dataclass

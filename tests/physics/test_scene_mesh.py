@@ -136,6 +136,8 @@ def _bench() -> AmplifierBench:
     for modulator in bench.weight_modulators:
         modulator.bias_v = modulator.null_v()
     unitary = unitary_with_row(ROW)
+    # The reflection is its own inverse; what the other ports do with their modes is free.
+    unitary[1:] = unitary_group.rvs(7, random_state=3) @ unitary[1:]
     forward, back = bench.forward_mesh, bench.return_mesh
     forward.set_voltages(forward.voltages_for(phases_for_unitary(unitary)))
     back.set_voltages(back.voltages_for(phases_for_unitary(unitary.conj().T)))

@@ -134,6 +134,14 @@ def test_search_window_finds_the_burst_inside_and_names_one_outside() -> None:
         synchronise(record, SMALL, search=(10**6, 10**6 + 5))
 
 
+def test_pattern_between_slots_is_not_taken_for_a_preamble() -> None:
+    # Half-way between slots neighbours cancel, and 129.5 slots on what is left repeats the pattern.
+    record = burst_record(SMALL, Conditions(delay_samples=1000.0, extra_samples=3000), 7)
+    begin = 1000 + 64 * 8
+    with pytest.raises(SynchronisationError, match=f"sample {begin}, outside the search window"):
+        synchronise(record, SMALL, search=(begin + 1000, begin + 1100))
+
+
 @pytest.mark.parametrize("lost", [1, -1], ids=["lost", "repeated"])
 @pytest.mark.parametrize("data", [2000, 30_000])
 def test_synchronise_refuses_when_a_sample_slips(lost: int, data: int) -> None:

@@ -72,6 +72,16 @@ def test_beat_falls_when_the_optics_fail(
         assert _beat_rms(ready) == pytest.approx(sound, rel=0.04)
 
 
+def test_detector_still_tells_that_it_is_damaged_when_it_can_fail() -> None:
+    weak = replace(QUIET.client_detector, damage_power_w=1e-3)
+    with lit_rig(settings=replace(QUIET, client_detector=weak)) as ready:
+        scene = ready.bench.scene
+        before = scene.client_detector.damaged
+        ready.record(1000)
+        after = scene.client_detector.damaged, scene.server_detector.damaged
+    assert (before, *after) == (False, True, False)
+
+
 def test_return_loses_its_beat_and_the_client_does_not_when_the_way_back_is_unplugged() -> None:
     fault = Fault(kind=FaultKind.FIBRE_UNPLUGGED, target="back")
     with lit_rig(fault, beat_hz=200e6) as ready:

@@ -43,6 +43,7 @@ def _file(parameters: Mapping[str, Any], **changes: Any) -> BenchFile:
             | changes.pop("laser", {})
         },
         "scene": {"name": changes.pop("scene", "reference"), "parameters": dict(parameters)},
+        "frame": changes.pop("frame", {}),
     }
     assert not changes
     return parse_bench(table, "bench file here", complete=False)
@@ -99,13 +100,18 @@ def _shot(server: Bench, client: Bench) -> list[np.ndarray[Any, np.dtype[np.floa
 
 
 def test_scene_follows_the_bench_file_when_it_says_nothing_itself() -> None:
-    server_file, _ = _examples()
-    settings = scene_settings([server_file])
-    assert settings.tap == 0.1
-    assert settings.oscillators == "own"
+    file = _file(
+        {},
+        bench={"receiver_setting": 0.3, "oscillator": "shared"},
+        frame={"symbol_rate_hz": 50e6, "cycles_per_symbol": 3.0},
+    )
+    settings = scene_settings([file])
+    assert settings.tap == 0.3
+    assert settings.oscillators == "shared"
     for laser in (settings.client_oscillator_laser, settings.server_oscillator_laser):
-        assert laser.wavelength_m == wavelength_at_offset_m(-200e6)
-    assert settings.client_shifter.shift_hz == -200e6
+        assert laser.wavelength_m == wavelength_at_offset_m(-150e6)
+    for shifter in (settings.client_shifter, settings.server_shifter):
+        assert shifter.shift_hz == -150e6
 
 
 def test_scene_takes_its_parameters_when_the_bench_file_has_some() -> None:
