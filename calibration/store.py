@@ -60,6 +60,20 @@ class Store:
         self._path = path.resolve()
         self._bench = bench
 
+    @classmethod
+    def at(cls, path: Path) -> "Store":
+        """The store that a file holds, of whichever bench it is.
+
+        Args:
+            path: the file, which exists.
+
+        Raises:
+            CalibrationError: the file is missing, damaged or of a newer format.
+        """
+        store = cls(path, bench="")
+        with store._sealed() as file:
+            return cls(path, bench=str(file.attrs["bench"]))
+
     @property
     def path(self) -> Path:
         """The file."""
@@ -197,15 +211,21 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[Any]:
-        """The store, open for reading, after its checksum was found right."""
-        with self._named():
-            check_seal(self._path, FORMAT_VERSION)
-        with self._opened(self._path, "r") as file:
+        """The store of this bench, open for reading."""
+        with self._sealed() as file:
             if str(file.attrs["bench"]) != self._bench:
                 raise CalibrationError(
                     f"{self._path}: the store of bench {str(file.attrs['bench'])!r}, not of "
                     f"{self._bench!r}; give each bench its own store"
                 )
+            yield file
+
+    @contextlib.contextmanager
+    def _sealed(self) -> Iterator[Any]:
+        """The file, open for reading, after its checksum was found right."""
+        with self._named():
+            check_seal(self._path, FORMAT_VERSION)
+        with self._opened(self._path, "r") as file:
             yield file
 
     @contextlib.contextmanager

@@ -35,6 +35,8 @@ def result_to_dict(result: RunResult) -> dict[str, Any]:
         "data_leaked": [asdict(figure) for figure in result.data_leaked],
         "budget_bits_per_weight": result.budget_bits_per_weight,
         "budget_lifted": result.budget_lifted,
+        "backend": result.server_info.backend,
+        "taints": list(result.request.taints),
         "versions": result.versions,
     }
 

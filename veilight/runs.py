@@ -75,6 +75,8 @@ class InferenceRequest:
         data_ledger: the client's ledger, or None.
         title: for the report.
         data_name: for the report.
+        taints: what was overridden to allow the run, such as a stale calibration; stays with its
+            record for ever.
     """
 
     model: Model
@@ -97,6 +99,7 @@ class InferenceRequest:
     data_ledger: DataLedger | None = None
     title: str = "Secure inference"
     data_name: str = "data"
+    taints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

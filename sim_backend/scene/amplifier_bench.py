@@ -1,5 +1,8 @@
 """The bench with an amplifier: modes in parallel ports, a mesh, gain on one mode, and back.
 
+A frame is one slot: every mode has its own port, and one data vector holds for a whole shot, since
+the meshes stand still in it.
+
 Wiring: server laser -> splitter to all ports -> a weight modulator per port -> attenuator -> a
 fibre per port -> client's mesh U -> amplifier on port 0 -> coupler: tapped arm to the client's
 detector, through arm on; all ports -> client's second mesh -> a fibre per port -> a balanced
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from drivers.errors import ConfigurationError
 from sim_backend.scene._checks import check_between, check_positive, check_whole
 from sim_backend.scene.amplifier import OpticalAmplifierModel, OpticalAmplifierSettings
 from sim_backend.scene.clock import SimulatedClock
@@ -31,17 +35,25 @@ from sim_backend.scene.shots import SampledScene, Shot
 __all__ = ["AmplifierBench", "AmplifierBenchSettings"]
 
 
-def _oscillator(power_w: float) -> LaserSettings:
+def _narrow(power_w: float, *, offset_hz: float = 0.0) -> LaserSettings:
+    """A narrow laser: pilots of all ports are needed for one look at the phase of mode x."""
     return LaserSettings(
-        power_w=power_w, wavelength_m=wavelength_at_offset_m(-INTERMEDIATE_FREQUENCY_HZ)
+        power_w=power_w,
+        wavelength_m=wavelength_at_offset_m(offset_hz),
+        linewidth_hz=1e3,
+        frequency_drift_hz=3e5,
     )
+
+
+def _oscillator(power_w: float) -> LaserSettings:
+    return _narrow(power_w, offset_hz=-INTERMEDIATE_FREQUENCY_HZ)
 
 
 def _patch() -> FibreSettings:
     return FibreSettings(
         length_m=0.0,
         connector_loss_db=0.3,
-        thermal_phase_rad_per_sqrt_s=0.01,
+        thermal_phase_rad_per_sqrt_s=1e-3,
         polarisation_rad_per_sqrt_s=0.0,
         polarisation_scrambled=False,
     )
@@ -61,6 +73,8 @@ class AmplifierBenchSettings:
         patch: a port's fibre to the client, and back.
         mesh: either of the client's meshes; its ports are the modes of the bench.
         amplifier: on port 0 behind the first mesh.
+        tap: power fraction behind the amplifier that goes to the client's detector, 1 - 1/G for the
+            agreed gain.
         client_detector: behind the tapped arm.
         server_detector: one of the server's, record ports "server0" and so on.
         dac: a generator channel.
@@ -69,17 +83,18 @@ class AmplifierBenchSettings:
         block_samples: samples computed at once.
     """
 
-    server_laser: LaserSettings = field(default_factory=LaserSettings)
+    server_laser: LaserSettings = field(default_factory=lambda: _narrow(20e-3))
     client_oscillator_laser: LaserSettings = field(default_factory=lambda: _oscillator(2e-3))
     server_oscillator_laser: LaserSettings = field(default_factory=lambda: _oscillator(16e-3))
     seed_laser: LaserSettings = field(
-        default_factory=lambda: LaserSettings(power_w=1e-6, wavelength_m=1560e-9)
+        default_factory=lambda: LaserSettings(power_w=1e-5, wavelength_m=1560e-9)
     )
     weight_modulator: MachZehnderSettings = field(default_factory=MachZehnderSettings)
     launch_attenuator: AttenuatorSettings = field(default_factory=AttenuatorSettings)
     patch: FibreSettings = field(default_factory=_patch)
     mesh: MeshSettings = field(default_factory=MeshSettings)
     amplifier: OpticalAmplifierSettings = field(default_factory=OpticalAmplifierSettings)
+    tap: float = 0.5
     client_detector: BalancedDetectorSettings = field(default_factory=BalancedDetectorSettings)
     server_detector: BalancedDetectorSettings = field(default_factory=BalancedDetectorSettings)
     dac: DacSettings = field(default_factory=DacSettings)
@@ -89,6 +104,7 @@ class AmplifierBenchSettings:
 
     def __post_init__(self) -> None:
         check_between(self.patch, "length_m", 0.0, 100.0, unit="m")
+        check_between(self, "tap", 0.0, 1.0)
         check_positive(self, "lowest_rate_hz")
         check_whole(self, "block_samples", 64, 1 << 24)
 
@@ -131,6 +147,30 @@ class AmplifierBench(SampledScene):
         self._build_client()
         self.clock.on_advance(self._age)
 
+    def idle_power_w(self, point: str) -> float:
+        """Static power with all drives at rest.
+
+        Args:
+            point: "launch" (of all ports together, into their fibres) or "seed" (into the
+                amplifier, without what little comes from the server).
+
+        Raises:
+            ConfigurationError: an unknown point.
+        """
+        with self._lock:
+            if point == "seed":
+                return self.seed_laser.power_w()
+            if point == "launch":
+                share_w = self.server_laser.power_w() * self.launch_attenuator.transmission()
+                resting = [
+                    modulator.transmission(self._resting_v(f"weight{port}"))
+                    for port, modulator in enumerate(self.weight_modulators)
+                ]
+                return share_w / self.ports * sum(resting)
+        raise ConfigurationError(
+            f"amplifier bench: no power point {point!r}; known: 'launch', 'seed'"
+        )
+
     def _build_server(self) -> None:
         settings, ports = self.settings, range(self.ports)
         self.server_laser = self._laser("server_laser")
@@ -154,7 +194,7 @@ class AmplifierBench(SampledScene):
         self.forward_mesh = Mesh(settings.mesh, rng=self._rng("forward_mesh"))
         self.return_mesh = Mesh(settings.mesh, rng=self._rng("return_mesh"))
         self.amplifier = OpticalAmplifierModel(settings.amplifier, rng=self._rng("amplifier"))
-        self.tap = Coupler(0.0)
+        self.tap = Coupler(settings.tap)
         self.client_detector = BalancedDetector(
             settings.client_detector, rng=self._rng("client_detector")
         )

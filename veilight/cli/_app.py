@@ -265,6 +265,55 @@ def leakage(
     )
 
 
+@app.command()
+def calibrate(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[all|show|ROUTINE...]",
+            help="Routines to run with what they need, all of them, or show for what is stored.",
+        ),
+    ] = None,
+    bench: options.Benches = None,
+    store: options.CalibrationStore = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for one picture per result.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure anew what is still valid.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be measured, and measure nothing.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of random choices.")] = None,
+    emit_light: options.EmitLight = False,
+    operator: options.Operator = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Measure what a run has to trust, in order and only what is stale; show what is stored."""
+    from veilight.cli._calibrate import CalibrateOrder, run_calibrate, run_calibrate_show
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    benches = tuple(bench or ())
+    if what == ["show"]:
+        return run_calibrate_show(screen, options.store_path(store, benches), plots)
+    return run_calibrate(
+        screen,
+        CalibrateOrder(
+            routines=tuple(what or ("all",)),
+            benches=benches,
+            store=store,
+            plots=plots,
+            force=force,
+            dry_run=dry_run,
+            seed=seed,
+            emit_light=emit_light,
+            operator=operator,
+        ),
+    )
+
+
 @config_app.command("show")
 def config_show(config: options.ConfigFile = None, as_json: options.Json = False) -> int:
     """Every setting with its value, unit and explanation, as TOML that can be read back."""

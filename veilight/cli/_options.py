@@ -1,5 +1,6 @@
 """Options that several commands share, and the reading of lists of numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -12,11 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BenchFiles",
+    "Benches",
+    "CalibrationStore",
     "ConfigFile",
     "DataSpec",
+    "EmitLight",
     "Encoding",
     "Json",
     "LabelColumn",
+    "Operator",
     "Photons",
     "Quiet",
     "ReceiverName",
@@ -24,6 +29,7 @@ __all__ = [
     "SignalToNoise",
     "configured",
     "numbers",
+    "store_path",
     "whole_numbers",
 ]
 
@@ -36,6 +42,22 @@ Quiet: TypeAlias = Annotated[
 BenchFiles: TypeAlias = Annotated[
     list[Path],
     typer.Argument(metavar="FILE...", help="Bench files (TOML), one or one per party."),
+]
+Benches: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option("--bench", metavar="FILE", help="Bench file (TOML); give one per party."),
+]
+CalibrationStore: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", help="Calibration store [default: beside the first bench file, .calibration.h5]."
+    ),
+]
+EmitLight: TypeAlias = Annotated[
+    bool, typer.Option("--emit-light", help="Allow light on real instruments.")
+]
+Operator: TypeAlias = Annotated[
+    str | None, typer.Option("--operator", help="Who arms the bench [default: the user's name].")
 ]
 ConfigFile: TypeAlias = Annotated[
     Path | None,
@@ -153,3 +175,18 @@ def configured(
             wanted |= {f"protocol.{name}": values, f"protocol.{other}": ()}
     given = {path: value for path, value in wanted.items() if value is not None}
     return override(configuration, given) if given else configuration
+
+
+def store_path(store: Path | None, benches: Sequence[Path]) -> Path:
+    """The calibration store that was named, or the one that belongs to the bench files.
+
+    Raises:
+        ConfigurationError: neither was given.
+    """
+    if store is not None:
+        return store
+    if not benches:
+        raise ConfigurationError("which calibrations? Give --store FILE, or --bench FILE twice")
+    from veilight.bench_session import default_store
+
+    return default_store(benches)

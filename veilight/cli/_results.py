@@ -38,11 +38,13 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
     samples = counted(len(result.request.inputs), "sample")
     if result.accuracy is not None:
         screen.tell(f"Accuracy over light: {result.accuracy:.2%} of {samples}")
+    for taint in result.request.taints:
+        screen.tell(f"TAINTED: {taint}")
     if result.accuracy is not None and result.noise_free_accuracy is not None:
         screen.say(f"Accuracy of the same network without light: {result.noise_free_accuracy:.2%}")
     screen.say(
         f"Light: {result.symbols_sent:,} symbols, {seconds(result.light_time_s)} at "
-        f"{result.server_info.symbol_rate_hz:.3g} symbols per second; simulated in "
+        f"{result.server_info.symbol_rate_hz:.3g} symbols per second; the run took "
         f"{seconds(result.wall_time_s)}"
     )
     columns = ("layer", "photons per mode", "F^2", "charged [bit/weight]", "queries in budget")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-__all__ = ["Advance", "Screen", "plain"]
+__all__ = ["Advance", "Screen", "ShowLive", "plain"]
 
 WIDTH_WITHOUT_TERMINAL = 120
 
@@ -20,6 +21,13 @@ class Advance(Protocol):
 
     def __call__(self, done: float, note: str = "") -> None:
         """Set the bar to `done` of its total and the text beside it."""
+
+
+class ShowLive(Protocol):
+    """Moves a progress bar and changes the table below it."""
+
+    def __call__(self, done: float, note: str, rows: Sequence[Sequence[str]]) -> None:
+        """Set the share that is done, the text beside the bar, and the rows of the table."""
 
 
 class Screen:
@@ -108,6 +116,41 @@ class Screen:
             task = bars.add_task(what, total=total, note="")
             yield lambda done, note="": bars.update(task, completed=done, note=note)
 
+    @contextmanager
+    def live(self, what: str, columns: Sequence[str]) -> Iterator[ShowLive]:
+        """A progress bar from 0 to 1 above a table that changes, on a terminal; nothing elsewhere.
+
+        Args:
+            what: the text before the bar.
+            columns: headings of the table.
+
+        Yields:
+            Sets the share that is done, the text beside the bar and the rows of the table.
+        """
+        console = self._console(to_error=True)
+        if self._json or self._quiet or not console.is_terminal:
+            yield lambda done, note, rows: None  # noqa: ARG005
+            return
+        from rich.console import Group
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        task = bars.add_task(what, total=1.0, note="")
+        with Live(bars, console=console, transient=True, refresh_per_second=4) as live:
+
+            def show(done: float, note: str, rows: Sequence[Sequence[str]]) -> None:
+                bars.update(task, completed=done, note=note)
+                live.update(Group(bars, _live_table(columns, rows)))
+
+            yield show
+
     def _console(self, *, to_error: bool = False) -> "Console":
         from rich.console import Console
 
@@ -115,6 +158,21 @@ class Screen:
         stream = sys.stderr if to_error else sys.stdout
         width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
         return Console(stderr=to_error, width=width, soft_wrap=False)
+
+
+def _live_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """Rows of which the last cell says "ok" or what is wrong."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column))
+    for row in rows:
+        style = "" if row[-1] == "ok" else "bold red"
+        table.add_row(*(Text(cell, style=style) for cell in row))
+    return table
 
 
 def plain(value: object) -> object:

@@ -82,6 +82,14 @@ def render_page(results: Sequence[RunResult], title: str) -> str:
     )
 
 
+def _how(result: RunResult) -> str:
+    """What the light ran over, or what the simulated client did."""
+    if result.request.optics is None:
+        return result.request.behaviour.name
+    words = f"bench, {'simulated' if result.simulated else 'real'} instruments"
+    return f"{words}, TAINTED" if result.request.taints else words
+
+
 def _overview(results: Sequence[RunResult], sections: Sequence[_Section]) -> Table:
     rows = []
     for result, section in zip(results, sections, strict=True):
@@ -89,7 +97,7 @@ def _overview(results: Sequence[RunResult], sections: Sequence[_Section]) -> Tab
         weights, data = _words.weights_fact(result), _words.data_fact(result)
         rows.append(
             (
-                Cell(text=result.request.title, note=result.request.behaviour.name),
+                Cell(text=result.request.title, note=_how(result)),
                 Cell(text=section.verdict.word, note=_words.aborted_plainly(result)),
                 Cell(text=over_light.value, note=over_light.note),
                 Cell(text=without.value, note=without.note),

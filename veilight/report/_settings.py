@@ -20,7 +20,10 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
         "network": " → ".join(layer.kind for layer in graph.layers),
         "model digest (SHA-256)": request.model.digest,
         "receiver": receiver_words(result),
-        "client's behaviour": request.behaviour.name,
+        "client's behaviour": request.behaviour.name
+        if request.optics is None
+        else "whatever the bench's client did",
+        "overridden": "; ".join(request.taints) or "nothing",
         "encoding": request.encoding,
         "rows per block": "all" if not request.rows_per_block else count(request.rows_per_block),
         "samples per block": count(request.samples_per_block),

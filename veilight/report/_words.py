@@ -64,6 +64,11 @@ class Fact:
 
 def verdict(result: RunResult) -> Verdict:
     """Accepted, aborted and why, or nothing verified and why."""
+    found = _verdict(result)
+    return replace(found, sentences=tuple(text for text in found.sentences if text))
+
+
+def _verdict(result: RunResult) -> Verdict:
     blocks, planned = len(result.blocks), result.plan.blocks(len(result.request.inputs))
     tested = sum(record.verdict is not None for record in result.blocks)
     done = f"{count(blocks)} of {count(planned)} planned blocks of light were sent."
@@ -117,7 +122,9 @@ def aborted_plainly(result: RunResult) -> str:
 
 
 def _behaviour_words(result: RunResult, outcome: str) -> str:
-    """What the simulated client really did, beside what the server concluded."""
+    """What the simulated client really did, beside what the server concluded; and taints."""
+    if result.request.optics is not None:
+        return tainted_words(result)
     behaviour = result.request.behaviour
     honest = behaviour.transmittance == 1 and not (
         behaviour.added_noise_x_snu or behaviour.added_noise_p_snu
@@ -132,6 +139,13 @@ def _behaviour_words(result: RunResult, outcome: str) -> str:
         "how much could have been learned in spite of the tests.",
     }
     return " ".join([what, comments.get((honest, outcome), "")]).strip()
+
+
+def tainted_words(result: RunResult) -> str:
+    """What was overridden to allow the run; empty if nothing was."""
+    if not result.request.taints:
+        return ""
+    return f"TAINTED: {'; '.join(result.request.taints)}. Do not rely on the figures below."
 
 
 def moment(started: str) -> str:

@@ -1,0 +1,333 @@
+"""A simulated bench with an amplifier: its scene, clock, trigger line, and its instruments.
+
+Owns which instrument controls which part of `AmplifierBench`, and the digitiser that records all
+ports of the server at once.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from drivers.errors import ConfigurationError, InstrumentError
+from drivers.instruments import (
+    AmplifierLimits,
+    BiasLimits,
+    Digitiser,
+    DigitiserLimits,
+    DigitiserSettings,
+    GeneratorLimits,
+    PhaseDriverLimits,
+    Range,
+    Trigger,
+)
+from drivers.instruments import Recording as FetchedRecording
+from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS, SimulatedAttenuator
+from sim_backend.instruments.bias_controller import BIAS_LIMITS, SimulatedBiasController
+from sim_backend.instruments.converters import DigitiserUnit, GeneratorUnit
+from sim_backend.instruments.digitiser import DIGITISER_LIMITS
+from sim_backend.instruments.faults import FaultFinder, FaultPlan
+from sim_backend.instruments.laser import LASER_LIMITS, SimulatedLaser
+from sim_backend.instruments.optical_amplifier import SimulatedOpticalAmplifier
+from sim_backend.instruments.phase_driver import SimulatedPhaseDriver
+from sim_backend.instruments.power_meter import POWER_METER_LIMITS, SimulatedPowerMeter
+from sim_backend.instruments.remote import RemoteControl, SimulatedInstrument
+from sim_backend.instruments.trigger_line import TriggerLine
+from sim_backend.instruments.waveform_generator import (
+    GENERATOR_LIMITS,
+    SimulatedWaveformGenerator,
+)
+from sim_backend.scene.amplifier_bench import AmplifierBench, AmplifierBenchSettings
+from sim_backend.scene.clock import SimulatedClock
+from sim_backend.scene.detectors import PowerHead, PowerHeadSettings
+
+__all__ = ["SimulatedAmplifierBench", "SimulatedArrayDigitiser"]
+
+_POWER_UP_RATE_HZ = 800e6
+_RANGE_STEP_V = 1e-3
+_RATE_STEP_HZ = 1e-2
+_SAMPLES_PER_S = 500e6
+_Part = TypeVar("_Part")
+
+
+class SimulatedArrayDigitiser(SimulatedInstrument, Digitiser):
+    """A digitiser with a channel for each of several detectors, all on one trigger.
+
+    With an immediate trigger the channels record one after the other.
+
+    Args:
+        name: role in the bench.
+        limits: what may be set; as many channels as there are units.
+        remote: link to the instrument.
+        units: memory of each channel.
+        line: the trigger line that it listens to.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        limits: DigitiserLimits,
+        remote: RemoteControl,
+        units: Sequence[DigitiserUnit],
+        line: TriggerLine,
+    ) -> None:
+        super().__init__(name, limits=limits, clock=remote.clock)
+        if len(units) != limits.channels:
+            raise ConfigurationError(
+                f"{name}: {limits.channels} channels for {len(units)} detectors; give one channel "
+                "to each"
+            )
+        self._remote = remote
+        self._units = tuple(units)
+        self._line = line
+
+    def _configure(self, sample_rate_hz: float, samples: int, range_v: float) -> None:
+        if not self._remote.takes():
+            return
+        settings = DigitiserSettings(
+            sample_rate_hz=round(sample_rate_hz / _RATE_STEP_HZ) * _RATE_STEP_HZ,
+            samples=samples,
+            range_v=math.ceil(range_v / _RANGE_STEP_V - 1e-6) * _RANGE_STEP_V,
+        )
+        for unit in self._units:
+            unit.settings = settings
+
+    def _get_settings(self) -> DigitiserSettings:
+        self._remote.ask()
+        return self._units[0].settings
+
+    def _arm(self, trigger: Trigger) -> None:
+        if not self._remote.takes():
+            return
+        for unit in self._units:
+            unit.record = None
+            unit.armed = trigger
+        if trigger is Trigger.IMMEDIATE:
+            for unit in self._units:
+                self._line.record_now(unit)
+
+    def _is_armed(self) -> bool:
+        self._remote.ask()
+        return any(unit.armed is not None for unit in self._units)
+
+    def _is_done(self) -> bool:
+        self._remote.ask()
+        return all(unit.record is not None for unit in self._units)
+
+    def _fetch(self) -> FetchedRecording:
+        records = [unit.record for unit in self._units if unit.record is not None]
+        if len(records) < len(self._units):
+            raise InstrumentError(f"{self.name}: there is no record; arm it and wait for its end")
+        self._remote.ask(sum(record.volts.size for record in records) / _SAMPLES_PER_S)
+        for unit in self._units:
+            unit.record = None
+        return FetchedRecording(
+            volts=np.stack([record.volts for record in records]),
+            step_v=records[0].step_v,
+            clipped=sum(record.clipped for record in records),
+        )
+
+    def _abort(self) -> None:
+        if self._remote.takes():
+            for unit in self._units:
+                unit.armed = None
+                unit.record = None
+
+
+class SimulatedAmplifierBench:
+    """Makes the simulated instruments of both parties on one bench with an amplifier.
+
+    An instrument that is made twice is the same device with another connection to it.
+
+    Attributes:
+        scene: the optics.
+        clock: simulated time of the scene and of all instruments.
+        line: the trigger line.
+        seed: of the scene and of the instruments.
+        faults: what goes wrong with instruments, by role or `party.role`.
+
+    Args:
+        settings: of the scene.
+        seed: makes everything repeat exactly.
+        clock: simulated time.
+        faults: what goes wrong.
+    """
+
+    def __init__(
+        self,
+        settings: AmplifierBenchSettings | None = None,
+        *,
+        seed: int = 0,
+        clock: SimulatedClock | None = None,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        self.clock = SimulatedClock() if clock is None else clock
+        self.faults = FaultPlan() if faults is None else faults
+        self.seed = seed
+        chosen = AmplifierBenchSettings() if settings is None else settings
+        self.scene = AmplifierBench(chosen, seed=seed, clock=self.clock)
+        self.line = TriggerLine(self.scene, self.clock)
+
+    @property
+    def ports(self) -> int:
+        """Modes of the bench."""
+        return self.scene.ports
+
+    def laser(self, party: str, role: str) -> SimulatedLaser:
+        """A laser: server "laser" or "return_oscillator", client "oscillator" or "seed_laser"."""
+        scene = self.scene
+        lasers = {
+            "server.laser": scene.server_laser,
+            "server.return_oscillator": scene.server_oscillator_laser,
+            "client.oscillator": scene.client_oscillator_laser,
+            "client.seed_laser": scene.seed_laser,
+        }
+        return SimulatedLaser(
+            role,
+            limits=LASER_LIMITS,
+            remote=self._remote(party, role, "laser"),
+            source=_part(lasers, f"{party}.{role}"),
+        )
+
+    def weight_generator(self) -> SimulatedWaveformGenerator:
+        """The server's "weight_generator": one channel per port, all on one play."""
+        role, first = "weight_generator", "weight0"
+        unit = self.line.generators.get(first)
+        if unit is None:
+            unit = GeneratorUnit(
+                ports=[f"weight{port}" for port in range(self.ports)],
+                sample_rate_hz=_POWER_UP_RATE_HZ,
+                fault=self._finder("server", role),
+                rest=self.scene.idle_v.__setitem__,
+            )
+            self.line.generators[first] = unit
+        limits: GeneratorLimits = replace(GENERATOR_LIMITS, channels=self.ports)
+        return SimulatedWaveformGenerator(
+            role,
+            limits=limits,
+            remote=self._remote("server", role, "waveform generator"),
+            unit=unit,
+            line=self.line,
+        )
+
+    def weight_bias(self) -> SimulatedBiasController:
+        """The server's "weight_bias": one channel per modulator."""
+        scene, role = self.scene, "weight_bias"
+        limits: BiasLimits = replace(BIAS_LIMITS, channels=self.ports)
+        return SimulatedBiasController(
+            role,
+            limits=limits,
+            remote=self._remote("server", role, "bias controller"),
+            modulators=scene.weight_modulators,
+            light_w=lambda: scene.server_laser.power_w() / scene.ports,
+        )
+
+    def attenuator(self) -> SimulatedAttenuator:
+        """The server's "attenuator", one for all ports."""
+        return SimulatedAttenuator(
+            "attenuator",
+            limits=ATTENUATOR_LIMITS,
+            remote=self._remote("server", "attenuator", "attenuator"),
+            attenuator=self.scene.launch_attenuator,
+        )
+
+    def launch_power_meter(self, settings: PowerHeadSettings | None = None) -> SimulatedPowerMeter:
+        """The server's "launch_power_meter", which sees the light of all ports together."""
+        role = "launch_power_meter"
+        remote = self._remote("server", role, "power meter")
+        return SimulatedPowerMeter(
+            role,
+            limits=POWER_METER_LIMITS,
+            remote=remote,
+            head=PowerHead(settings or PowerHeadSettings(), rng=remote.rng),
+            power_w=lambda: self.scene.idle_power_w("launch"),
+        )
+
+    def mesh_driver(self, role: str) -> SimulatedPhaseDriver:
+        """A driver of the client's: "mesh_driver" (U_x) or "return_mesh_driver" (its inverse)."""
+        meshes = {
+            "mesh_driver": self.scene.forward_mesh,
+            "return_mesh_driver": self.scene.return_mesh,
+        }
+        mesh = _part(meshes, role)
+        return SimulatedPhaseDriver(
+            role,
+            limits=PhaseDriverLimits(channels=mesh.channels, volts=Range(lowest=0.0, highest=10.0)),
+            remote=self._remote("client", role, "phase driver"),
+            mesh=mesh,
+        )
+
+    def optical_amplifier(self) -> SimulatedOpticalAmplifier:
+        """The client's "amplifier" on port 0, kept safe by the seed laser's light."""
+        settings = self.scene.settings.amplifier
+        limits = AmplifierLimits(
+            gain_db=Range(lowest=0.0, highest=settings.highest_gain_db),
+            seed_power_w=Range(lowest=settings.seed_power_w, highest=10e-3),
+        )
+        return SimulatedOpticalAmplifier(
+            "amplifier",
+            limits=limits,
+            remote=self._remote("client", "amplifier", "optical amplifier"),
+            amplifier=self.scene.amplifier,
+            seed_w=lambda: self.scene.idle_power_w("seed"),
+        )
+
+    def tap_digitiser(self) -> SimulatedArrayDigitiser:
+        """The client's "tap_digitiser", of one channel."""
+        return self._digitiser("client", "tap_digitiser", ["client"])
+
+    def return_digitiser(self) -> SimulatedArrayDigitiser:
+        """The server's "return_digitiser": one channel per port."""
+        ports = [f"server{port}" for port in range(self.ports)]
+        return self._digitiser("server", "return_digitiser", ports)
+
+    def _digitiser(self, party: str, role: str, ports: Sequence[str]) -> SimulatedArrayDigitiser:
+        for port in ports:
+            if port not in self.line.digitisers:
+                settings = DigitiserSettings(
+                    sample_rate_hz=_POWER_UP_RATE_HZ, samples=1, range_v=1.0
+                )
+                self.line.digitisers[port] = DigitiserUnit(
+                    port=port, settings=settings, fault=self._finder(party, role)
+                )
+        return SimulatedArrayDigitiser(
+            role,
+            limits=replace(DIGITISER_LIMITS, channels=len(ports)),
+            remote=self._remote(party, role, "digitiser"),
+            units=[self.line.digitisers[port] for port in ports],
+            line=self.line,
+        )
+
+    def _remote(self, party: str, role: str, kind: str) -> RemoteControl:
+        return RemoteControl(
+            party=party,
+            role=role,
+            model=f"simulated {kind}",
+            seed=self.seed,
+            clock=self.clock,
+            fault=self._finder(party, role),
+        )
+
+    def _finder(self, party: str, role: str) -> FaultFinder:
+        names = (role, f"{party}.{role}")
+        return lambda kind: next(
+            (
+                found
+                for name in names
+                if (found := self.faults.active(kind, name, self.clock.now())) is not None
+            ),
+            None,
+        )
+
+
+def _part(parts: Mapping[str, _Part], role: str) -> _Part:
+    found = parts.get(role)
+    if found is None:
+        raise ConfigurationError(
+            f"the bench with an amplifier has nothing for an instrument in role {role!r}; it has "
+            f"places for {', '.join(parts)}"
+        )
+    return found

@@ -1,0 +1,153 @@
+"""Both parties' benches open in one process, and what a person who owns both may do with them.
+
+Whatever the reason for leaving, both benches are brought to their safe state and closed.
+"""
+
+import getpass
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drivers.bench import Bench, BenchFile
+from drivers.errors import ConfigurationError, SafetyError
+from veilight.benches import build_benches, load_benches
+
+if TYPE_CHECKING:
+    from calibration.access import BenchAccess
+    from calibration.result import Setting
+    from calibration.routine import Registry
+    from calibration.store import Store
+
+__all__ = ["BenchPair", "default_store", "open_pair", "settings_for", "store_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchPair:
+    """Open benches of a server and a client, armed.
+
+    Args:
+        server: the server's bench.
+        client: the client's bench.
+        access: both under one name, for calibration.
+    """
+
+    server: Bench
+    client: Bench
+    access: "BenchAccess"
+
+    def make_safe(self, reason: str) -> None:
+        """Drive both benches to their safe state, whichever of them fails.
+
+        Args:
+            reason: for the log and the latch.
+
+        Raises:
+            SafetyError: an instrument did not get there; all others did.
+        """
+        with ExitStack() as stack:
+            stack.callback(self.client.make_safe, reason)
+            stack.callback(self.server.make_safe, reason)
+
+
+@contextmanager
+def open_pair(
+    paths: Sequence[Path], *, emit_light: bool = False, operator: str | None = None
+) -> Iterator[BenchPair]:
+    """Open both benches, safe and armed; close them safe.
+
+    Args:
+        paths: bench files, one per party.
+        emit_light: allow light on real instruments.
+        operator: who arms the benches; the user of the process where it is left out.
+
+    Raises:
+        ConfigurationError: not one bench file of each party.
+        SafetyError: real light without `emit_light`, or a bench that is not safe.
+        InstrumentError: an instrument does not answer.
+    """
+    from calibration.access import access_of
+    from calibration.moment import system_clock_id
+
+    files = load_benches(paths)
+    names = pair_name(files)
+    _refuse_real_light(files, emit_light)
+    benches = build_benches(files)
+    # A simulated clock starts anew with every bench; only the system's can be told apart by boot.
+    clock_id = secrets.token_hex(16) if all(file.simulated for file in files) else system_clock_id()
+    with ExitStack() as stack:
+        for bench in benches:
+            stack.enter_context(bench)
+        for bench in benches:
+            bench.safety.rearm(operator or getpass.getuser())
+        by_party = {bench.file.party: bench for bench in benches}
+        yield BenchPair(
+            server=by_party["server"],
+            client=by_party["client"],
+            access=access_of(benches, name=names, clock_id=clock_id),
+        )
+
+
+def pair_name(files: Sequence[BenchFile]) -> str:
+    """Name of the pair, under which its calibrations are stored.
+
+    Raises:
+        ConfigurationError: not one bench file of each party.
+    """
+    by_party = {file.party: file.name for file in files}
+    if len(files) != 2 or set(by_party) != {"server", "client"}:
+        given = ", ".join(f"{file.where} ({file.party})" for file in files) or "none"
+        raise ConfigurationError(
+            f"one bench file of the server and one of the client are needed, given: {given}; "
+            "name both, as in --bench server.toml --bench client.toml"
+        )
+    return f"{by_party['server']} and {by_party['client']}"
+
+
+def default_store(paths: Sequence[Path]) -> Path:
+    """Where the calibrations of benches are kept unless told otherwise: beside the first file."""
+    return paths[0].with_suffix(".calibration.h5")
+
+
+def store_of(path: Path, name: str) -> "Store":
+    """The calibration store of a pair of benches.
+
+    Args:
+        path: the file, which may not exist yet.
+        name: of the pair.
+    """
+    from calibration.store import Store
+
+    return Store(path, bench=name)
+
+
+def settings_for(registry: "Registry", pair: BenchPair) -> "dict[str, dict[str, Setting]]":
+    """What the bench files say about the routines' settings, by routine.
+
+    Args:
+        registry: the routines.
+        pair: the open benches.
+    """
+    frame = pair.server.file.content.frame
+    known: dict[str, Setting] = {
+        "symbol_rate_hz": frame.symbol_rate_hz,
+        "samples_per_symbol": frame.samples_per_symbol,
+        "if_cycles_per_symbol": frame.cycles_per_symbol,
+        "pilot_photons": frame.pilot_photons,
+        "tap_fraction": pair.client.file.content.bench.receiver_setting,
+    }
+    return {
+        name: {key: known[key] for key in registry.get(name).defaults if key in known}
+        for name in registry.names
+    }
+
+
+def _refuse_real_light(files: Sequence[BenchFile], emit_light: bool) -> None:
+    real = [file.name for file in files if not file.simulated]
+    if real and not emit_light:
+        raise SafetyError(
+            f"{', '.join(real)}: real instruments would emit light; check the fibres, the "
+            "interlock and who is in the room, then say --emit-light"
+        )
