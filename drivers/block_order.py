@@ -101,6 +101,14 @@ class BlockOrder:
         """The server has measured the block's return."""
         self._returning.discard(block)
 
+    def is_pending(self, block: Block) -> bool:
+        """Whether the block's data are loaded or its light is on the way to the client."""
+        return block in self._loaded or block in self._sent
+
+    def is_returning(self, block: Block) -> bool:
+        """Whether the server may still collect the block."""
+        return block in self._sent or block in self._returning
+
     def lost(self, block: Block) -> None:
         """The block's light cannot be used: nothing of it may be measured or collected."""
         for blocks in (self._loaded, self._sent, self._returning):

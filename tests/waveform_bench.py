@@ -4,12 +4,23 @@ Tests of the optics and of the engine use it; the calibration routines have test
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.instruments import BiasPoint, Digitiser, Instrument, Trigger
+from drivers.instruments import (
+    Attenuator,
+    BiasController,
+    BiasPoint,
+    Digitiser,
+    Instrument,
+    Laser,
+    Switch,
+    Trigger,
+    WaveformGenerator,
+)
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.bench_link import BenchLink, BenchLinkSettings
 from drivers.optics.burst import BurstFormat
@@ -17,6 +28,7 @@ from drivers.optics.client_optics import ClientInstruments
 from drivers.optics.link_values import ClientValues, ServerValues
 from drivers.optics.server_optics import ServerInstruments
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
+from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.scene import truth
@@ -37,11 +49,58 @@ def reference_settings(*, tap: float = 0.5, fibre: FibreSettings = FIBRE) -> Ref
 
 @dataclass(frozen=True, kw_only=True)
 class WaveformBench:
-    """An open bench, its light on, and the link over it."""
+    """An open bench and the link over it.
+
+    Args:
+        bench: makes the instruments.
+        instruments: all of them, open, by role; by party and role where two share it.
+        attenuation_db: of the launch.
+    """
 
     bench: SimulatedBench
     instruments: dict[str, Instrument]
-    link: BenchLink
+    attenuation_db: float
+    _link: BenchLink | None = None
+
+    @property
+    def link(self) -> BenchLink:
+        """The link; its light is on."""
+        assert self._link is not None
+        return self._link
+
+    def light_lasers(self) -> None:
+        """Lasers on and settled, generators connected, modulators locked to their nulls."""
+        for role in ("laser", "oscillator", "return_oscillator"):
+            laser = self.instruments[role]
+            assert isinstance(laser, Laser)
+            laser.set_emission(True)
+        self.bench.clock.advance(60.0)
+        for role in ("weight_generator", "data_generator"):
+            generator = self.instruments[role]
+            assert isinstance(generator, WaveformGenerator)
+            generator.set_output(0, True)
+        for role in ("weight_bias", "data_bias"):
+            bias = self.instruments[role]
+            assert isinstance(bias, BiasController)
+            bias.lock(0, BiasPoint.NULL)
+        self.bench.clock.advance(5.0)
+
+    def open_light(self) -> None:
+        """Let the signal through: attenuator, then the switches."""
+        attenuator = self.instruments["attenuator"]
+        assert isinstance(attenuator, Attenuator)
+        attenuator.set_attenuation_db(self.attenuation_db)
+        attenuator.set_shutter(True)
+        for role in ("signal_switch", "return_switch"):
+            switch = self.instruments[role]
+            assert isinstance(switch, Switch)
+            switch.select("light")
+        self.bench.clock.advance(1.0)
+
+    def make_safe(self, reason: str = "") -> None:
+        """Every instrument in its safe state, those that block light first."""
+        for role in ("attenuator", "signal_switch", "return_switch", *self.instruments):
+            self.instruments[role].make_safe()
 
 
 def open_bench(
@@ -52,11 +111,24 @@ def open_bench(
     pilot_photons: float = 2000.0,
     modes_per_frame: int = 4096,
     calibration_samples: int = 1 << 21,
+    standing: bool = False,
+    on_failure: Callable[[str], None] | None = None,
 ) -> WaveformBench:
-    """Open all instruments, switch the light on and take calibrated values from the scene."""
+    """Open all instruments, switch the light on and take calibrated values from the scene.
+
+    Args:
+        settings: of the scene.
+        seed: of the bench.
+        burst: format of bursts.
+        pilot_photons: of pilots at launch.
+        modes_per_frame: largest frame.
+        calibration_samples: length of the records without signal.
+        standing: give the optics lasers, biases and oscillator power meters to look at.
+        on_failure: see `BenchLink`.
+    """
     chosen = settings or reference_settings()
     bench = SimulatedBench(chosen, seed=seed)
-    scene, clock = bench.scene, bench.clock
+    scene = bench.scene
     laser = bench.laser("server", "laser")
     oscillators = [bench.laser("client", "oscillator"), bench.laser("server", "return_oscillator")]
     generators = [
@@ -73,6 +145,10 @@ def open_bench(
         bench.digitiser("client", "tap_digitiser"),
         bench.digitiser("server", "return_digitiser"),
     ]
+    meters = [
+        bench.power_meter("client", "oscillator_power_meter"),
+        bench.power_meter("server", "oscillator_power_meter"),
+    ]
     everything: list[Instrument] = [
         laser,
         *oscillators,
@@ -81,6 +157,7 @@ def open_bench(
         attenuator,
         *switches,
         *digitisers,
+        *meters,
     ]
     for instrument in everything:
         instrument.open()
@@ -97,26 +174,23 @@ def open_bench(
         generator.set_sample_rate(rate)
         generator.set_output(0, True)
     dark = [_slot_variance(digitiser, frames, calibration_samples) for digitiser in digitisers]
-    for source in (laser, *oscillators):
-        source.set_emission(True)
-    clock.advance(60.0)
-    for bias in biases:
-        bias.lock(0, BiasPoint.NULL)
-    clock.advance(5.0)
+    waiting = WaveformBench(
+        bench=bench, instruments={_key(one): one for one in everything}, attenuation_db=0.0
+    )
+    waiting.light_lasers()
     generators[1].set_idle(0, scene.settings.data_modulator.half_wave_v)
+    bench.clock.advance(1e-3)
     lit = [_slot_variance(digitiser, frames, calibration_samples) for digitiser in digitisers]
+    powers = [meter.power_w() for meter in meters]
     generators[1].set_idle(0, 0.0)
-    for switch in switches:
-        switch.select("light")
-    attenuator.set_attenuation_db(0.0)
+    waiting.open_light()
     full = _full_photons(bench, frames)
     need = _HEADROOM**-2 * pilot_photons * frames.format.pulse.peak**2
     attenuation = round(
         max(0.0, 10 * math.log10(full / (need * frames.format.samples_per_symbol))), 2
     )
     attenuator.set_attenuation_db(attenuation)
-    attenuator.set_shutter(True)
-    clock.advance(1.0)
+    bench.clock.advance(1.0)
     forward = truth.transmittance(scene, "client") / chosen.tap
     back = truth.transmittance(scene, "server") / forward / (1 - chosen.tap)
     efficiency = truth.detection_efficiency(scene, "client") / 2
@@ -132,6 +206,9 @@ def open_bench(
         shot_noise_v2=lit[1] - dark[1],
         phase_noise_rad=0.05,
         gain_uncertainty=0.005,
+        clock_offset=(chosen.server_adc.clock_offset_ppm - chosen.weight_dac.clock_offset_ppm)
+        * 1e-6,
+        oscillator_power_w=powers[1],
     )
     client = ClientValues(
         data_v_pi_v=chosen.data_modulator.half_wave_v,
@@ -143,18 +220,47 @@ def open_bench(
         data_leak=10 ** (-chosen.data_modulator.extinction_db / 20),
         signal_gain=math.sqrt(forward * chosen.tap * efficiency),
         phase_noise_rad=0.05,
+        oscillator_power_w=powers[0],
     )
+    looks = [StandingInstruments(), StandingInstruments()]
+    if standing:
+        own = chosen.oscillators == "own"
+        looks = [
+            StandingInstruments(
+                lasers=(laser, oscillators[1]) if own else (laser,),
+                bias=biases[0],
+                oscillator_meter=meters[1],
+            ),
+            StandingInstruments(
+                lasers=(oscillators[0],) if own else (),
+                bias=biases[1],
+                oscillator_meter=meters[0],
+            ),
+        ]
     link = BenchLink(
-        ServerInstruments(generator=generators[0], attenuator=attenuator, digitiser=digitisers[1]),
-        ClientInstruments(generator=generators[1], digitiser=digitisers[0]),
+        ServerInstruments(
+            generator=generators[0],
+            attenuator=attenuator,
+            digitiser=digitisers[1],
+            standing=looks[0],
+        ),
+        ClientInstruments(generator=generators[1], digitiser=digitisers[0], standing=looks[1]),
         BenchLinkSettings(
             receiver=PassiveTap(tap_fraction=chosen.tap),
             frames=frames,
             server=server,
             client=client,
         ),
+        on_failure=on_failure,
     )
-    return WaveformBench(bench=bench, instruments={one.name: one for one in everything}, link=link)
+    return replace(waiting, _link=link, attenuation_db=attenuation)
+
+
+def _key(instrument: Instrument) -> str:
+    """Role, or party and role for the two oscillator power meters."""
+    party = instrument.identity.serial.split("-")[0]
+    meter = instrument.name == "oscillator_power_meter"
+    return f"{party}.{instrument.name}" if meter else instrument.name
 
 
 def _full_photons(bench: SimulatedBench, frames: BenchFrames) -> float:

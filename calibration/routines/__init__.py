@@ -1,6 +1,7 @@
 """The calibration routines of the bench, one module each."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from calibration.routine import Registry
@@ -14,6 +15,15 @@ ROUTINE_MODULES: Final = (
     "modulators",
     "shot_noise",
     "detector",
+    "polarisation",
+    "beat",
+    "delay",
+    "photons",
+    "loss",
+    "linewidth",
+    "predistortion",
+    "quadratures",
+    "amplifier",
 )
 """Modules of this package in the order in which a bench is brought up. The routine of each is the
 `StagedRoutine` that its `__all__` names."""
@@ -30,6 +40,8 @@ def all_routines(*, shared_oscillators: bool = False) -> Registry:
     """
     registry = Registry()
     for name in ROUTINE_MODULES:
+        if find_spec(f"{__name__}.{name}") is None:
+            continue
         module = import_module(f"{__name__}.{name}")
         for public in module.__all__:
             found = getattr(module, public)

@@ -18,9 +18,10 @@ from calibration.result import Setting
 from calibration.routine import Context
 from calibration.routines._stage import STAGE_SETTINGS, Party, Stage, photons_of_level
 from drivers.errors import CalibrationError
-from drivers.instruments import Laser, PolarisationController
+from drivers.instruments import Laser, PolarisationController, Trigger
 from drivers.optics.bench_frames import search_range
-from drivers.optics.burst import BurstLayout
+from drivers.optics.burst import BurstLayout, compose_oscillator
+from drivers.optics.modulation import volts_from_amplitude
 from drivers.optics.receiver import Demodulated, Receiver, ReceiverSettings
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 from drivers.optics.synchronisation import SearchSettings
@@ -30,6 +31,7 @@ __all__ = [
     "BURST_SETTINGS",
     "CONTROLLERS",
     "OPENING",
+    "Floats",
     "Launch",
     "Tone",
     "aim",
@@ -37,6 +39,7 @@ __all__ = [
     "arrivals_s",
     "beat_power",
     "light_up",
+    "play_levels",
     "read",
     "tone",
 ]
@@ -249,6 +252,45 @@ def beat_power(stage: Stage, party: Party, slots: int, *, light: bool = True) ->
     return np.asarray(2 * power / stretches.shape[1] ** 2)
 
 
+def play_levels(
+    stage: Stage,
+    layout: BurstLayout,
+    means: Floats,
+    levels: Floats,
+    *,
+    clock_offset: float,
+    delay_s: float,
+    arrival_s: float,
+) -> NDArray[np.float32]:
+    """A burst under an oscillator that follows the slots, as in a run; the client's record.
+
+    Args:
+        stage: lit.
+        layout: of the burst.
+        means: as in `Stage.burst`.
+        levels: of the client's oscillator in each data slot.
+        clock_offset: of the server's slots on the client's clock.
+        delay_s: setting of the generator that brings the levels to the slots.
+        arrival_s: when the burst arrives.
+
+    Raises:
+        CalibrationError: the record is clipped.
+    """
+    wanted = _stretched(compose_oscillator(layout, levels), clock_offset)
+    data = stage.generator("data")
+    data.load(0, volts_from_amplitude(wanted, stage.v_pi_v("data")))
+    # Armed beforehand, it starts with the trigger of the weights.
+    data.arm(Trigger.EXTERNAL, delay_s)
+    traces = stage.burst(
+        layout,
+        means=means,
+        pilot_level=OPENING,
+        longest_delay_s=arrival_s,
+        parties=("client",),
+    )
+    return traces["client"].volts[0]
+
+
 def read(
     stage: Stage,
     party: Party,
@@ -314,3 +356,10 @@ def _strongest_line(volts: NDArray[np.float32]) -> float:
         )
     bins = np.arange(max(peak - _LINE_BINS, 1), min(peak + _LINE_BINS + 1, power.size))
     return float(power[bins] @ bins / power[bins].sum() / part.size)
+
+
+def _stretched(samples: NDArray[np.float32], clock_offset: float) -> NDArray[np.float32]:
+    """A waveform whose slots are longer by the offset, linear between samples."""
+    places = np.arange(round(samples.size * (1 + clock_offset))) / (1 + clock_offset)
+    stretched = np.interp(places, np.arange(samples.size), samples)
+    return np.asarray(stretched, dtype=np.float32)

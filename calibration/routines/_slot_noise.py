@@ -16,7 +16,7 @@ __all__ = ["SlotNoise", "slot_noise"]
 
 _LAGS = 8
 _BATCHES = 64
-_LEAST_SLOTS = 1024
+_LEAST_SLOTS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
         burst: pulse, samples per slot and intermediate frequency.
 
     Raises:
-        CalibrationError: fewer than 1024 slots.
+        CalibrationError: fewer than 256 slots.
     """
     slots = volts.size // burst.samples_per_symbol
     if slots < _LEAST_SLOTS:

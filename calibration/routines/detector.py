@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from calibration.fits.estimates import Estimate, log_normal
+from calibration.fits.estimates import Estimate, critical_value, log_normal
 from calibration.result import Quantity, Result, Setting
 from calibration.routine import Context
 from calibration.routines._stage import PARTIES, STAGE_SETTINGS, Party, Stage, StagedRoutine
@@ -19,13 +19,13 @@ _CHARGE_C = 1.602176634e-19
 
 
 class BalancedDetectors(StagedRoutine):
-    """What the slopes of the shot-noise sweep say about the diodes.
+    """What shot noise and level at one oscillator power say about the diodes.
 
-    For a photon flux P/(h nu) the variance per sample grows as (G q)^2 eta rate H and the level as
-    G q eta k, with transimpedance G, power response H at the intermediate frequency against that at
-    0 Hz, efficiency eta and rejected share k of the common mode. G and H are the data sheet's: eta
-    carries twice the uncertainty of G and that of the power meter, k that of G alone, because the
-    meter cancels in the ratio of the slopes.
+    A photon flux F = P/(h nu) gives the shot variance (G q)^2 eta F rate H per sample and the level
+    G q eta k F, with transimpedance G, power response H at the intermediate frequency against that
+    at 0 Hz, efficiency eta and the share k of the common mode that is not rejected. G and H are the
+    data sheet's: eta carries twice the uncertainty of G and that of the power meter, k that of G
+    alone, because F eta cancels in the ratio of level and variance.
     """
 
     name = "detector"
@@ -47,7 +47,6 @@ class BalancedDetectors(StagedRoutine):
         "client_response": 1.0,
         "server_response": 1.0,
         "transimpedance_uncertainty": 0.02,
-        "meter_uncertainty": 0.02,
     }
 
     def run(self, context: Context) -> Result:
@@ -80,34 +79,33 @@ class BalancedDetectors(StagedRoutine):
 
 
 def _efficiency(context: Context, stage: Stage, party: Party, quantum_j: float) -> Estimate:
-    slope = context.results["shot_noise"][f"{party}_shot_v2_per_w"]
-    gain = stage.number(f"{party}_transimpedance_v_per_a") * _CHARGE_C
-    per_photon = gain**2 * stage.format.sample_rate_hz * stage.number(f"{party}_response")
-    value = slope.value * quantum_j / per_photon
+    found = context.results["shot_noise"]
+    shot, power = found[f"{party}_shot_v2"], found[f"{party}_oscillator_w"]
+    value = shot.value / _variance_per_electron_rate(stage, party) * quantum_j / power.value
     relative = math.hypot(
-        slope.uncertainty / slope.value,
+        shot.uncertainty / shot.value,
         2 * stage.number("transimpedance_uncertainty"),
-        stage.number("meter_uncertainty"),
+        power.uncertainty / power.value,
     )
     return log_normal(value, value * relative)
 
 
 def _rejection_db(context: Context, stage: Stage, party: Party) -> Estimate:
-    """-20 log10 of the rejected share; the interval is open where the level cannot be seen."""
+    """-20 log10 of the share that passes; the interval is open where the level cannot be seen."""
     found = context.results["shot_noise"]
-    level, slope = found[f"{party}_level_v_per_w"], found[f"{party}_shot_v2_per_w"]
+    level, shot = found[f"{party}_level_v"], found[f"{party}_shot_v2"]
     gain = stage.number(f"{party}_transimpedance_v_per_a") * _CHARGE_C
-    factor = gain * stage.format.sample_rate_hz * stage.number(f"{party}_response") / slope.value
+    factor = _variance_per_electron_rate(stage, party) / gain / shot.value
     share, error = abs(level.value) * factor, level.uncertainty * factor
     relative = math.hypot(
         error / share if share else math.inf,
-        slope.uncertainty / slope.value,
+        shot.uncertainty / shot.value,
         stage.number("transimpedance_uncertainty"),
     )
-    half = (level.interval95[1] - level.interval95[0]) / 2 / level.uncertainty * relative
+    half = critical_value() * relative
     decibel = 20 / math.log(10)
     if not half < 1:
-        least = -20 * math.log10(share + 2 * error)
+        least = -20 * math.log10(share + critical_value() * error)
         return Estimate(value=least, uncertainty=decibel, interval95=(least, math.inf))
     value = -20 * math.log10(share)
     return Estimate(
@@ -115,3 +113,9 @@ def _rejection_db(context: Context, stage: Stage, party: Party) -> Estimate:
         uncertainty=decibel * relative,
         interval95=(value - decibel * math.log1p(half), value - decibel * math.log1p(-half)),
     )
+
+
+def _variance_per_electron_rate(stage: Stage, party: Party) -> float:
+    """Variance in V^2 per sample that one electron per second gives by its shot noise."""
+    gain = stage.number(f"{party}_transimpedance_v_per_a") * _CHARGE_C
+    return gain**2 * stage.format.sample_rate_hz * stage.number(f"{party}_response")

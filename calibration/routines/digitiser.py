@@ -114,7 +114,7 @@ def _fit(ranges: Array, noises: list[SlotNoise]) -> Fit:
     design = np.stack([np.ones_like(ranges), ranges**2], axis=1)
     return fit_curve(
         lambda parameters: design @ parameters,
-        lambda parameters: design,
+        lambda parameters: design,  # noqa: ARG005
         np.array([variances[0], 0.0]),
         variances,
         lambda mean: np.asarray(np.maximum(mean, 1e-3 * variances) * np.sqrt(2 / freedom)),

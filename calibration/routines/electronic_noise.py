@@ -40,7 +40,9 @@ class ElectronicNoise(StagedRoutine):
         for done, party in enumerate(PARTIES):
             context.progress(done, len(PARTIES), f"recording the {party}'s detector in the dark")
             trace = stage.record(party, context.setting("samples", int))
-            parts = [slot_noise(part, stage.format) for part in np.array_split(trace.volts[0], _PARTS)]
+            parts = [
+                slot_noise(part, stage.format) for part in np.array_split(trace.volts[0], _PARTS)
+            ]
             pooled = _pooled(parts)
             quantities.append(pooled.quantity(f"{party}_electronic_v2", "V^2"))
             plot = _plot(party, parts, pooled.value, trace.volts.size / trace.sample_rate_hz)
@@ -72,7 +74,5 @@ def _plot(party: Party, parts: list[SlotNoise], mean: float, duration_s: float) 
         x=Series(name="time", unit="s", values=time_s),
         measured=Series(name="variance", unit="V^2", values=variances),
         fitted=Series(name="mean", unit="V^2", values=np.full(_PARTS, mean)),
-        uncertainty=Series(
-            name="one sigma", unit="V^2", values=mean * np.sqrt(2 / freedom)
-        ),
+        uncertainty=Series(name="one sigma", unit="V^2", values=mean * np.sqrt(2 / freedom)),
     )

@@ -1,12 +1,12 @@
 """Polarisation: the controllers' angles at which light and oscillator interfere most."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.fits.estimates import Estimate, normal
 from calibration.fits.ratio import fieller
@@ -16,6 +16,7 @@ from calibration.routines._bursts import (
     BURST_ROLES,
     BURST_SETTINGS,
     CONTROLLERS,
+    Floats,
     beat_power,
     light_up,
 )
@@ -26,6 +27,8 @@ from drivers.instruments import PolarisationController
 __all__ = ["Polarisation"]
 
 _THIRD: Final = 2 * math.pi / 3
+_FREEDOM: Final = 15
+"""Degrees of freedom of a mean over the stretches of one record."""
 
 
 class Polarisation(StagedRoutine):
@@ -36,8 +39,8 @@ class Polarisation(StagedRoutine):
     cosine of half the angle). Three angles show p, a and b and so the place of the maximum; going
     through all retarders a few times from random angles leads to the greatest overlap.
 
-    Quantities, for the client and the server: `<party>_angle_<channel>_rad`, the angles, exact
-    because they are settings; `<party>_unaligned_share`, the power of the beat at the random angles
+    Quantities, for the client and the server: `<party>_angle_<channel>_rad`, the angles with the
+    controller's setting error; `<party>_unaligned_share`, the power of the beat at the random angles
     of the start over that at the end, which is the ratio of the squared overlaps; and
     `<party>_last_gain`, by how much the last round raised the power, relative to it.
     """
@@ -51,7 +54,6 @@ class Polarisation(StagedRoutine):
     defaults = MappingProxyType(
         {**BURST_SETTINGS, "slots": 2048, "rounds": 8, "enough": 1e-3, "angle_error_rad": 1e-3}
     )
-    angle_limit_rad: ClassVar[float] = 2 * math.pi
 
     def run(self, context: Context) -> Result:
         """See `Routine.run`.
@@ -78,7 +80,7 @@ class Polarisation(StagedRoutine):
 class _Found:
     """Where a search ended: angles, share of the start's power, gain of the last round."""
 
-    angles_rad: NDArray[np.float64]
+    angles_rad: Floats
     unaligned_share: Estimate
     last_gain: Estimate
     history: list[tuple[float, float]]
@@ -129,5 +131,50 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
     )
 
 
-def _best(angles, channel, power):  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+def _best(angles: Floats, channel: int, power: Callable[[], tuple[float, float]]) -> float:
+    """The angle of one retarder at which the power is greatest, in [0, 2 pi)."""
+    seen = []
+    for third in range(3):
+        angles[channel] = third * _THIRD
+        seen.append(power()[0])
+    cosine = seen[0] - (seen[1] + seen[2]) / 2
+    sine = (seen[1] - seen[2]) * math.sqrt(3) / 2
+    return math.atan2(sine, cosine) % (2 * math.pi)
+
+
+def _share(start: tuple[float, float], end: tuple[float, float]) -> Estimate:
+    """Power at the start over that at the end."""
+    if not end[0] > 6 * math.sqrt(end[1]):
+        raise CalibrationError(
+            f"the beat stands {end[0] / math.sqrt(end[1]):.2g} standard deviations out of the "
+            "noise, 6 are needed; check lasers, switches and losses, or raise pilot_photons"
+        )
+    return fieller(
+        start[0],
+        end[0],
+        variance_numerator=start[1],
+        variance_denominator=end[1],
+        degrees_of_freedom=_FREEDOM,
+    )
+
+
+def _quantities(party: Party, found: _Found, error_rad: float) -> list[Quantity]:
+    quantities = [
+        normal(float(angle), error_rad).quantity(f"{party}_angle_{channel}_rad", "rad")
+        for channel, angle in enumerate(found.angles_rad)
+    ]
+    return [
+        *quantities,
+        found.unaligned_share.quantity(f"{party}_unaligned_share", "1"),
+        found.last_gain.quantity(f"{party}_last_gain", "1"),
+    ]
+
+
+def _history(party: Party, history: list[tuple[float, float]]) -> FitData:
+    powers, errors = (np.array(column) for column in zip(*history, strict=True))
+    return FitData(
+        name=f"{party}_search",
+        x=Series(name="round", unit="1", values=np.arange(powers.size, dtype=np.float64)),
+        measured=Series(name="power of the beat", unit="V^2", values=powers),
+        uncertainty=Series(name="one sigma", unit="V^2", values=errors),
+    )

@@ -1,12 +1,13 @@
 """Shot noise of both receivers against the power of their oscillators."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from calibration.fits.estimates import Estimate
+from calibration.fits.estimates import Estimate, normal
 from calibration.fits.least_squares import Array
 from calibration.fits.line import LineFit, fit_line
 from calibration.fits.noise_power import NoisePowerFit, fit_noise_power
@@ -41,7 +42,8 @@ class ShotNoiseSweep(StagedRoutine):
     The power of the laser behind each oscillator is swept from the power of operation down, the
     signal shut off: own lasers, or the server's laser where it feeds both. Variance = electronic
     noise + slope power + excess power^2, power by the oscillator's meter at the detector's port.
-    The meter's calibration cancels in all but the slopes per watt.
+    All is given at the power of operation, where the meter's calibration cancels: its relative
+    standard uncertainty, a setting, goes into the power alone.
     """
 
     name = "shot_noise"
@@ -69,6 +71,7 @@ class ShotNoiseSweep(StagedRoutine):
         "samples": 1 << 21,
         "powers": 8,
         "averaging_s": 0.1,
+        "meter_uncertainty": 0.02,
     }
 
     def run(self, context: Context) -> Result:
@@ -87,9 +90,9 @@ class ShotNoiseSweep(StagedRoutine):
             for _ in range(_DARK_RECORDS):
                 points[party].add(0.0, stage.slot_noise(party, samples))
         stage.lasers_on()
-        stage.lock_biases(("data",))
+        stage.lock_biases(["data"])
         # A loop would look for its null again with the drive at V_pi.
-        stage.hold_biases(("data",))
+        stage.hold_biases(["data"])
         stage.oscillator(1.0)
         self._sweep(context, stage, points)
         return _result(context, points)
@@ -102,8 +105,8 @@ class ShotNoiseSweep(StagedRoutine):
         for step in range(count):
             share = 1 - step / count
             context.progress(step, count, f"recording at {share:.0%} of the oscillators' power")
-            for role in full:
-                stage.set_laser_power(role, share * full[role])
+            for role, power_w in full.items():
+                stage.set_laser_power(role, share * power_w)
             for party in PARTIES:
                 meter = stage.power_meter(f"{party}.oscillator_power_meter")
                 before = meter.power_w()
@@ -124,7 +127,8 @@ def _result(context: Context, points: Mapping[Party, _Points]) -> Result:
         )
         _check(party, fit)
         levels = _level_line(power, found.noise)
-        quantities += _quantities(party, fit, levels, float(power.max()))
+        relative = context.setting("meter_uncertainty", float)
+        quantities += _quantities(party, found, fit, relative)
         chi_square += fit.fit.goodness.chi_square
         freedom += fit.fit.goodness.degrees_of_freedom
         plots += _plots(party, power, found.noise, fit, levels)
@@ -136,36 +140,37 @@ def _result(context: Context, points: Mapping[Party, _Points]) -> Result:
 
 
 def _quantities(
-    party: Party, fit: NoisePowerFit, levels: LineFit, power_w: float
+    party: Party, found: _Points, fit: NoisePowerFit, meter_uncertainty: float
 ) -> list[Quantity]:
     def named(estimate: Estimate, name: str, unit: str) -> Quantity:
         return estimate.quantity(f"{party}_{name}", unit)
 
+    highest = int(np.argmax(found.power_w))
+    power_w = found.power_w[highest]
     return [
         named(fit.shot_variance(power_w), "shot_v2", "V^2"),
         named(fit.clearance_db(power_w), "clearance_db", "dB"),
         named(fit.excess_noise_snu(power_w), "linearity", "SNU"),
-        named(fit.slope, "shot_v2_per_w", "V^2/W"),
-        named(levels.slope, "level_v_per_w", "V/W"),
-        Quantity(
-            name=f"{party}_oscillator_w",
-            value=power_w,
-            uncertainty=0.0,
-            unit="W",
-            interval95=(power_w, power_w),
-        ),
+        named(_level(found.noise[0], found.noise[highest]), "level_v", "V"),
+        named(normal(power_w, meter_uncertainty * power_w), "oscillator_w", "W"),
     ]
 
 
+def _level(dark: SlotNoise, lit: SlotNoise) -> Estimate:
+    """Constant level that the oscillator adds: what the diodes' unbalance lets through."""
+    error = math.hypot(dark.level.uncertainty, lit.level.uncertainty)
+    return normal(lit.level.value - dark.level.value, error)
+
+
 def _level_line(power: Array, noises: list[SlotNoise]) -> LineFit:
-    """Constant level against power: what the diodes' unbalance lets through."""
+    """Constant level against power, for the plot."""
     values = [noise.level.value for noise in noises]
     return fit_line(power, values, [noise.level.uncertainty for noise in noises])
 
 
 def _check(party: Party, fit: NoisePowerFit) -> None:
     """Refuse noise that does not follow the law, and a shot noise that is lost in it."""
-    chance = fit.fit.goodness.chance
+    chance = fit.fit.goodness.p_value
     if not chance > _WORST_CHANCE:
         raise CalibrationError(
             f"{party}: the variance does not follow electronic + shot + intensity noise (chance "

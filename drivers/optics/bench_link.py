@@ -1,9 +1,11 @@
 """A bench as a link: both ends on instruments, for people who own both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.block_order import BlockOrder
 from drivers.optics.bench_frames import BenchFrames
+from drivers.optics.block_guard import BlockGuard
 from drivers.optics.client_optics import BenchClientOptics, ClientInstruments
 from drivers.optics.link_values import ClientValues, ServerValues
 from drivers.optics.server_optics import BenchServerOptics, ServerInstruments
@@ -39,14 +41,25 @@ class BenchLink:
         server: the server's instruments, switched on.
         client: the client's instruments, switched on.
         settings: agreement and calibrated values.
+        on_failure: brings the benches of both parties to their safe state; is told why. Called
+            once for every block that is lost, after all converters were disarmed and before the
+            error is raised.
     """
 
     def __init__(
-        self, server: ServerInstruments, client: ClientInstruments, settings: BenchLinkSettings
+        self,
+        server: ServerInstruments,
+        client: ClientInstruments,
+        settings: BenchLinkSettings,
+        *,
+        on_failure: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         order = BlockOrder(settings.frames.modes_per_frame)
-        self.server = BenchServerOptics(server, settings.server, settings.frames, order)
+        guard = BlockGuard(order, on_failure)
+        self.server = BenchServerOptics(
+            server, settings.server, settings.receiver, settings.frames, order, guard
+        )
         self.client = BenchClientOptics(
-            client, settings.client, settings.receiver, settings.frames, order
+            client, settings.client, settings.receiver, settings.frames, order, guard
         )

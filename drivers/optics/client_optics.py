@@ -4,7 +4,7 @@ The receiver is the passive tap: the oscillator's level in the slots of a frame 
 the data, so that the frame's record sums to the inner product with noise of one shot-noise unit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,14 +13,16 @@ from torch import Tensor
 
 from drivers.backend import Block, ClientOpticsInfo
 from drivers.block_order import BlockOrder, check_data
-from drivers.errors import LimitError, OpticsError, SynchronisationError
+from drivers.errors import InstrumentError, LimitError, OpticsError, TraceError
 from drivers.instruments import Digitiser, Trigger, WaveformGenerator
-from drivers.optics.bench_frames import BenchFrames, record_samples, search_range
+from drivers.optics.bench_frames import BenchFrames
+from drivers.optics.block_guard import BlockGuard
 from drivers.optics.burst import BurstLayout, compose_oscillator
 from drivers.optics.link_values import ClientValues
 from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
-from drivers.optics.receiver import Demodulated, Receiver
-from drivers.optics.running_scale import RunningScale
+from drivers.optics.receiver import Demodulated
+from drivers.optics.record_reader import RecordExpectation, RecordReader
+from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 
 __all__ = ["BenchClientOptics", "ClientInstruments"]
@@ -36,10 +38,12 @@ class ClientInstruments:
     Args:
         generator: drives the data modulator with channel 0, on the bench's trigger line.
         digitiser: records the client's balanced detector.
+        standing: looked at before every burst.
     """
 
     generator: WaveformGenerator
     digitiser: Digitiser
+    standing: StandingInstruments = field(default_factory=StandingInstruments)
 
 
 class BenchClientOptics:
@@ -51,6 +55,7 @@ class BenchClientOptics:
         receiver: the tap and its fraction.
         frames: what both ends agreed on.
         order: shared with the server's end.
+        guard: what happens when a block fails; shared with the server's end.
     """
 
     def __init__(
@@ -60,13 +65,27 @@ class BenchClientOptics:
         receiver: PassiveTap,
         frames: BenchFrames,
         order: BlockOrder,
+        guard: BlockGuard | None = None,
     ) -> None:
         self._instruments, self._values, self._tap = instruments, values, receiver
         self._frames, self._order = frames, order
         self._levels: dict[Block, NDArray[np.float32]] = {}
-        self._receiver = Receiver(frames.format, instrument=instruments.digitiser.name)
         self._check_generator()
-        self._scale = RunningScale(values.shot_noise_v2)
+        self._reader = RecordReader(
+            instruments.digitiser,
+            frames,
+            RecordExpectation(
+                delay_s=values.forward_delay_s,
+                clock_offset=values.clock_offset,
+                alignment_slots=_MISALIGNMENT_LIMIT_SLOTS,
+                range_v=frames.client_range_v,
+                electronic_noise_v2=values.electronic_noise_v2,
+                shot_noise_v2=values.shot_noise_v2,
+                pilot_amplitude_snu=2 * values.signal_gain * frames.pilot_photons**0.5,
+            ),
+        )
+        self._guard = guard or BlockGuard(order)
+        self._guard.on_disarm(self._disarm)
         self.last: Demodulated | None = None
         """What the last record said about itself: shot noise, phase, timing."""
 
@@ -89,6 +108,8 @@ class BenchClientOptics:
 
         Raises:
             LimitError: complex data, or a burst longer than the instruments' memories.
+            InstrumentError: the bench does not stand as it was calibrated, or an instrument
+                failed; the bench is disarmed and safe.
         """
         self._order.check_load(block)
         check_data(block, data)
@@ -100,19 +121,12 @@ class BenchClientOptics:
         layout, values = self._frames.layout(block), self._values
         vectors = data.detach().cpu().to(torch.float32)
         levels = vectors / vectors.abs().amax(1, keepdim=True)
+        self._forget()
         self._levels[block] = levels.numpy()
         oscillator = compose_oscillator(layout, self._frame_levels(block))
         volts = volts_from_amplitude(_on_clock(oscillator, values.clock_offset), values.data_v_pi_v)
-        generator, digitiser = self._instruments.generator, self._instruments.digitiser
-        self._disarm()
-        generator.load(0, volts)
-        digitiser.configure(
-            layout.format.sample_rate_hz,
-            record_samples(layout, values.forward_delay_s),
-            self._frames.client_range_v,
-        )
-        digitiser.arm(Trigger.EXTERNAL)
-        generator.arm(Trigger.EXTERNAL, values.forward_delay_s - values.oscillator_delay_s)
+        with self._guard.guarding(block):
+            self._arm(layout, volts)
         self._order.loaded(block)
 
     def measure(self, block: Block) -> Tensor:
@@ -120,26 +134,49 @@ class BenchClientOptics:
 
         Raises:
             TraceError: the record cannot be trusted; the block is lost.
+            InstrumentError: an instrument failed; the block is lost.
         """
         self._order.check_measure(block)
-        digitiser, values = self._instruments.digitiser, self._values
         layout = self._frames.layout(block)
-        try:
-            digitiser.wait(self._frames.timeout_s(layout))
-            found = self._receiver.process(
-                digitiser.fetch().volts[0],
-                layout,
-                electronic_noise=values.electronic_noise_v2,
-                oscillator_levels=self._frame_levels(block),
-                search=search_range(layout, values.forward_delay_s),
-            )
-            self._check_alignment(found, layout)
-        except BaseException:
-            self._order.lost(block)
-            raise
+        with self._guard.guarding(block):
+            trace = self._reader.fetch(layout)
+            try:
+                found = self._reader.demodulate(trace, layout, self._frame_levels(block))
+            except TraceError as error:
+                self._name_lost_trigger(error)
+                raise
+            outcomes = self._outcomes(block, found)
         self.last = found
         self._order.measured(block)
-        return self._outcomes(block, found)
+        return outcomes
+
+    def _arm(self, layout: BurstLayout, volts: NDArray[np.float32]) -> None:
+        """Bring generator and digitiser to where they wait for the trigger."""
+        values, generator = self._values, self._instruments.generator
+        standing = self._instruments.standing
+        self._disarm()
+        standing.check_locks()
+        if standing.oscillator_meter is not None:
+            generator.set_idle(0, values.data_v_pi_v)
+            standing.check_oscillator(values.oscillator_power_w)
+            generator.set_idle(0, 0.0)
+        generator.load(0, volts)
+        self._reader.arm(layout)
+        generator.arm(Trigger.EXTERNAL, values.forward_delay_s - values.oscillator_delay_s)
+
+    def _name_lost_trigger(self, error: TraceError) -> None:
+        """A record without oscillator may be due to a generator that never played."""
+        generator = self._instruments.generator
+        if generator.is_armed():
+            raise InstrumentError(
+                f"{generator.name}: still waits for its trigger after the burst, so that the "
+                "oscillator was not shaped; check the trigger line to it"
+            ) from error
+
+    def _forget(self) -> None:
+        """Drop the data of blocks that can no longer be measured."""
+        for held in [one for one in self._levels if not self._order.is_pending(one)]:
+            del self._levels[held]
 
     def _frame_levels(self, block: Block) -> NDArray[np.float32]:
         """Oscillator level of every data symbol of the burst, in their order."""
@@ -153,7 +190,7 @@ class BenchClientOptics:
         sums = found.data.real.reshape(shape).sum(-1, dtype=np.float64)
         leak = self._leak(found.shot_noise.leak, levels)
         energy = np.square(levels, dtype=np.float64).sum(-1)
-        factor = self._scale.factor(found.shot_noise) / np.sqrt(energy)
+        factor = self._reader.scale.factor(found.shot_noise) / np.sqrt(energy)
         return torch.from_numpy(((sums - leak[:, None]) * factor[:, None]).astype(np.float32))
 
     def _leak(self, leak: complex, levels: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -166,26 +203,12 @@ class BenchClientOptics:
         rest = np.sqrt(np.maximum(0, 1 - np.square(levels))).sum(-1, dtype=np.float64)
         return np.asarray(leak.real * level - leak.imag * self._values.data_leak * rest)
 
-    def _check_alignment(self, found: Demodulated, layout: BurstLayout) -> None:
-        """The light must lie in the oscillator's slots from the first to the last."""
-        burst = layout.format
-        timing = found.synchronisation.timing
-        begin = timing.start - self._values.forward_delay_s * burst.sample_rate_hz
-        stretch = found.clock_offset - self._values.clock_offset
-        end = begin + stretch * layout.total_samples
-        worst = max(abs(begin), abs(end)) / burst.samples_per_symbol
-        if not worst <= _MISALIGNMENT_LIMIT_SLOTS:
-            raise SynchronisationError(
-                f"{self._instruments.digitiser.name}: the light is {worst:.3g} slots beside the "
-                f"oscillator's, the limit is {_MISALIGNMENT_LIMIT_SLOTS:g} (at the burst's begin "
-                f"{begin:.2f} samples, clock offset {stretch * 1e6:.3g} ppm from the calibrated); "
-                "calibrate the delays"
-            )
-
     def _disarm(self) -> None:
         """Drop a burst that was loaded but never sent."""
-        self._instruments.generator.stop()
-        self._instruments.digitiser.abort()
+        try:
+            self._instruments.generator.stop()
+        finally:
+            self._instruments.digitiser.abort()
 
     def _check_generator(self) -> None:
         limits = self._instruments.generator.limits

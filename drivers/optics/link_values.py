@@ -32,6 +32,9 @@ class ServerValues:
         gain_uncertainty: relative standard uncertainty of the round-trip amplitude gain.
         variance_uncertainty: relative standard uncertainty of the unit of variance.
         photons_uncertainty: relative standard uncertainty of `full_photons`.
+        clock_offset: rate of the generator's slots against the digitiser's clock, minus 1.
+        oscillator_power_w: reading of the oscillator's power meter when the shot noise was
+            measured; 0 where there is no meter.
     """
 
     weight_v_pi_v: float
@@ -47,6 +50,8 @@ class ServerValues:
     gain_uncertainty: float = 0.0
     variance_uncertainty: float = 0.0
     photons_uncertainty: float = 0.0
+    clock_offset: float = 0.0
+    oscillator_power_w: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self, above_zero=("weight_v_pi_v", "full_photons", "shot_noise_v2"))
@@ -73,6 +78,8 @@ class ClientValues:
             full level; it beats with what leaks through the weight modulator.
         signal_gain: mean of a recorded outcome per (launched means . data).
         phase_noise_rad: root-mean-square phase error that the tracking leaves.
+        oscillator_power_w: reading of the oscillator's power meter at full level when the shot
+            noise was measured; 0 where there is no meter.
     """
 
     data_v_pi_v: float
@@ -84,6 +91,7 @@ class ClientValues:
     signal_gain: float
     data_leak: float = 0.0
     phase_noise_rad: float = 0.0
+    oscillator_power_w: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self, above_zero=("data_v_pi_v", "shot_noise_v2", "signal_gain"))

@@ -5,7 +5,7 @@ every mode; the quadrature in which a frame is tested is chosen when it is colle
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,17 +16,23 @@ from drivers.backend import Block, ReturnSummary, ServerOpticsInfo
 from drivers.block_order import BlockOrder, check_gain, check_means, check_quadratures
 from drivers.errors import LimitError, ReadbackError
 from drivers.instruments import Attenuator, Digitiser, Trace, Trigger, WaveformGenerator
-from drivers.optics.bench_frames import BenchFrames, record_samples, search_range
+from drivers.optics.bench_frames import BenchFrames
+from drivers.optics.block_guard import BlockGuard
 from drivers.optics.burst import BurstLayout, compose_weights
 from drivers.optics.link_values import ServerValues
 from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
-from drivers.optics.receiver import Demodulated, Receiver
-from drivers.optics.running_scale import SCALE_UNCERTAINTY, RunningScale
+from drivers.optics.receiver import Demodulated
+from drivers.optics.record_reader import RecordExpectation, RecordReader
+from drivers.optics.running_scale import SCALE_UNCERTAINTY
+from drivers.optics.standing_checks import StandingInstruments
+from drivers.receivers import PassiveTap
 from drivers.return_summary import summarise
 
 __all__ = ["BenchServerOptics", "ServerInstruments"]
 
 _ATTENUATION_TOLERANCE_DB = 0.01
+_SLIP_LIMIT_SLOTS = 0.5
+"""A burst that comes a slot late is never taken for one in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +43,13 @@ class ServerInstruments:
         generator: drives the weight modulator with channel 0 and fires the bench's trigger line.
         attenuator: between the modulator and the fibre.
         digitiser: records the server's balanced detector.
+        standing: looked at before every burst.
     """
 
     generator: WaveformGenerator
     attenuator: Attenuator
     digitiser: Digitiser
+    standing: StandingInstruments = field(default_factory=StandingInstruments)
 
 
 class BenchServerOptics:
@@ -50,24 +58,43 @@ class BenchServerOptics:
     Args:
         instruments: of the server.
         values: of the server's calibration.
+        receiver: the tap that the client agreed to.
         frames: what both ends agreed on.
         order: shared with the client's end.
+        guard: what happens when a block fails; shared with the client's end.
     """
 
     def __init__(
         self,
         instruments: ServerInstruments,
         values: ServerValues,
+        receiver: PassiveTap,
         frames: BenchFrames,
         order: BlockOrder,
+        guard: BlockGuard | None = None,
     ) -> None:
         self._instruments, self._values = instruments, values
         self._frames, self._order = frames, order
         self._means: dict[Block, Tensor] = {}
         self._traces: dict[Block, Trace] = {}
         self._recording: Block | None = None
-        self._receiver = Receiver(frames.format, instrument=instruments.digitiser.name)
-        self._scale = RunningScale(values.shot_noise_v2)
+        passed = values.forward_transmittance * (1 - receiver.tap_fraction)
+        gain = math.sqrt(passed * values.return_transmittance * values.detection_efficiency)
+        self._reader = RecordReader(
+            instruments.digitiser,
+            frames,
+            RecordExpectation(
+                delay_s=values.round_trip_delay_s,
+                clock_offset=values.clock_offset,
+                alignment_slots=_SLIP_LIMIT_SLOTS,
+                range_v=frames.server_range_v,
+                electronic_noise_v2=values.electronic_noise_v2,
+                shot_noise_v2=values.shot_noise_v2,
+                pilot_amplitude_snu=2 * gain * frames.pilot_photons**0.5,
+            ),
+        )
+        self._guard = guard or BlockGuard(order)
+        self._guard.on_disarm(self._disarm)
         self.last: Demodulated | None = None
         """What the last record said about itself: shot noise, phase, timing."""
 
@@ -98,7 +125,10 @@ class BenchServerOptics:
         Raises:
             LimitError: complex light, more light than the bench was calibrated for, or a burst
                 that is longer than the instruments' memories.
-            ReadbackError: the attenuator is not where it was calibrated.
+            InstrumentError: the bench does not stand as it was calibrated, or an instrument
+                failed; the block is lost, the bench is disarmed and safe.
+            TraceError: the record of the block before, which is fetched now, is not what was
+                asked for.
         """
         self._order.check_send(block)
         check_means(block, means_snu)
@@ -109,29 +139,18 @@ class BenchServerOptics:
             )
         layout = self._frames.layout(block)
         volts = self._volts(block, layout, means_snu)
-        self._check_attenuation()
-        generator, digitiser = self._instruments.generator, self._instruments.digitiser
-        samples = record_samples(layout, self._values.round_trip_delay_s)
-        self._clear_digitiser(block)
-        generator.load(0, volts)
-        digitiser.configure(layout.format.sample_rate_hz, samples, self._frames.server_range_v)
-        digitiser.arm(Trigger.EXTERNAL)
-        try:
-            generator.arm(Trigger.SOFTWARE)
-            generator.trigger()
-        except BaseException:
-            digitiser.abort()
-            self._order.lost(block)
-            raise
-        self._recording = block
+        self._forget(block)
+        with self._guard.guarding(block):
+            self._check_standing()
+            self._play(block, layout, volts)
         self._means[block] = means_snu.detach().to("cpu", torch.float32, copy=True)
-        self._order.sent(block)
 
     def collect_full(self, block: Block, quadratures: Tensor) -> Tensor:
         """See `ServerOptics.collect_full`.
 
         Raises:
             TraceError: the record cannot be trusted; the block is lost.
+            InstrumentError: no record came; the block is lost.
         """
         self._order.check_collect(block)
         check_quadratures(block, quadratures)
@@ -156,39 +175,58 @@ class BenchServerOptics:
             self._step_snu(),
         )
 
+    def _play(self, block: Block, layout: BurstLayout, volts: NDArray[np.float32]) -> None:
+        """Send a burst and let the return be recorded."""
+        generator = self._instruments.generator
+        self._clear_digitiser()
+        generator.stop()
+        generator.load(0, volts)
+        self._reader.arm(layout)
+        generator.arm(Trigger.SOFTWARE)
+        # Counted before the light is out: what fails from here on may have been seen by the client.
+        self._order.sent(block)
+        generator.trigger()
+        self._recording = block
+
     def _record(self, block: Block) -> NDArray[np.complex64]:
         """Recorded quadratures of the block's data symbols, in their order, in SNU."""
-        values, layout = self._values, self._frames.layout(block)
-        try:
+        with self._guard.guarding(block):
             if block == self._recording:
-                self._clear_digitiser(block)
-            found = self._receiver.process(
-                self._traces.pop(block).volts[0],
-                layout,
-                electronic_noise=values.electronic_noise_v2,
-                calibrated_shot_noise=values.shot_noise_v2,
-                search=search_range(layout, values.round_trip_delay_s),
-            )
-        except BaseException:
-            self._order.lost(block)
-            raise
+                self._clear_digitiser()
+            found = self._reader.demodulate(self._traces.pop(block), self._frames.layout(block))
+            # What the modulator lets through at its null is the same in every slot: no weight.
+            data = found.data - np.complex64(found.shot_noise.leak)
+            data *= np.float32(self._reader.scale.factor(found.shot_noise))
         self.last = found
-        # What the modulator lets through at its null is the same in every slot: it is no weight.
-        data = found.data - np.complex64(found.shot_noise.leak)
-        data *= np.float32(self._scale.factor(found.shot_noise))
         return data
 
-    def _clear_digitiser(self, block: Block) -> None:
+    def _clear_digitiser(self) -> None:
         """Take the record out of the digitiser, whichever block's it is."""
         held, self._recording = self._recording, None
-        if held is None:
+        if held is None or not self._order.is_returning(held):
             self._instruments.digitiser.abort()
             return
-        digitiser = self._instruments.digitiser
-        digitiser.wait(self._frames.timeout_s(self._frames.layout(held)))
-        self._traces[held] = digitiser.fetch()
-        for old in [one for one in self._traces if one.run < block.run]:
-            del self._traces[old]
+        try:
+            self._traces[held] = self._reader.fetch(self._frames.layout(held))
+        except BaseException:
+            self._order.lost(held)
+            raise
+
+    def _disarm(self) -> None:
+        """Stop all instruments; the record of an earlier block is kept if it is there."""
+        self._reader.scale.forget()
+        try:
+            self._instruments.generator.stop()
+        finally:
+            self._clear_digitiser()
+            self._instruments.digitiser.abort()
+
+    def _forget(self, block: Block) -> None:
+        """Drop what is held of blocks that can no longer be collected."""
+        for held in [one for one in self._traces if not self._order.is_returning(one)]:
+            del self._traces[held]
+        for held in [one for one in self._means if one.run < block.run]:
+            del self._means[held]
 
     def _volts(self, block: Block, layout: BurstLayout, means_snu: Tensor) -> NDArray[np.float32]:
         """The drive of the weight modulator; a mean q has q^2/4 photons."""
@@ -213,20 +251,23 @@ class BenchServerOptics:
             )
         return volts_from_amplitude(samples, self._values.weight_v_pi_v)
 
-    def _check_attenuation(self) -> None:
-        found = self._instruments.attenuator.attenuation_db()
-        if not abs(found - self._values.attenuation_db) <= _ATTENUATION_TOLERANCE_DB:
+    def _check_standing(self) -> None:
+        """The bench must stand as it was calibrated."""
+        attenuator, values = self._instruments.attenuator, self._values
+        found = attenuator.attenuation_db()
+        if not abs(found - values.attenuation_db) <= _ATTENUATION_TOLERANCE_DB:
             raise ReadbackError(
-                f"{self._instruments.attenuator.name}: attenuation is {found:.3f} dB, the launch "
-                f"was calibrated at {self._values.attenuation_db:.3f} dB; set it back or calibrate"
+                f"{attenuator.name}: attenuation is {found:.3f} dB, the launch was calibrated at "
+                f"{values.attenuation_db:.3f} dB; set it back or calibrate"
             )
+        self._instruments.standing.check_locks()
+        self._instruments.standing.check_oscillator(values.oscillator_power_w)
 
     def _step_snu(self) -> float:
         """Width of a code: white noise has the same variance in samples and matched outputs."""
-        step = math.ldexp(self._frames.server_range_v, 1 - self._instruments.digitiser.limits.bits)
-        return step / math.sqrt(self._values.shot_noise_v2)
+        return self._reader.step_v / math.sqrt(self._values.shot_noise_v2)
 
     def _range_snu(self) -> float:
         """Full scale of the digitiser in recorded quadratures: a pulse whose beat just fits."""
         unit = math.sqrt(2 * self._values.shot_noise_v2)
-        return self._frames.server_range_v / (unit * self._frames.format.pulse.peak)
+        return self._reader.range_v / (unit * self._frames.format.pulse.peak)

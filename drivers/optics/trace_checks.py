@@ -15,13 +15,18 @@ from scipy.stats import poisson
 
 from drivers.errors import OpticsError, TraceError
 
-__all__ = ["TraceChecker"]
+__all__ = ["OFFSET_BLOCKS", "TraceChecker"]
 
 # Probability that a normal sample leaves a range of six standard deviations, both sides.
 _RAIL_RATE: Final = 1.97e-9
 _FALSE_ALARM: Final = 1e-9
 _BIT_SAMPLES: Final = 65_536
-_OFFSET_BLOCKS: Final = 64
+# Samples at the extreme code, against those in each of the codes before it: noise thins out there.
+_NEAR_CODES: Final = 8
+_PILE_LEAST: Final = 20
+_PILE_FACTOR: Final = 4
+OFFSET_BLOCKS: Final = 64
+"""Parts of a trace whose means are compared."""
 
 
 class TraceChecker:
@@ -46,6 +51,7 @@ class TraceChecker:
         range_v: float,
         step_v: float,
         samples: int,
+        oscillator_power: NDArray[np.float64] | None = None,
     ) -> None:
         """Refuses a trace that cannot be trusted, else remembers it.
 
@@ -54,6 +60,9 @@ class TraceChecker:
             range_v: The converter's range: it reads -range_v to +range_v.
             step_v: Width of a code, 0 where unknown (the bits are then not looked at).
             samples: Number of samples that were asked for.
+            oscillator_power: Where it varies: mean of the oscillator's power in each of
+                `OFFSET_BLOCKS` equal parts of the trace, in any unit. An unbalanced detector's
+                offset follows it, which is no fault.
 
         Raises:
             OpticsError: Wrong shape, or a range that is not a positive number.
@@ -77,8 +86,9 @@ class TraceChecker:
             )
         low, high = self._extremes(volts)
         self._check_rails(volts, low, high, range_v, step_v)
+        self._check_saturation(volts, low, high, step_v)
         self._check_bits(volts, step_v)
-        self._check_offset(volts, range_v)
+        self._check_offset(volts, range_v, oscillator_power)
         self._check_new(volts)
 
     def _extremes(self, volts: NDArray[np.float32]) -> tuple[float, float]:
@@ -113,8 +123,27 @@ class TraceChecker:
                 "larger range or less light"
             )
 
+    def _check_saturation(
+        self, volts: NDArray[np.float32], low: float, high: float, step_v: float
+    ) -> None:
+        """Looks for samples that pile up at the extremes, as in front of a saturated amplifier."""
+        if not step_v:
+            return
+        for edge, sign in ((high, 1.0), (low, -1.0)):
+            beyond = sign * edge
+            at = _above(volts, sign, beyond - 0.5 * step_v)
+            near = _above(volts, sign, beyond - (_NEAR_CODES + 0.5) * step_v) - at
+            limit = _PILE_LEAST + _PILE_FACTOR * near / _NEAR_CODES
+            if at > limit:
+                raise TraceError(
+                    f"{self.instrument}: clipped: {at} of {volts.size} samples read {edge:.4g} V "
+                    f"and none goes beyond, though only {near} lie within the {_NEAR_CODES} codes "
+                    f"before it; the limit is {limit:.0f}: an amplifier saturates, use less light "
+                    "or a larger range"
+                )
+
     def _check_bits(self, volts: NDArray[np.float32], step_v: float) -> None:
-        """Looks for low bits that never change although the codes spread over many times them."""
+        """Looks for bits that never change although the codes spread over their whole period."""
         if not step_v:
             return
         part = volts[: _BIT_SAMPLES * max(1, volts.size // _BIT_SAMPLES)]
@@ -122,11 +151,12 @@ class TraceChecker:
         # A converter's codes may lie on the steps or between them.
         scaled = part.astype(np.float64) / step_v
         codes = np.rint(scaled - (scaled[0] - np.rint(scaled[0]))).astype(np.int64)
-        spread = float(np.std(codes))
+        first, last = np.percentile(codes, (1, 99))
+        spread = float(last - first)
         always = int(np.bitwise_and.reduce(codes))
         ever = int(np.bitwise_or.reduce(codes))
         bit = 0
-        while 4 * 2**bit < spread:
+        while 2 * 2**bit <= spread:
             if always >> bit & 1 or not ever >> bit & 1:
                 raise TraceError(
                     f"{self.instrument}: bit {bit} of the converter is stuck at "
@@ -135,12 +165,17 @@ class TraceChecker:
                 )
             bit += 1
 
-    def _check_offset(self, volts: NDArray[np.float32], range_v: float) -> None:
-        length = volts.size // _OFFSET_BLOCKS
+    def _check_offset(
+        self, volts: NDArray[np.float32], range_v: float, power: NDArray[np.float64] | None
+    ) -> None:
+        length = volts.size // OFFSET_BLOCKS
         if length < 64:
             return
-        blocks = volts[: length * _OFFSET_BLOCKS].reshape(_OFFSET_BLOCKS, length)
+        blocks = volts[: length * OFFSET_BLOCKS].reshape(OFFSET_BLOCKS, length)
         means = blocks.mean(axis=1, dtype=np.float64)
+        if power is not None:
+            terms = np.stack((np.ones(OFFSET_BLOCKS), power), axis=1)
+            means -= terms @ np.linalg.lstsq(terms, means, rcond=None)[0]
         chance = 8 * float(np.max(blocks[::8].std(axis=1))) / np.sqrt(length)
         jump = float(np.max(means) - np.min(means))
         if jump > max(self.offset_limit * range_v, 2 * chance):
@@ -158,3 +193,9 @@ class TraceChecker:
                 "arm it again"
             )
         self._digests.append(digest)
+
+
+def _above(volts: NDArray[np.float32], sign: float, limit_v: float) -> int:
+    """How many samples, times `sign`, are above a limit."""
+    beyond = volts > np.float32(limit_v) if sign > 0 else volts < np.float32(-limit_v)
+    return int(np.count_nonzero(beyond))

@@ -169,10 +169,21 @@ def infer(
     ] = False,
     label_column: options.LabelColumn = None,
     config: options.ConfigFile = None,
+    bench: options.Benches = None,
+    store: options.CalibrationStore = None,
+    override_calibration: Annotated[
+        bool,
+        typer.Option(
+            "--override-calibration",
+            help="Use stale or foreign calibrations; the record is tainted for ever.",
+        ),
+    ] = False,
+    emit_light: options.EmitLight = False,
+    operator: options.Operator = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Run a model over the simulated link: verdict, accuracy, who can have learned what."""
+    """Run a model over the simulated link or a bench: verdict, accuracy, who can have learned what."""
     from veilight.cli._infer import InferenceOrder, run_infer
 
     configuration = options.configured(
@@ -198,6 +209,11 @@ def infer(
         seed=seed,
         out=out,
         overwrite=overwrite,
+        benches=tuple(bench or ()),
+        store=store,
+        override_calibration=override_calibration,
+        emit_light=emit_light,
+        operator=operator,
     )
     return run_infer(Screen(as_json=as_json, quiet=quiet), configuration, order)
 

@@ -15,10 +15,12 @@ from veilight.cli._results import result_as_json, show_result
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
+    from drivers.optics.bench_link import BenchLink
     from protocol.client import Progress
     from protocol.ledger import DataLedger, WeightLedger
     from protocol.models.model import Model
     from sim_backend.adversaries import ReturnBehaviour
+    from veilight.bench_session import BenchPair
     from veilight.config import Configuration
     from veilight.datasets import Dataset
     from veilight.runs import InferenceRequest, RunResult
@@ -47,6 +49,11 @@ class InferenceOrder:
         seed: of the simulated light.
         out: folder for the report; None makes a new one.
         overwrite: replace files of the folder.
+        benches: bench files, one per party, to run over instead of the simulated link.
+        store: their calibration store; None takes the one beside the first bench file.
+        override_calibration: use calibrations in spite of what stands against them.
+        emit_light: allow light on real instruments.
+        operator: who arms the benches.
     """
 
     model: Path
@@ -62,6 +69,11 @@ class InferenceOrder:
     seed: int | None = None
     out: Path | None = None
     overwrite: bool = False
+    benches: tuple[Path, ...] = ()
+    store: Path | None = None
+    override_calibration: bool = False
+    emit_light: bool = False
+    operator: str | None = None
 
 
 def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOrder) -> int:
@@ -76,6 +88,8 @@ def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOr
     from sim_backend.symbol_link import SymbolLink
     from veilight.datasets import load
 
+    if order.benches:
+        return _run_infer_over_bench(screen, configuration, order)
     client = behaviour(order.client_behaviour)
     check_encoding(configuration.link.client_receiver(), configuration.protocol.encoding)
     _check_ledger_options(order)
@@ -110,6 +124,101 @@ def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOr
     screen.result({**result_as_json(result), "files": paths})
     screen.say(f"Report: {paths['report']}")
     return ExitCode.OK if result.accepted else ExitCode.VERIFICATION
+
+
+def _run_infer_over_bench(
+    screen: Screen, configuration: "Configuration", order: InferenceOrder
+) -> int:
+    """`run_infer` over the instruments of two bench files; see there."""
+    from dataclasses import replace
+
+    from protocol.models.files import load_model
+    from sim_backend.adversaries import HONEST
+    from veilight.bench_runs import lit_bench
+    from veilight.bench_session import default_store, open_pair, store_of
+    from veilight.datasets import load
+
+    if order.client_behaviour != "honest":
+        raise ConfigurationError(
+            "--client-behaviour is for the simulated link; on a bench the client is who is there"
+        )
+    _check_ledger_options(order)
+    folder = order.out or default_folder("infer")
+    model = load_model(order.model)
+    configuration = with_photons(configuration, model)
+    data = load(order.data, label_column=order.label_column).test
+    _check_data(model, data)
+    if order.samples is not None:
+        data = data.subset(order.samples, seed=0)
+    prepare_folder(folder, (REPORT, RESULT), overwrite=order.overwrite)
+    store_path = order.store or default_store(order.benches)
+    with (
+        _ledger(configuration, order, model) as ledger,
+        _data_ledger(configuration, order) as inputs,
+        open_pair(order.benches, emit_light=order.emit_light, operator=order.operator) as pair,
+        lit_bench(
+            pair,
+            store_of(store_path, pair.access.name),
+            override=order.override_calibration,
+            peak_to_average=_peak_to_average(model, data),
+        ) as lit,
+    ):
+        request = replace(
+            make_request(
+                configuration,
+                model,
+                data,
+                HONEST,
+                seed=None,
+                ledger=ledger,
+                data_ledger=inputs,
+                title=configuration.report.title
+                or f"{order.model.stem} on {data.name} over {pair.access.name}",
+            ),
+            optics=lit.link,
+            taints=lit.taints,
+        )
+        kind = "simulated" if pair.access.simulated else "real"
+        screen.say(f"{len(data.inputs):,} samples of {data.name} over a bench ({kind}) ...")
+        result = run_with_live_view(screen, request, lit.link, pair)
+    paths = write_results(folder, [result], request.title)
+    show_result(screen, result)
+    screen.result({**result_as_json(result), "files": paths})
+    screen.say(f"Report: {paths['report']}")
+    return ExitCode.OK if result.accepted else ExitCode.VERIFICATION
+
+
+def run_with_live_view(
+    screen: Screen, request: "InferenceRequest", link: "BenchLink", pair: "BenchPair"
+) -> "RunResult":
+    """Run a request over a bench behind a progress bar and what the bench says about itself.
+
+    Raises:
+        VeilightError: see `run_inference`.
+    """
+    from veilight.live_view import live_readings
+    from veilight.runs import run_inference
+
+    with screen.live("inference", ("party", "quantity", "value", "limits", "")) as show:
+
+        def report(progress: "Progress") -> None:
+            note = f"sample {progress.samples_done:,} of {progress.samples_total:,}"
+            rows = [reading.cells for reading in live_readings(link, pair)]
+            show(progress.symbols_done / progress.symbols_total, note, rows)
+
+        return run_inference(request, report)
+
+
+def _peak_to_average(model: "Model", data: "Dataset") -> float:
+    """Largest over mean square of the inputs as the network takes them, mean over samples."""
+    import numpy as np
+
+    scaling = model.graph.scaling
+    values = (data.inputs.reshape(len(data.inputs), -1) - scaling.offset) * scaling.factor
+    squares = np.square(values, dtype=np.float64)
+    average = squares.mean(1)
+    lit = average > 0
+    return float((squares.max(1)[lit] / average[lit]).mean()) if lit.any() else 1.0
 
 
 def behaviour(text: str) -> "ReturnBehaviour":
