@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.errors import SafetyError
 from drivers.instruments import (
     Attenuator,
     BiasController,
@@ -98,9 +99,19 @@ class WaveformBench:
         self.bench.clock.advance(1.0)
 
     def make_safe(self, reason: str = "") -> None:
-        """Every instrument in its safe state, those that block light first."""
+        """Every instrument in its safe state, those that block light first.
+
+        Raises:
+            SafetyError: the first that did not get there; all were tried.
+        """
+        failures = []
         for role in ("attenuator", "signal_switch", "return_switch", *self.instruments):
-            self.instruments[role].make_safe()
+            try:
+                self.instruments[role].make_safe()
+            except SafetyError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
 
 def open_bench(

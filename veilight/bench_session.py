@@ -38,6 +38,11 @@ class BenchPair:
     client: Bench
     access: "BenchAccess"
 
+    @property
+    def shares_laser(self) -> bool:
+        """Whether the server's laser feeds both oscillators."""
+        return self.server.file.content.bench.oscillator == "shared"
+
     def make_safe(self, reason: str) -> None:
         """Drive both benches to their safe state, whichever of them fails.
 

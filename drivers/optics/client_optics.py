@@ -81,6 +81,7 @@ class BenchClientOptics:
                 range_v=frames.client_range_v,
                 electronic_noise_v2=values.electronic_noise_v2,
                 shot_noise_v2=values.shot_noise_v2,
+                phase_noise_rad=values.phase_noise_rad,
                 pilot_amplitude_snu=2 * values.signal_gain * frames.pilot_photons**0.5,
             ),
         )
@@ -139,9 +140,10 @@ class BenchClientOptics:
         self._order.check_measure(block)
         layout = self._frames.layout(block)
         with self._guard.guarding(block):
-            trace = self._reader.fetch(layout)
+            levels = self._frame_levels(block)
+            trace = self._reader.fetch(layout, levels)
             try:
-                found = self._reader.demodulate(trace, layout, self._frame_levels(block))
+                found = self._reader.demodulate(trace, layout, levels)
             except TraceError as error:
                 self._name_lost_trigger(error)
                 raise

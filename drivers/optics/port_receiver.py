@@ -25,6 +25,7 @@ _CHANCE: Final = 36.0
 _TIMING_LIMIT: Final = 0.125
 """Slots; beside it the Hann pulse loses 5 % of its amplitude."""
 _ROUGH_LIMIT_RAD2: Final = 0.05
+_PASSES: Final = 2
 
 Complex = NDArray[np.complex64]
 
@@ -148,20 +149,33 @@ def port_response(
     layout = burst.layout
     known = np.concatenate([burst.preamble, burst.pilots]).astype(np.complex128)
     slots, _, _ = _slots(volts, burst, known, delay_s, instrument)
-    rounds = burst.pilot_rounds * burst.ports
-    pilots = slots[layout.pilots[:rounds]].astype(np.complex128)
-    seen = (pilots[:, None] * burst.pilots[:rounds]).reshape(-1, burst.ports, burst.ports)
-    each = seen.mean(axis=1)
-    left = np.linalg.svd(each, full_matrices=False)[0]
-    turns = left[:, 0] / np.abs(left[:, 0])
-    amplitudes = np.mean(each * turns.conj()[:, None], axis=0)
-    rest = each * turns.conj()[:, None] - amplitudes
+    used = layout.pilots[: burst.pilot_rounds * burst.ports]
+    pilots = slots[used].astype(np.complex128)
+    centres = used.reshape(-1, burst.ports).mean(axis=1)
+    for _ in range(_PASSES):
+        each = _responses(pilots, burst)
+        turns = np.linalg.svd(each, full_matrices=False)[0][:, 0]
+        # Between rounds the phase goes on: what it does within one would mix their patterns.
+        phases = np.interp(used, centres, np.unwrap(np.angle(turns)))
+        slope = (phases[-burst.ports] - phases[burst.ports]) / (used[-burst.ports] - used[burst.ports])
+        phases += slope * np.where(used < centres[0], used - centres[0], 0.0)
+        phases += slope * np.where(used > centres[-1], used - centres[-1], 0.0)
+        pilots *= np.exp(-1j * phases)
+    each = _responses(pilots, burst)
+    amplitudes = each.mean(axis=0)
+    rest = each - amplitudes
     spread = float(np.sqrt(np.mean(np.abs(rest) ** 2) / 2 / (burst.pilot_rounds - 1)))
     return PortResponse(
         amplitudes=amplitudes,
         uncertainty=spread,
         noise_v2=_vacuum_noise(slots[layout.vacuum]),
     )
+
+
+def _responses(pilots: NDArray[np.complex128], burst: PortBurst) -> NDArray[np.complex128]:
+    """The response in every round, shape (rounds, ports)."""
+    seen = pilots[:, None] * burst.pilots[: pilots.size]
+    return np.asarray(seen.reshape(-1, burst.ports, burst.ports).mean(axis=1))
 
 
 def _slots(

@@ -18,6 +18,7 @@ from drivers.optics.bench_frames import BenchFrames, record_samples, search_rang
 from drivers.optics.burst import BurstLayout
 from drivers.optics.receiver import Demodulated, Receiver, ReceiverSettings
 from drivers.optics.running_scale import RunningScale
+from drivers.optics.slot_filter import SlotTiming, filter_slots
 from drivers.optics.synchronisation import SearchSettings
 from drivers.optics.trace_checks import OFFSET_BLOCKS, TraceChecker
 
@@ -29,6 +30,9 @@ LARGEST_CLOCK_OFFSET: Final = 60e-6
 """Largest clock offset that is searched for; that between free converters is below 50 ppm."""
 
 _OFFSET_LIMIT: Final = 0.02
+_LARGEST_PHASE_VARIANCE: Final = 0.05
+_PHASE_MARGIN: Final = 2.0
+_DARK_SHARE: Final = 0.05
 _CLIPPED_LIMIT: Final = 4
 _STEP_TOLERANCE: Final = 0.01
 _SIGNIFICANCE: Final = 5.0
@@ -49,6 +53,7 @@ class RecordExpectation:
         range_v: of the digitiser.
         electronic_noise_v2: variance of a matched-filter output without light.
         shot_noise_v2: variance that the oscillator adds at full level.
+        phase_noise_rad: root-mean-square phase error that the tracking leaves, 0 if not calibrated.
         pilot_amplitude_snu: mean of a pilot slot.
     """
 
@@ -58,6 +63,7 @@ class RecordExpectation:
     range_v: float
     electronic_noise_v2: float
     shot_noise_v2: float
+    phase_noise_rad: float
     pilot_amplitude_snu: float
 
 
@@ -83,7 +89,10 @@ class RecordReader:
         self._receiver = Receiver(
             frames.format,
             instrument=digitiser.name,
-            settings=ReceiverSettings(search=SearchSettings(clock_limit=LARGEST_CLOCK_OFFSET)),
+            settings=ReceiverSettings(
+                search=SearchSettings(clock_limit=LARGEST_CLOCK_OFFSET),
+                phase_variance_limit_rad2=_phase_limit(expectation.phase_noise_rad),
+            ),
         )
         self.scale = RunningScale(expectation.shot_noise_v2, instrument=digitiser.name)
 
@@ -114,15 +123,21 @@ class RecordReader:
             )
         self._digitiser.arm(Trigger.EXTERNAL)
 
-    def fetch(self, layout: BurstLayout) -> Trace:
-        """Wait for the record of a burst and take it.
+    def fetch(self, layout: BurstLayout, levels: NDArray[np.float32] | None = None) -> Trace:
+        """Wait for the record of a burst, take it and look at it.
+
+        Args:
+            layout: of the burst.
+            levels: oscillator level of every data symbol; full level if left out.
 
         Raises:
             InstrumentError: no record came in time.
-            TraceError: it is not what was asked for.
+            TraceError: it cannot be trusted.
         """
         self._digitiser.wait(self._frames.timeout_s(layout))
-        return self._digitiser.fetch()
+        trace = self._digitiser.fetch()
+        self._check_trace(trace, layout, levels)
+        return trace
 
     def demodulate(
         self, trace: Trace, layout: BurstLayout, levels: NDArray[np.float32] | None = None
@@ -130,26 +145,30 @@ class RecordReader:
         """Quadratures of a burst, in units of its own vacuum slots.
 
         Args:
-            trace: the record.
+            trace: of `fetch`.
             layout: of the burst.
-            levels: oscillator level of every data symbol; full level if left out.
+            levels: as there.
 
         Raises:
-            TraceError: the trace, the oscillator, the pilots or the shot noise are not as they
+            TraceError: the oscillator, the pilots or the shot noise are not as they
                 must be.
             SynchronisationError: no burst, or not where and as fast as it must be.
             PhaseError: the phase cannot be followed.
         """
         expected = self._expected
-        self._check_trace(trace, layout, levels)
-        found = self._receiver.process(
-            trace.volts[0],
-            layout,
-            electronic_noise=expected.electronic_noise_v2,
-            expected_pilot=expected.pilot_amplitude_snu,
-            oscillator_levels=levels,
-            search=search_range(layout, expected.delay_s),
-        )
+        self._check_oscillator(trace.volts[0])
+        try:
+            found = self._receiver.process(
+                trace.volts[0],
+                layout,
+                electronic_noise=expected.electronic_noise_v2,
+                expected_pilot=expected.pilot_amplitude_snu,
+                oscillator_levels=levels,
+                search=search_range(layout, expected.delay_s),
+            )
+        except SynchronisationError as error:
+            self._name_darkness(trace.volts[0], layout, error)
+            raise
         self._check_timing(found, layout)
         self.scale.check(found.shot_noise)
         return found
@@ -177,7 +196,6 @@ class RecordReader:
             samples=record_samples(layout, self._expected.delay_s),
             oscillator_power=None if levels is None else self._power(volts.size, layout, levels),
         )
-        self._check_oscillator(volts)
 
     def _power(
         self, samples: int, layout: BurstLayout, levels: NDArray[np.float32]
@@ -208,6 +226,28 @@ class RecordReader:
                 "oscillator's laser, its modulator and the generator that drives it"
             )
 
+    def _name_darkness(
+        self, volts: NDArray[np.float32], layout: BurstLayout, error: SynchronisationError
+    ) -> None:
+        """Say so where the preamble was not found because its slots hold no light."""
+        expected, burst = self._expected, layout.format
+        start = expected.delay_s * burst.sample_rate_hz
+        timing = SlotTiming(
+            start=start, samples_per_slot=burst.samples_per_symbol * (1 + expected.clock_offset)
+        )
+        cycles = burst.if_cycles_per_symbol / burst.samples_per_symbol
+        values, _, _ = filter_slots(volts, timing, burst.pulse, cycles, layout.preamble)
+        energy = float(np.mean(np.abs(values) ** 2)) / expected.shot_noise_v2
+        noise = 2 * (1 + expected.electronic_noise_v2 / expected.shot_noise_v2)
+        light = expected.pilot_amplitude_snu**2
+        if energy - noise < _DARK_SHARE * light:
+            raise SynchronisationError(
+                f"{self._digitiser.name}: no light where the preamble must lie: its slots hold "
+                f"{energy:.3g} shot-noise units, noise gives {noise:.3g} and the pilots "
+                f"{light:.3g}; the limit is {_DARK_SHARE * 100:g} % of these: check generator, "
+                "shutter, fibre, switches, polarisation and the lasers' frequencies"
+            ) from error
+
     def _check_timing(self, found: Demodulated, layout: BurstLayout) -> None:
         """The burst must begin where calibrated and run as fast: nothing is aligned in silence."""
         expected, burst = self._expected, layout.format
@@ -232,3 +272,10 @@ class RecordReader:
                 f"{edge / burst.samples_per_symbol:+.3f} at its end; the limit is "
                 f"{expected.alignment_slots:g}: check the trigger and calibrate the delays"
             )
+
+
+def _phase_limit(calibrated_rad: float) -> float:
+    """Largest variance of the phase error: that of twice the calibrated error, never above 0.05."""
+    if not calibrated_rad:
+        return _LARGEST_PHASE_VARIANCE
+    return min(_LARGEST_PHASE_VARIANCE, (_PHASE_MARGIN * calibrated_rad) ** 2)

@@ -90,6 +90,7 @@ class BenchServerOptics:
                 range_v=frames.server_range_v,
                 electronic_noise_v2=values.electronic_noise_v2,
                 shot_noise_v2=values.shot_noise_v2,
+                phase_noise_rad=values.phase_noise_rad,
                 pilot_amplitude_snu=2 * gain * frames.pilot_photons**0.5,
             ),
         )

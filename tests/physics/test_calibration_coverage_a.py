@@ -225,6 +225,7 @@ def holds(result: Result, true: dict[str, float]) -> dict[str, bool]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_intervals_hold_the_truth_as_often_as_they_say_when_scenes_are_drawn(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

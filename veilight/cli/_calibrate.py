@@ -61,6 +61,8 @@ def run_calibrate(screen: Screen, order: CalibrateOrder) -> int:
     path = order.store or default_store(order.benches)
     with open_pair(order.benches, emit_light=order.emit_light, operator=order.operator) as pair:
         store = store_of(path, pair.access.name)
+        # With one laser for all, the oscillators' lasers are no roles of the routines.
+        registry = all_routines(shared_oscillators=pair.shares_laser)
         with screen.progress("calibration", total=1.0) as advance:
 
             def report(event: "ProgressEvent") -> None:

@@ -1,0 +1,200 @@
+"""Calibration of the client's meshes: phase offsets and splitter errors of all interferometers."""
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.fits.estimates import critical_value
+from calibration.fits.least_squares import Array
+from calibration.fits.mesh import MeshFit, MeshPoint, fit_meshes
+from calibration.result import FitData, Quantity, Result, Series, Setting
+from calibration.routine import Context, Routine
+from calibration.routines._port_stage import PORT_ROLES, PORT_SETTINGS, PortStage
+from drivers.errors import CalibrationError
+from drivers.optics.mesh_model import MeshModel
+from drivers.optics.mesh_programming import collecting, error_rad, undoing
+
+__all__ = ["MeshCalibration", "meshes_of"]
+
+_MESHES = ("mesh", "return_mesh")
+_FULL_TURN_HEAT = 2 * math.pi
+
+
+class MeshCalibration(Routine):
+    """Both meshes from what light of every port becomes at random settings of all shifters.
+
+    Known light is the pilots' patterns, which show each detector's whole response in one burst. All
+    offsets and splitter errors follow from one fit. Then the meshes are programmed with it for
+    random data vectors, and what U_x^dagger U_x is wrong by is measured on the bench.
+    """
+
+    name = "mesh"
+    roles = PORT_ROLES
+    validity_s = 3600.0
+    temperature_tolerance_c = 0.5
+    duration_s = 60.0
+    defaults: ClassVar[Mapping[str, Setting]] = {
+        **PORT_SETTINGS,
+        "settings_of_meshes": 32,
+        "check_vectors": 24,
+    }
+
+    def run(self, context: Context) -> Result:
+        """See `Routine.run`."""
+        stage = PortStage(context)
+        settings = context.setting("settings_of_meshes", int)
+        checks = context.setting("check_vectors", int)
+        if checks < 4:
+            raise CalibrationError(f"check_vectors is {checks}; give at least 4 for an interval")
+        start = MeshModel.perfect(stage.ports, stage.number("mesh_half_wave_v"))
+        context.progress(0, settings + checks, "switching on")
+        stage.lasers_on()
+        stage.pump(stage.number("gain_db"))
+        stage.open_shutter()
+        points = []
+        for done in range(settings):
+            context.progress(done, settings + checks, "looking through the meshes at random")
+            phases = context.rng.uniform(0, _FULL_TURN_HEAT, (2, start.channels))
+            points.append(stage.point(start.volts(phases[0]), start.volts(phases[1])))
+        fit = fit_meshes(points, start)
+        vectors = context.rng.standard_normal((checks, stage.ports))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        seen = []
+        for done, vector in enumerate(vectors):
+            context.progress(settings + done, settings + checks, "checking data vectors")
+            seen.append(_programmed(stage, fit, vector))
+        found = [_squared_error(point, vector) for point, vector in zip(seen, vectors, strict=True)]
+        collected = [_missed(point, vector) for point, vector in zip(seen, vectors, strict=True)]
+        return context.result(
+            quantities=[
+                _root_mean_square("unitary_error_rad", "rad", found),
+                _root_mean_square("collecting_error_rad", "rad", collected),
+                _returned(fit),
+                *_parameters(fit),
+            ],
+            goodness=fit.goodness,
+            fit_data=[_plot(found)],
+        )
+
+
+def meshes_of(result: Result, half_wave_v: float, ports: int) -> tuple[MeshModel, MeshModel]:
+    """Both meshes as the routine found them, the first and the one behind the amplifier.
+
+    Args:
+        result: of the routine.
+        half_wave_v: V_pi of the shifters, as the routine was told.
+        ports: of the bench.
+
+    Raises:
+        CalibrationError: the result is of a bench with fewer ports.
+    """
+    units = ports * (ports - 1) // 2
+    return tuple(  # type: ignore[return-value]  # two of them
+        MeshModel(
+            ports=ports,
+            half_wave_v=half_wave_v,
+            phase_offsets_rad=np.array(
+                [
+                    result[f"{mesh}_offset_{index}_rad"].value
+                    for index in range(2 * units + ports)
+                ]
+            ),
+            coupler_errors_rad=np.array(
+                [result[f"{mesh}_coupler_{index}_rad"].value for index in range(2 * units)]
+            ).reshape(-1, 2),
+        )
+        for mesh in _MESHES
+    )
+
+
+def _programmed(stage: PortStage, fit: MeshFit, vector: Array) -> MeshPoint:
+    forward = collecting(fit.mesh, vector.astype(np.complex128))
+    back = undoing(fit.return_mesh, fit.mesh.transfer(forward))
+    return stage.point(fit.mesh.volts(forward), fit.return_mesh.volts(back))
+
+
+def _squared_error(point: MeshPoint, vector: Array) -> float:
+    """Squared angle of a round trip without what noise adds on average; may be below 0."""
+    lengths = np.linalg.norm(point.returned, axis=1)
+    noise = 2 * (point.returned_noise / lengths) ** 2
+    angle = error_rad(point.returned / lengths[:, None], vector.astype(np.complex128))
+    # Rows are scaled and turned by their own diagonal, which takes its noise along; of what is left
+    # only the part across the vector turns it.
+    return angle**2 - float(np.sum(noise * (1 - vector**2) ** 2))
+
+
+def _missed(point: MeshPoint, vector: Array) -> float:
+    """Squared angle between the collected mode and the data vector, without noise."""
+    row = point.collected / np.linalg.norm(point.collected)
+    noise = 2 * (point.collected_noise / float(np.linalg.norm(point.collected))) ** 2
+    along = abs(complex(row @ vector))
+    return math.acos(min(along, 1.0)) ** 2 - noise * (vector.size - 1)
+
+
+def _root_mean_square(name: str, unit: str, squares: list[float]) -> Quantity:
+    """Root of the mean over data vectors, with Student's interval of the mean."""
+    values = np.array(squares)
+    spread = float(values.std(ddof=1)) / math.sqrt(values.size)
+    mean = float(values.mean())
+    half = critical_value(values.size - 1) * spread
+    low, middle, high = (math.sqrt(max(end, 0.0)) for end in (mean - half, mean, mean + half))
+    return Quantity(
+        name=name,
+        value=middle,
+        uncertainty=0.5 * spread / max(middle, math.sqrt(spread)),
+        unit=unit,
+        interval95=(low, high),
+    )
+
+
+def _returned(fit: MeshFit) -> Quantity:
+    spread = float(fit.uncertainties[-1])
+    half = critical_value() * spread
+    value = fit.returned_amplitude
+    return Quantity(
+        name="returned_amplitude",
+        value=value,
+        uncertainty=spread,
+        unit="1",
+        interval95=(value - half, value + half),
+    )
+
+
+def _parameters(fit: MeshFit) -> list[Quantity]:
+    """All offsets and splitter errors, by number."""
+    values: list[tuple[str, NDArray[np.float64]]] = []
+    for name, mesh in zip(_MESHES, (fit.mesh, fit.return_mesh), strict=True):
+        values.append((f"{name}_offset", mesh.phase_offsets_rad))
+        values.append((f"{name}_coupler", mesh.coupler_errors_rad.reshape(-1)))
+    names = [f"{name}_{index}_rad" for name, array in values for index in range(array.size)]
+    numbers = np.concatenate([array for _, array in values])
+    quantities = []
+    for name, value, spread in zip(names, numbers, fit.uncertainties[:-1], strict=True):
+        half = critical_value() * float(spread)
+        quantities.append(
+            Quantity(
+                name=name,
+                value=value,
+                uncertainty=spread,
+                unit="rad",
+                interval95=(value - half, value + half),
+            )
+        )
+    return quantities
+
+
+def _plot(squares: list[float]) -> FitData:
+    count = len(squares)
+    mean = np.full(count, np.mean(squares))
+    return FitData(
+        name="round_trip",
+        x=Series(name="data vector", unit="1", values=np.arange(1.0, count + 1)),
+        measured=Series(name="squared error", unit="rad^2", values=np.array(squares)),
+        fitted=Series(name="mean", unit="rad^2", values=mean),
+        uncertainty=Series(
+            name="one sigma", unit="rad^2", values=np.full(count, np.std(squares, ddof=1))
+        ),
+    )
