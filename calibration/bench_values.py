@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from calibration.checks import Conditions, require
-from calibration.result import Quantity, Result
+from calibration.result import Quantity, Result, Setting
+from calibration.routine import settings_of
 from calibration.routines import all_routines
 from calibration.store import Store
 from drivers.errors import CalibrationError, ConfigurationError
@@ -54,25 +55,42 @@ class BenchValues:
 
 
 def load_bench_values(
-    store: Store, conditions: Conditions, *, override: bool = False
+    store: Store,
+    conditions: Conditions,
+    *,
+    settings: Mapping[str, Mapping[str, Setting]] | None = None,
+    override: bool = False,
 ) -> BenchValues:
     """The values of the newest results in a store, if they may be used.
 
     Args:
         store: of the bench.
         conditions: where and when they are to be used.
+        settings: routine -> what the bench says about its settings, defaults for the rest; results
+            made with others are refused. None accepts any.
         override: use results in spite of what stands against them; the taints say what. A missing
             result cannot be overridden.
 
     Raises:
         CalibrationError: a result is missing, something stands against one and `override` is
             false, or a number cannot be a property of a bench.
+        ConfigurationError: a setting is unknown or of another type than its default.
     """
     registry = all_routines()
-    usable = [
-        require(store, name, conditions, version=registry.get(name).version, override=override)
-        for name in BENCH_ROUTINES
-    ]
+    usable = []
+    for name in BENCH_ROUTINES:
+        routine = registry.get(name)
+        wanted = None if settings is None else settings_of(routine, settings.get(name, {}))
+        usable.append(
+            require(
+                store,
+                name,
+                conditions,
+                version=routine.version,
+                settings=wanted,
+                override=override,
+            )
+        )
     return assemble_bench_values(
         dict(zip(BENCH_ROUTINES, (one.result for one in usable), strict=True)),
         taints=tuple(taint for one in usable for taint in one.taints),
@@ -148,6 +166,8 @@ def _server(results: Mapping[str, Result], phase_rad: float) -> ServerValues:
         gain_uncertainty=loss["return_gain_scatter"].value,
         variance_uncertainty=_relative(shot),
         photons_uncertainty=_relative(photons["full_photons"]),
+        clock_offset=results["delay"]["server_clock_offset"].value,
+        oscillator_power_w=results["shot_noise"]["server_oscillator_w"].value,
     )
 
 
@@ -161,7 +181,9 @@ def _client(results: Mapping[str, Result], phase_rad: float) -> ClientValues:
         electronic_noise_v2=results["electronic_noise"]["client_electronic_v2"].value,
         shot_noise_v2=results["shot_noise"]["client_shot_v2"].value,
         signal_gain=results["loss"]["client_gain"].value,
+        data_leak=10 ** (-results["modulators"]["data_extinction_db"].value / 20),
         phase_noise_rad=phase_rad,
+        oscillator_power_w=results["shot_noise"]["client_oscillator_w"].value,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from calibration.moment import Moment
-from calibration.result import Quantity, Result
+from calibration.result import Quantity, Result, Setting
 from calibration.store import Store
 from drivers.errors import CalibrationError
 
@@ -46,7 +46,13 @@ class Usable:
 
 
 def require(
-    store: Store, routine: str, conditions: Conditions, *, version: int, override: bool = False
+    store: Store,
+    routine: str,
+    conditions: Conditions,
+    *,
+    version: int,
+    settings: Mapping[str, Setting] | None = None,
+    override: bool = False,
 ) -> Usable:
     """The newest result of a routine, if it may be used.
 
@@ -55,6 +61,7 @@ def require(
         routine: name of the routine.
         conditions: where and when it is to be used.
         version: of the routine that the caller understands.
+        settings: that the routine would be run with; None accepts any.
         override: use it in spite of what stands against it; what does is returned as taints. A
             missing result cannot be overridden.
 
@@ -66,7 +73,9 @@ def require(
         raise CalibrationError(
             f"{store.path}: no calibration {routine}; run `veilight calibrate {routine}`"
         )
-    found = objections(result, conditions, version=version, latest_ids=store.latest_ids())
+    found = objections(
+        result, conditions, version=version, latest_ids=store.latest_ids(), settings=settings
+    )
     if found and not override:
         raise CalibrationError(
             f"calibration {routine} ({result.id[:12]}) cannot be used: {'; '.join(found)}; "
@@ -79,7 +88,12 @@ def require(
 
 
 def objections(
-    result: Result, conditions: Conditions, *, version: int, latest_ids: Mapping[str, str]
+    result: Result,
+    conditions: Conditions,
+    *,
+    version: int,
+    latest_ids: Mapping[str, str],
+    settings: Mapping[str, Setting] | None = None,
 ) -> tuple[str, ...]:
     """Everything that stands against using a result; empty if nothing does.
 
@@ -88,6 +102,7 @@ def objections(
         conditions: where and when it is to be used.
         version: of the routine that is installed.
         latest_ids: routine -> id of its newest result in the store.
+        settings: that the routine would be run with now; None accepts any.
     """
     found = []
     if result.version != version:
@@ -103,6 +118,7 @@ def objections(
         *_instruments(result, conditions.identities),
         *_temperature(result, conditions.temperature_c),
         *_basis(result, latest_ids),
+        *_settings(result, result.settings if settings is None else settings),
     )
 
 
@@ -144,4 +160,14 @@ def _basis(result: Result, latest_ids: Mapping[str, str]) -> list[str]:
         f"rests on {need} {id[:12]}, which has been measured anew since"
         for need, id in result.rests_on.items()
         if latest_ids.get(need) != id
+    ]
+
+
+def _settings(result: Result, wanted: Mapping[str, Setting]) -> list[str]:
+    """Where the settings differ, each with both values; a setting may have come or gone."""
+    made = result.settings
+    return [
+        f"made with {name} {made.get(name, 'unset')}, it is {wanted.get(name, 'unset')} now"
+        for name in sorted({*made, *wanted})
+        if made.get(name) != wanted.get(name)
     ]

@@ -1,6 +1,7 @@
 """One picture per result: the data with their errors, the fit, what is left, and what was found."""
 
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ __all__ = ["draw", "write_plot"]
 _DATA, _FIT = "#0072B2", "#D55E00"
 _MOST_QUANTITIES = 6
 _MOST_ERROR_BARS = 300
+_MOST_IN_A_ROW = 3
+_PANEL_WIDTH, _PANEL_HEIGHT = 4.4, 3.5
+_LEAST_WIDTH = 6.8
+_LINE_HEIGHT = 0.17
 
 
 def write_plot(result: Result, path: Path) -> None:
@@ -44,7 +49,9 @@ def write_plot(result: Result, path: Path) -> None:
 
 
 def draw(result: Result) -> "Figure":
-    """The picture of a result: one column per set of points, residuals below where there is a fit.
+    """The picture of a result: one panel per set of points, residuals below where there is a fit.
+
+    Panels stand in rows of at most three.
 
     Args:
         result: with at least one set of points.
@@ -55,27 +62,36 @@ def draw(result: Result) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = len(result.fit_data)
-    if columns == 0:
+    panels = len(result.fit_data)
+    if panels == 0:
         raise CalibrationError(f"result {result.id[:12]} of {result.routine} has no points to draw")
+    columns, rows = _columns_and_rows(panels)
     title = _title(result)
-    height = 4.6 + 0.24 * title.count("\n")
-    figure = Figure(figsize=(max(6.8, 5.6 * columns), height), layout="constrained")
+    width = max(_LEAST_WIDTH, _PANEL_WIDTH * columns)
+    height = _PANEL_HEIGHT * rows + _LINE_HEIGHT * (title.count("\n") + 1)
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, columns, height_ratios=[3, 1])
-    for column, data in enumerate(result.fit_data):
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[3, 1] * rows)
+    for number, data in enumerate(result.fit_data):
+        row, column = divmod(number, columns)
         if data.fitted is None:
-            points = figure.add_subplot(grid[:, column])
+            points = figure.add_subplot(grid[2 * row : 2 * row + 2, column])
             points.set_xlabel(data.x.label)
         else:
-            points = figure.add_subplot(grid[0, column])
-            _draw_residuals(figure.add_subplot(grid[1, column], sharex=points), data)
+            points = figure.add_subplot(grid[2 * row, column])
+            _draw_residuals(figure.add_subplot(grid[2 * row + 1, column], sharex=points), data)
             points.tick_params(labelbottom=False)
         _draw_points(points, data)
-        if columns > 1:
+        if panels > 1:
             points.set_title(data.name.replace("_", " "), fontsize=9)
     figure.suptitle(title, fontsize=9, x=0.02, ha="left")
     return figure
+
+
+def _columns_and_rows(panels: int) -> tuple[int, int]:
+    """Rows of at most three panels, as few as possible, filled as evenly as they can be."""
+    rows = math.ceil(panels / _MOST_IN_A_ROW)
+    return math.ceil(panels / rows), rows
 
 
 def _draw_points(axes: "Axes", data: FitData) -> None:
@@ -97,8 +113,13 @@ def _draw_points(axes: "Axes", data: FitData) -> None:
         axes.plot(x[order], data.fitted.values[order], color=_FIT, linewidth=1.2, label="fit")
     if data.log_x:
         axes.set_xscale("log")
+    else:
+        axes.locator_params(axis="x", nbins=5)
+        axes.ticklabel_format(axis="x", scilimits=(-3, 4))
     if data.log_y:
         axes.set_yscale("log")
+    else:
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4))
     axes.set_ylabel(data.measured.label)
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
@@ -117,7 +138,7 @@ def _draw_residuals(axes: "Axes", data: FitData) -> None:
     crowded = residual.size > _MOST_ERROR_BARS
     axes.plot(data.x.values, residual, ".", color=_DATA, markersize=2 if crowded else 5)
     axes.set_xlabel(data.x.label)
-    axes.set_ylabel(label)
+    axes.set_ylabel(label, fontsize=8)
     axes.grid(alpha=0.25)
 
 
@@ -141,4 +162,4 @@ def _head(result: Result) -> str:
     light = "SIMULATED" if result.simulated else "real light"
     when = result.moment.utc[:19].replace("T", " ")
     routine = result.routine.replace("_", " ")
-    return f"{routine}, bench {result.bench}, {light}, {when} UTC, id {result.id[:12]}"
+    return f"{routine}, bench {result.bench}, {light}\n{when} UTC, id {result.id[:12]}"

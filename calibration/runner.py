@@ -210,17 +210,15 @@ class Runner:
             temperature_c=self._bench.temperature_c(),
             simulated=self._bench.simulated,
         )
-        reasons = list(
+        return list(
             objections(
                 result,
                 conditions,
                 version=routine.version,
                 latest_ids=self._store.latest_ids(),
+                settings=self._settings[routine.name],
             )
         )
-        if dict(result.settings) != self._settings[routine.name]:
-            reasons.append("made with other settings")
-        return reasons
 
     def _run_one(self, routine: Routine, due: list[Step], index: int) -> Outcome:
         started = self._wall()

@@ -5,17 +5,13 @@ Tests of the optics and of the engine use it; the calibration routines have test
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
-
-from drivers.instruments import BiasPoint, Digitiser, Instrument, Trigger
-from drivers.optics.amplifier_optics import (
-    AmplifierBenchLink,
-    AmplifierBenchSettings,
-    AmplifierClientInstruments,
-    AmplifierServerInstruments,
-)
+from drivers.instruments import BiasPoint, Instrument
+from drivers.optics.amplifier_client import AmplifierClientInstruments
+from drivers.optics.amplifier_optics import AmplifierBenchLink, AmplifierBenchSettings
+from drivers.optics.amplifier_server import AmplifierServerInstruments
 from drivers.optics.amplifier_values import (
     AmplifierClientValues,
     AmplifierServerValues,
@@ -24,7 +20,6 @@ from drivers.optics.amplifier_values import (
 )
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.mesh_model import MeshModel
-from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 from drivers.receivers import Amplifier
 from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
 from sim_backend.scene import amplifier_bench as scenes
@@ -66,107 +61,151 @@ def open_amplifier_bench(
     modes_per_frame: int | None = None,
     models: tuple[MeshModel, MeshModel] | None = None,
     unitary_error_rad: float = 0.0,
-    calibration_samples: int = 1 << 17,
+    client_range_v: float = 1.0,
+    on_failure: Callable[[str], None] | None = None,
 ) -> OpenAmplifierBench:
-    """Open all instruments, switch the light on and take calibrated values from the scene."""
-    chosen = settings or bench_settings(gain=gain)
-    bench = SimulatedAmplifierBench(chosen, seed=seed)
-    scene, clock = bench.scene, bench.clock
+    """Open all instruments, switch the light on and take calibrated values from the scene.
+
+    Args:
+        settings: of the scene; its tap must be that of the gain.
+        seed: of the scene.
+        gain: of the agreed receiver.
+        pilot_photons: per port and pilot slot.
+        modes_per_frame: largest frame; None for as many as there are ports.
+        models: of both meshes, where they have errors.
+        unitary_error_rad: that the server allows for.
+        client_range_v: of the client's digitiser.
+        on_failure: told of every lost block.
+    """
+    bench = SimulatedAmplifierBench(settings or bench_settings(gain=gain), seed=seed)
     agreement = PortAgreement(
         ports=bench.ports,
         frames=BenchFrames(
             format=port_format(),
             pilot_photons=pilot_photons,
             modes_per_frame=modes_per_frame or bench.ports,
+            client_range_v=client_range_v,
             backend="waveform, amplifier",
             simulated=True,
             seed=seed,
         ),
     )
+    server = AmplifierServerInstruments(
+        generator=bench.weight_generator(),
+        attenuator=bench.attenuator(),
+        digitiser=bench.return_digitiser(),
+    )
+    client = AmplifierClientInstruments(
+        mesh=bench.mesh_driver("mesh_driver"),
+        return_mesh=bench.mesh_driver("return_mesh_driver"),
+        amplifier=bench.optical_amplifier(),
+        digitiser=bench.tap_digitiser(),
+    )
+    instruments = _light_up(bench, server, client, agreement, gain)
+    perfect = MeshModel.perfect(bench.ports, bench.scene.settings.mesh.half_wave_v)
+    link = AmplifierBenchLink(
+        server,
+        client,
+        AmplifierBenchSettings(
+            receiver=Amplifier(gain=gain),
+            agreement=agreement,
+            server=_server_values(bench.scene, agreement, gain, unitary_error_rad),
+            client=_client_values(bench.scene, agreement, gain, models or (perfect, perfect)),
+        ),
+        on_failure=on_failure,
+    )
+    return OpenAmplifierBench(bench=bench, instruments=instruments, link=link)
+
+
+def _light_up(
+    bench: SimulatedAmplifierBench,
+    server: AmplifierServerInstruments,
+    client: AmplifierClientInstruments,
+    agreement: PortAgreement,
+    gain: float,
+) -> dict[str, Instrument]:
+    """Everything open and settled, the amplifier pumped, the shutter open."""
     lasers = [
         bench.laser("server", "laser"),
         bench.laser("server", "return_oscillator"),
         bench.laser("client", "oscillator"),
         bench.laser("client", "seed_laser"),
     ]
-    generator, bias, attenuator = bench.weight_generator(), bench.weight_bias(), bench.attenuator()
-    meshes = [bench.mesh_driver("mesh_driver"), bench.mesh_driver("return_mesh_driver")]
-    amplifier = bench.optical_amplifier()
-    tap, back = bench.tap_digitiser(), bench.return_digitiser()
+    bias = bench.weight_bias()
     everything: list[Instrument] = [
         *lasers,
-        generator,
         bias,
-        attenuator,
-        *meshes,
-        amplifier,
-        tap,
-        back,
+        *(server.generator, server.attenuator, server.digitiser),
+        *(client.mesh, client.return_mesh, client.amplifier, client.digitiser),
     ]
     for instrument in everything:
         instrument.open()
-    generator.set_sample_rate(agreement.frames.format.sample_rate_hz)
-    for port in range(bench.ports):
-        generator.set_output(port, True)
-    dark = [_slot_variances(one, agreement, calibration_samples) for one in (tap, back)]
+    server.generator.set_sample_rate(agreement.frames.format.sample_rate_hz)
     for laser in lasers:
         laser.set_emission(True)
-    clock.advance(60.0)
+    bench.clock.advance(60.0)
     for port in range(bench.ports):
+        server.generator.set_output(port, True)
         bias.lock(port, BiasPoint.NULL)
-    clock.advance(5.0)
-    lit = [_slot_variances(one, agreement, calibration_samples) for one in (tap, back)]
-    amplifier.set_gain_db(10 * math.log10(gain))
-    amplifier.set_pump(True)
-    attenuator.set_attenuation_db(0.0)
-    attenuation = _attenuation_db(scene, agreement)
-    attenuator.set_attenuation_db(attenuation)
-    attenuator.set_shutter(True)
-    clock.advance(1.0)
-    receiver = Amplifier(gain=gain)
-    efficiency = truth.detection_efficiency(scene) / 2
-    forward, returned = truth.forward_transmittance(scene), truth.return_transmittance(scene)
-    perfect = MeshModel.perfect(bench.ports, chosen.mesh.half_wave_v)
-    client_shot = float(lit[0][0] - dark[0][0])
-    added = efficiency * (receiver.outcome_variance_snu - 1)
-    server = AmplifierServerValues(
-        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
-        full_photons=truth.full_photons(
-            scene, slot_rate_hz=agreement.frames.format.symbol_rate_hz
-        ),
-        attenuation_db=attenuation,
+    bench.clock.advance(5.0)
+    client.amplifier.set_gain_db(10 * math.log10(gain))
+    client.amplifier.set_pump(True)
+    server.attenuator.set_attenuation_db(0.0)
+    server.attenuator.set_attenuation_db(_attenuation_db(bench.scene, agreement))
+    server.attenuator.set_shutter(True)
+    bench.clock.advance(1.0)
+    return {one.name: one for one in everything}
+
+
+def _server_values(
+    scene: scenes.AmplifierBench, agreement: PortAgreement, gain: float, unitary_error_rad: float
+) -> AmplifierServerValues:
+    form = agreement.frames.format
+    rate_hz = form.sample_rate_hz
+    shot = truth.shot_variance_v2(scene, "server", rate_hz=rate_hz)
+    dark = truth.electronic_variance_v2(
+        scene, "server", rate_hz=rate_hz, range_v=agreement.frames.server_range_v
+    )
+    return AmplifierServerValues(
+        weight_v_pi_v=scene.settings.weight_modulator.half_wave_v,
+        full_photons=truth.full_photons(scene, slot_rate_hz=form.symbol_rate_hz),
+        attenuation_db=round(scene.launch_attenuator.attenuation_db(), 2),
         round_trip_delay_s=0.0,
-        forward_transmittance=forward,
-        return_transmittance=returned,
-        detection_efficiency=efficiency,
-        electronic_noise_v2=tuple(dark[1].tolist()),
-        shot_noise_v2=tuple((lit[1] - dark[1]).tolist()),
-        data_mode_excess_snu=receiver.excess_noise_x_snu,
+        forward_transmittance=truth.forward_transmittance(scene),
+        return_transmittance=truth.return_transmittance(scene),
+        detection_efficiency=truth.detection_efficiency(scene) / 2,
+        electronic_noise_v2=(dark,) * scene.ports,
+        shot_noise_v2=(shot,) * scene.ports,
+        data_mode_excess_snu=Amplifier(gain=gain).excess_noise_x_snu,
         unitary_error_rad=unitary_error_rad,
         phase_noise_rad=0.05,
         gain_uncertainty=0.01,
         variance_uncertainty=0.01,
     )
-    client = AmplifierClientValues(
-        mesh=models[0] if models else perfect,
-        return_mesh=models[1] if models else perfect,
+
+
+def _client_values(
+    scene: scenes.AmplifierBench,
+    agreement: PortAgreement,
+    gain: float,
+    models: tuple[MeshModel, MeshModel],
+) -> AmplifierClientValues:
+    receiver, rate_hz = Amplifier(gain=gain), agreement.frames.format.sample_rate_hz
+    efficiency = truth.detection_efficiency(scene) / 2
+    shot = truth.shot_variance_v2(scene, "client", rate_hz=rate_hz)
+    dark = truth.electronic_variance_v2(
+        scene, "client", rate_hz=rate_hz, range_v=agreement.frames.client_range_v
+    )
+    added = efficiency * (receiver.outcome_variance_snu - 1)
+    return AmplifierClientValues(
+        mesh=models[0],
+        return_mesh=models[1],
         gain_db=10 * math.log10(gain),
         forward_delay_s=0.0,
-        shot_noise_v2=client_shot,
-        signal_gain=math.sqrt(forward * efficiency) * receiver.signal_gain,
-        outcome_variance_snu=1 + added + float(dark[0][0]) / client_shot,
-    )
-    link = AmplifierBenchLink(
-        AmplifierServerInstruments(generator=generator, attenuator=attenuator, digitiser=back),
-        AmplifierClientInstruments(
-            mesh=meshes[0], return_mesh=meshes[1], amplifier=amplifier, digitiser=tap
-        ),
-        AmplifierBenchSettings(
-            receiver=receiver, agreement=agreement, server=server, client=client
-        ),
-    )
-    return OpenAmplifierBench(
-        bench=bench, instruments={one.name: one for one in everything}, link=link
+        shot_noise_v2=shot,
+        signal_gain=math.sqrt(truth.forward_transmittance(scene) * efficiency)
+        * receiver.signal_gain,
+        outcome_variance_snu=1 + added + dark / shot,
     )
 
 
@@ -176,30 +215,3 @@ def _attenuation_db(scene: scenes.AmplifierBench, agreement: PortAgreement) -> f
     full = truth.full_photons(scene, slot_rate_hz=form.symbol_rate_hz)[0]
     need = _HEADROOM**-2 * agreement.frames.pilot_photons * form.pulse.peak**2
     return round(max(0.0, 10 * math.log10(full / (need * form.samples_per_symbol))), 2)
-
-
-def _slot_variances(
-    digitiser: Digitiser, agreement: PortAgreement, samples: int
-) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Per channel, variance of the matched filter's outputs in a record without signal."""
-    form = agreement.frames.format
-    digitiser.configure(form.sample_rate_hz, samples, 1.0)
-    digitiser.arm(Trigger.IMMEDIATE)
-    digitiser.wait(1.0)
-    values = [
-        filter_all_slots(
-            volts,
-            SlotTiming(start=0.0, samples_per_slot=form.samples_per_symbol),
-            form.pulse,
-            form.if_cycles_per_symbol / form.samples_per_symbol,
-            0,
-            samples // form.samples_per_symbol,
-        )
-        for volts in digitiser.fetch().volts
-    ]
-    return np.array([float(np.mean(np.abs(one) ** 2, dtype=np.float64)) / 2 for one in values])
-
-
-def with_errors(settings: scenes.AmplifierBenchSettings) -> scenes.AmplifierBenchSettings:
-    """The same scene with meshes as they are made."""
-    return replace(settings, mesh=MeshSettings(ports=settings.mesh.ports))

@@ -122,6 +122,8 @@ def open_bench(
     pilot_photons: float = 2000.0,
     modes_per_frame: int = 4096,
     calibration_samples: int = 1 << 21,
+    phase_noise_rad: float = 0.05,
+    clock_error: float = 0.0,
     standing: bool = False,
     on_failure: Callable[[str], None] | None = None,
 ) -> WaveformBench:
@@ -134,6 +136,8 @@ def open_bench(
         pilot_photons: of pilots at launch.
         modes_per_frame: largest frame.
         calibration_samples: length of the records without signal.
+        phase_noise_rad: calibrated for both receivers.
+        clock_error: of the client's calibrated clock offset.
         standing: give the optics lasers, biases and oscillator power meters to look at.
         on_failure: see `BenchLink`.
     """
@@ -205,6 +209,7 @@ def open_bench(
     forward = truth.transmittance(scene, "client") / chosen.tap
     back = truth.transmittance(scene, "server") / forward / (1 - chosen.tap)
     efficiency = truth.detection_efficiency(scene, "client") / 2
+    clock_offset = chosen.client_adc.clock_offset_ppm * 1e-6
     server = ServerValues(
         weight_v_pi_v=chosen.weight_modulator.half_wave_v,
         full_photons=_full_photons(bench, frames),
@@ -215,7 +220,7 @@ def open_bench(
         detection_efficiency=truth.detection_efficiency(scene, "server") / 2,
         electronic_noise_v2=dark[1],
         shot_noise_v2=lit[1] - dark[1],
-        phase_noise_rad=0.05,
+        phase_noise_rad=phase_noise_rad,
         gain_uncertainty=0.005,
         clock_offset=(chosen.server_adc.clock_offset_ppm - chosen.weight_dac.clock_offset_ppm)
         * 1e-6,
@@ -223,14 +228,15 @@ def open_bench(
     )
     client = ClientValues(
         data_v_pi_v=chosen.data_modulator.half_wave_v,
-        forward_delay_s=truth.signal_delay_s(scene, "client"),
-        oscillator_delay_s=0.0,
-        clock_offset=chosen.client_adc.clock_offset_ppm * 1e-6,
+        # The client counts its record on its own clock; the simulated generator's delay is true.
+        forward_delay_s=truth.signal_delay_s(scene, "client") * (1 + clock_offset),
+        oscillator_delay_s=truth.signal_delay_s(scene, "client") * clock_offset,
+        clock_offset=clock_offset + clock_error,
         electronic_noise_v2=dark[0],
         shot_noise_v2=lit[0] - dark[0],
         data_leak=10 ** (-chosen.data_modulator.extinction_db / 20),
         signal_gain=math.sqrt(forward * chosen.tap * efficiency),
-        phase_noise_rad=0.05,
+        phase_noise_rad=phase_noise_rad,
         oscillator_power_w=powers[0],
     )
     looks = [StandingInstruments(), StandingInstruments()]

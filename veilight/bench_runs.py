@@ -4,28 +4,31 @@ Owns the order: calibrated values first (and their refusal), then polarisation, 
 attenuator, switches, generators. Every failure on the way brings both benches to their safe state.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.bench import LightPlan
-from drivers.errors import ConfigurationError
+from drivers.errors import CalibrationError, LimitError
 from drivers.instruments import Attenuator, Digitiser, PolarisationController, WaveformGenerator
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.bench_link import BenchLink, BenchLinkSettings
+from drivers.optics.burst import BurstLayout
 from drivers.optics.client_optics import ClientInstruments
 from drivers.optics.server_optics import ServerInstruments
 from drivers.receivers import PassiveTap
 
 if TYPE_CHECKING:
     from calibration.bench_values import BenchValues
+    from calibration.result import Setting
     from calibration.store import Store
+    from protocol.plan import LayerPlan, Plan
     from veilight.bench_session import BenchPair
 
-__all__ = ["LitBench", "lit_bench"]
+__all__ = ["bench_frames", "calibrated_values", "lit_bench", "refuse_long_bursts"]
 
 LIGHT = "light"
 """Position of a switch that lets light through."""
@@ -38,40 +41,36 @@ POWER_SETTINGS = {
 """Lasers by party and role, and the routines' setting that holds the power of their calibration."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LitBench:
-    """A bench with its light on.
+def calibrated_values(
+    pair: "BenchPair",
+    store: "Store",
+    *,
+    settings: "Mapping[str, Mapping[str, Setting]] | None" = None,
+    override: bool = False,
+) -> "BenchValues":
+    """The newest calibrations of a pair of benches, if they hold for it as it is now.
 
     Args:
-        link: for the engine.
-        taints: what stood against the calibration and was overridden.
-    """
-
-    link: BenchLink
-    taints: tuple[str, ...]
-
-
-@contextmanager
-def lit_bench(
-    pair: "BenchPair", store: "Store", *, override: bool = False, peak_to_average: float = 4.0
-) -> Iterator[LitBench]:
-    """Switch the light on as it was when the bench was calibrated, and off at the end.
-
-    Args:
-        pair: open, armed benches.
+        pair: open benches.
         store: of their calibrations.
-        override: use calibrations in spite of what stands against them; the taints say what.
-        peak_to_average: of the data; see `BenchFrames`.
+        settings: routine -> settings that it was to be run with; what the bench files say where
+            this is left out.
+        override: use calibrations in spite of what stands against them; the taints say what. A
+            missing one cannot be overridden.
 
     Raises:
-        CalibrationError: a result is missing, or something stands against one.
-        ConfigurationError: the bench files do not describe what can be run.
-        SafetyError: the light could not be switched on in the safe order.
-        InstrumentError: an instrument failed.
+        CalibrationError: a result is missing, or something stands against one: its age, another
+            instrument, other settings than the bench files' now.
     """
     from calibration.bench_values import load_bench_values
     from calibration.checks import Conditions
+    from veilight.bench_session import routines_of, settings_for
 
+    if not store.path.exists():
+        raise CalibrationError(
+            f"there is no calibration store {store.path}; make one with `veilight calibrate all "
+            f"--bench FILE --bench FILE`, or name it with --store"
+        )
     access = pair.access
     conditions = Conditions(
         now=access.now(),
@@ -79,8 +78,30 @@ def lit_bench(
         temperature_c=access.temperature_c(),
         simulated=access.simulated,
     )
-    values = load_bench_values(store, conditions, override=override)
-    frames = _frames(pair, peak_to_average)
+    if settings is None:
+        settings = settings_for(routines_of(pair), pair)
+    return load_bench_values(store, conditions, settings=settings, override=override)
+
+
+@contextmanager
+def lit_bench(
+    pair: "BenchPair", store: "Store", values: "BenchValues", frames: BenchFrames
+) -> Iterator[BenchLink]:
+    """Switch the light on as it was when the bench was calibrated, and off at the end.
+
+    Args:
+        pair: open, armed benches.
+        store: of their calibrations.
+        values: from `calibrated_values`.
+        frames: from `bench_frames`.
+
+    Yields:
+        The link, for the engine.
+
+    Raises:
+        SafetyError: the light could not be switched on in the safe order.
+        InstrumentError: an instrument failed.
+    """
     try:
         _switch_on(pair, store, values)
         server = ServerInstruments(
@@ -101,10 +122,7 @@ def lit_bench(
             server=values.server,
             client=values.client,
         )
-        yield LitBench(
-            link=BenchLink(server, client, settings, on_failure=pair.make_safe),
-            taints=values.taints,
-        )
+        yield BenchLink(server, client, settings, on_failure=pair.make_safe)
     except BaseException as error:
         pair.make_safe(f"{type(error).__name__} during a run")
         raise
@@ -112,14 +130,17 @@ def lit_bench(
         bench.safety.switch_off()
 
 
-def _frames(pair: "BenchPair", peak_to_average: float) -> BenchFrames:
-    """The agreement that both bench files state."""
-    server, client = pair.server.file.content, pair.client.file.content
-    if server.frame != client.frame:
-        raise ConfigurationError(
-            f"{pair.server.file.where} and {pair.client.file.where}: [frame] differs; both parties "
-            "must agree on how bursts look"
-        )
+def bench_frames(pair: "BenchPair", *, peak_to_average: float = 4.0) -> BenchFrames:
+    """The agreement that both bench files state, with what their instruments can hold.
+
+    Args:
+        pair: open benches.
+        peak_to_average: of the data; see `BenchFrames`.
+
+    Raises:
+        ConfigurationError: the files make no burst.
+    """
+    frame = pair.server.file.content.frame  # files that differ here are not opened together
     memories = [
         limits.samples
         for limits in (
@@ -131,13 +152,47 @@ def _frames(pair: "BenchPair", peak_to_average: float) -> BenchFrames:
     ]
     simulated = pair.access.simulated
     return BenchFrames(
-        format=server.frame.burst_format(),
-        pilot_photons=server.frame.pilot_photons,
+        format=frame.burst_format(),
+        pilot_photons=frame.pilot_photons,
         peak_to_average=peak_to_average,
         largest_burst_samples=min([*memories, BenchFrames().largest_burst_samples]),
         backend=f"bench ({pair.access.backend})",
         simulated=simulated,
         seed=_seed(pair) if simulated else None,
+    )
+
+
+def refuse_long_bursts(frames: BenchFrames, plan: "Plan", samples: int) -> None:
+    """Refuse a session of which a block does not fit into the instruments, before any is sent.
+
+    Args:
+        frames: from `bench_frames`.
+        plan: of the session; its photons do not matter here.
+        samples: of the session.
+
+    Raises:
+        LimitError: a burst is too long; the message has the setting that fits.
+    """
+    batch = min(plan.samples_per_block, samples)
+
+    def length(layer: "LayerPlan", count: int) -> int:
+        # The first tile and the first rows are the longest.
+        block = plan.block(0, layer, 0, next(plan.row_ranges(layer)), range(count))
+        return BurstLayout(format=frames.format, data_symbols=block.symbols).total_samples
+
+    longest = max(plan.layers, key=lambda layer: length(layer, batch))
+    needed, memory = length(longest, batch), frames.largest_burst_samples
+    if needed <= memory:
+        return
+    fits = bisect_right(range(1, batch), memory, key=lambda count: length(longest, count))
+    raise LimitError(
+        f"layer {longest.layer}: a block of {batch} samples needs a burst of {needed:.4g} points, "
+        f"the instruments hold {memory:.4g}; in [protocol] set "
+        + (
+            f"samples_per_block to at most {fits}"
+            if fits
+            else "samples_per_block to 1 and rows_per_block so that fewer rows are sent at once"
+        )
     )
 
 
@@ -171,3 +226,6 @@ def _switch_on(pair: "BenchPair", store: "Store", values: "BenchValues") -> None
                 switches={switch: LIGHT} if bench.has(switch) else {},
             )
         )
+    if pair.shares_laser:
+        # The client has no laser to wait for: its modulator was dark when its own light came on.
+        pair.client.safety.lock_biases()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.bench import Bench, BenchFile
-from drivers.errors import ConfigurationError, SafetyError
+from drivers.errors import ConfigurationError, OutputError, SafetyError
 from veilight.benches import build_benches, load_benches
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from calibration.routine import Registry
     from calibration.store import Store
 
-__all__ = ["BenchPair", "default_store", "open_pair", "settings_for", "store_of"]
+__all__ = ["BenchPair", "default_store", "open_pair", "routines_of", "settings_for", "store_of"]
+
+_BOTH = "name both parties' files, as in --bench server.toml --bench client.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ def open_pair(
         operator: who arms the benches; the user of the process where it is left out.
 
     Raises:
-        ConfigurationError: not one bench file of each party.
+        ConfigurationError: not one bench file of each party, or they disagree.
         SafetyError: real light without `emit_light`, or a bench that is not safe.
         InstrumentError: an instrument does not answer.
     """
@@ -77,11 +79,11 @@ def open_pair(
     from calibration.moment import system_clock_id
 
     files = load_benches(paths)
-    names = pair_name(files)
+    name = pair_name(files)
     _refuse_real_light(files, emit_light)
     benches = build_benches(files)
     # A simulated clock starts anew with every bench; only the system's can be told apart by boot.
-    clock_id = secrets.token_hex(16) if all(file.simulated for file in files) else system_clock_id()
+    clock_id = secrets.token_hex(16) if any(file.simulated for file in files) else system_clock_id()
     with ExitStack() as stack:
         for bench in benches:
             stack.enter_context(bench)
@@ -91,7 +93,7 @@ def open_pair(
         yield BenchPair(
             server=by_party["server"],
             client=by_party["client"],
-            access=access_of(benches, name=names, clock_id=clock_id),
+            access=access_of(benches, name=name, clock_id=clock_id),
         )
 
 
@@ -106,26 +108,53 @@ def pair_name(files: Sequence[BenchFile]) -> str:
         given = ", ".join(f"{file.where} ({file.party})" for file in files) or "none"
         raise ConfigurationError(
             f"one bench file of the server and one of the client are needed, given: {given}; "
-            "name both, as in --bench server.toml --bench client.toml"
+            f"{_BOTH}"
         )
     return f"{by_party['server']} and {by_party['client']}"
 
 
 def default_store(paths: Sequence[Path]) -> Path:
-    """Where the calibrations of benches are kept unless told otherwise: beside the first file."""
-    return paths[0].with_suffix(".calibration.h5")
+    """Where the calibrations of benches are kept unless told otherwise: beside the server's file.
+
+    Args:
+        paths: bench files, in any order.
+
+    Raises:
+        ConfigurationError: none is given, or one cannot be used.
+    """
+    if not paths:
+        raise ConfigurationError(f"no bench file is given; {_BOTH}")
+    parties = [file.party for file in load_benches(paths, complete=False)]
+    server = parties.index("server") if "server" in parties else 0
+    return paths[server].with_suffix(".calibration.h5")
 
 
 def store_of(path: Path, name: str) -> "Store":
     """The calibration store of a pair of benches.
 
     Args:
-        path: the file, which may not exist yet.
+        path: the file, which may not exist yet, in a folder that does.
         name: of the pair.
+
+    Raises:
+        OutputError: there is no such folder.
     """
     from calibration.store import Store
 
+    if not path.absolute().parent.is_dir():
+        raise OutputError(
+            f"calibration store {path}: there is no folder {path.parent}; make it, or choose "
+            "another"
+        )
     return Store(path, bench=name)
+
+
+def routines_of(pair: BenchPair) -> "Registry":
+    """The calibration routines of open benches."""
+    from calibration.routines import all_routines
+
+    # With one laser for all, the oscillators' lasers are no roles of the routines.
+    return all_routines(shared_oscillators=pair.shares_laser)
 
 
 def settings_for(registry: "Registry", pair: BenchPair) -> "dict[str, dict[str, Setting]]":

@@ -108,12 +108,15 @@ def fit_meshes(points: Sequence[MeshPoint], start: MeshModel) -> MeshFit:
             "check V_pi of the shifters, and that nothing moves while measuring"
         )
     mesh, return_mesh, amplitude = problem.models(errors)
+    goodness = Goodness(chi_square=chi_square, degrees_of_freedom=seen - unknowns)
+    # Phases move within a round of pilots, which the scatter of the rounds does not show in full.
+    widened = max(1.0, goodness.reduced_chi_square) ** 0.5
     return MeshFit(
         mesh=mesh,
         return_mesh=return_mesh,
         returned_amplitude=amplitude,
-        uncertainties=np.sqrt(np.diag(np.linalg.inv(normal))),
-        goodness=Goodness(chi_square=chi_square, degrees_of_freedom=seen - unknowns),
+        uncertainties=widened * np.sqrt(np.diag(np.linalg.inv(normal))),
+        goodness=goodness,
     )
 
 
@@ -211,7 +214,11 @@ def _predicted(first: Slopes, second: Slopes, amplitude: float) -> tuple[Complex
     by_first = _all_slopes(first)
     by_second = _all_slopes(second)
     collected = np.concatenate(
-        [by_first[:, :, :1], np.zeros_like(by_second[:, :, :1]), np.zeros_like(by_first[:, :1, :1])],
+        [
+            by_first[:, :, :1],
+            np.zeros_like(by_second[:, :, :1]),
+            np.zeros_like(by_first[:, :1, :1]),
+        ],
         axis=1,
     )
     between = second.unitary[:, :, :1] @ first.unitary[:, :1]

@@ -1,13 +1,13 @@
-"""The calibration routines of the bench, one module each."""
+"""The calibration routines of the benches, one module each."""
 
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
-from calibration.routine import Registry
+from calibration.routine import Registry, Routine
 from calibration.routines._stage import StagedRoutine
 
-__all__ = ["ROUTINE_MODULES", "all_routines"]
+__all__ = ["AMPLIFIER_MODULES", "ROUTINE_MODULES", "all_routines", "amplifier_routines"]
 
 ROUTINE_MODULES: Final = (
     "electronic_noise",
@@ -23,14 +23,16 @@ ROUTINE_MODULES: Final = (
     "linewidth",
     "predistortion",
     "quadratures",
-    "amplifier",
 )
-"""Modules of this package in the order in which a bench is brought up. The routine of each is the
-`StagedRoutine` that its `__all__` names."""
+"""Modules of this package for the passive-tap bench, in the order in which one is brought up. The
+routine of each is the class that its `__all__` names."""
+
+AMPLIFIER_MODULES: Final = ("mesh", "amplifier")
+"""The same for the amplifier's bench."""
 
 
 def all_routines(*, shared_oscillators: bool = False) -> Registry:
-    """A registry of every routine.
+    """A registry of every routine of the passive-tap bench.
 
     Args:
         shared_oscillators: the bench takes both oscillators from the server's laser.
@@ -38,13 +40,27 @@ def all_routines(*, shared_oscillators: bool = False) -> Registry:
     Raises:
         ConfigurationError: two routines have one name.
     """
-    registry = Registry()
-    for name in ROUTINE_MODULES:
-        if find_spec(f"{__name__}.{name}") is None:
-            continue
+    return Registry(
+        kind(shared_oscillators=shared_oscillators)
+        for kind in _kinds(ROUTINE_MODULES)
+        if issubclass(kind, StagedRoutine)
+    )
+
+
+def amplifier_routines() -> Registry:
+    """A registry of every routine of the amplifier's bench.
+
+    Raises:
+        ConfigurationError: two routines have one name.
+    """
+    return Registry(kind() for kind in _kinds(AMPLIFIER_MODULES))
+
+
+def _kinds(modules: Sequence[str]) -> Iterator[type[Routine]]:
+    """The routines that the modules name in public."""
+    for name in modules:
         module = import_module(f"{__name__}.{name}")
         for public in module.__all__:
             found = getattr(module, public)
-            if isinstance(found, type) and issubclass(found, StagedRoutine):
-                registry.register(found(shared_oscillators=shared_oscillators))
-    return registry
+            if isinstance(found, type) and issubclass(found, Routine):
+                yield found

@@ -1,7 +1,6 @@
-"""Light that several routines send and record: steady tones and bursts of known symbols.
+"""Bursts of known symbols that several routines send and record.
 
-Owns how strong they are and how a record of them is read. A tone is the weight modulator held open:
-the beat of the light with the oscillator, without any symbol. A burst is what the engine sends
+Owns how strong they are and how a record of them is read. A burst is what the engine sends
 (`drivers.optics.burst`), with public symbols in the place of data.
 """
 
@@ -23,28 +22,28 @@ from drivers.optics.bench_frames import search_range
 from drivers.optics.burst import BurstLayout, compose_oscillator
 from drivers.optics.modulation import volts_from_amplitude
 from drivers.optics.receiver import Demodulated, Receiver, ReceiverSettings
-from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 from drivers.optics.synchronisation import SearchSettings
 
 __all__ = [
     "BURST_ROLES",
     "BURST_SETTINGS",
+    "CLIENT",
     "CONTROLLERS",
     "OPENING",
     "Floats",
     "Launch",
-    "Tone",
     "aim",
     "align",
     "arrivals_s",
-    "beat_power",
     "light_up",
     "play_levels",
     "read",
-    "tone",
 ]
 
 Floats = NDArray[np.float64]
+
+CLIENT: Final[tuple[Party]] = ("client",)
+"""The client alone records."""
 
 OPENING: Final = 0.95
 """Relative amplitude at which the modulator stands at the peak of a pilot, and for a tone."""
@@ -86,11 +85,6 @@ BURST_ROLES: Final = (
 """Roles of every routine with light in the fibre."""
 
 _PHOTON_J_M: Final = 6.62607015e-34 * 299792458.0
-_STRETCHES: Final = 16
-_BAND_CYCLES: Final = 0.25
-_SEARCH_BITS: Final = 15
-_LINE_BINS: Final = 8
-_LINE_OVER_NOISE: Final = 10.0
 # A clock beyond the engine's limit is measured all the same, so that it can be named.
 _CLOCK_LIMIT: Final = 200e-6
 
@@ -112,27 +106,6 @@ class Launch:
     wavelength_m: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Tone:
-    """The beat of steady light with an oscillator.
-
-    Args:
-        values: matched-filter value of every slot in volts, complex128, shape (slots,).
-        frequency_hz: of the filter, by the digitiser's clock; its sign is that of the agreed
-            intermediate frequency.
-        interval_s: time from slot to slot, by the digitiser's clock.
-    """
-
-    values: NDArray[np.complex128]
-    frequency_hz: float
-    interval_s: float
-
-    @property
-    def phase_rad(self) -> Floats:
-        """Unwrapped phase of the beat against the filter, shape (slots,)."""
-        return np.asarray(np.unwrap(np.angle(self.values)))
-
-
 def light_up(context: Context, *, aligned: bool = True) -> tuple[Stage, Launch]:
     """The bench lit and open, pilots at their photons, the client's oscillator at full level.
 
@@ -143,16 +116,18 @@ def light_up(context: Context, *, aligned: bool = True) -> tuple[Stage, Launch]:
     stage = Stage(context)
     stage.lasers_on()
     stage.lock_biases()
+    # A loop would look for its null again with the drive away from 0 V.
+    stage.hold_biases()
     stage.oscillator(1.0)
     if aligned:
         align(context)
-    launch = aim(context, stage)
+    launch = aim(stage)
     stage.launch(launch.attenuation_db)
     stage.signal()
     return stage, launch
 
 
-def aim(context: Context, stage: Stage) -> Launch:
+def aim(stage: Stage) -> Launch:
     """The attenuation at which a pilot at `OPENING` has the wanted photons, by the power meter.
 
     Raises:
@@ -174,7 +149,6 @@ def aim(context: Context, stage: Stage) -> Launch:
             "laser's power or lower pilot_photons"
         )
     attenuation_db = round(10 * math.log10(most / wanted), 2)
-    context.progress(0, 1, f"launch at {attenuation_db:g} dB")
     return Launch(
         monitor_w=monitor_w,
         full_photons=most * 10 ** (-attenuation_db / 10),
@@ -201,55 +175,6 @@ def arrivals_s(context: Context) -> dict[Party, float]:
         "client": found["forward_delay_s"].value,
         "server": found["round_trip_delay_s"].value,
     }
-
-
-def tone(stage: Stage, party: Party, slots: int, *, detuning: float = 0.0) -> Tone:
-    """Record steady light and filter it slot by slot.
-
-    Args:
-        stage: lit.
-        party: whose record.
-        slots: length.
-        detuning: of the filter from the beat, in cycles per slot.
-
-    Raises:
-        CalibrationError: no beat stands out of the record, or the record is clipped.
-    """
-    volts = _steady(stage, party, slots, OPENING)
-    burst = stage.format
-    cycles = math.copysign(_strongest_line(volts), burst.if_cycles_per_symbol)
-    cycles += detuning / burst.samples_per_symbol
-    timing = SlotTiming(start=0.0, samples_per_slot=burst.samples_per_symbol)
-    values = filter_all_slots(volts, timing, burst.pulse, cycles, 0, slots)
-    return Tone(
-        values=values.astype(np.complex128),
-        frequency_hz=cycles * burst.sample_rate_hz,
-        interval_s=1 / burst.symbol_rate_hz,
-    )
-
-
-def beat_power(stage: Stage, party: Party, slots: int, *, light: bool = True) -> Floats:
-    """Power within a quarter of the symbol rate of the agreed frequency, noise included.
-
-    Args:
-        stage: lit.
-        party: whose record.
-        slots: length of the record, a multiple of 16.
-        light: False holds the weight modulator closed: what noise adds.
-
-    Returns:
-        Mean square of the band in each of 16 stretches of the record, V^2.
-    """
-    burst = stage.format
-    volts = _steady(stage, party, slots, OPENING if light else 0.0)
-    stretches = volts.reshape(_STRETCHES, -1).astype(np.float64)
-    stretches *= np.hanning(stretches.shape[1]) * math.sqrt(8 / 3)
-    spectrum = np.fft.rfft(stretches, axis=1)
-    turns = np.fft.rfftfreq(stretches.shape[1])
-    middle = abs(burst.if_cycles_per_symbol) / burst.samples_per_symbol
-    band = np.abs(turns - middle) <= _BAND_CYCLES / burst.samples_per_symbol
-    power = (np.abs(spectrum[:, band]) ** 2).sum(axis=1)
-    return np.asarray(2 * power / stretches.shape[1] ** 2)
 
 
 def play_levels(
@@ -286,9 +211,9 @@ def play_levels(
         means=means,
         pilot_level=OPENING,
         longest_delay_s=arrival_s,
-        parties=("client",),
+        parties=CLIENT,
     )
-    return traces["client"].volts[0]
+    return np.asarray(traces["client"].volts[0])
 
 
 def read(
@@ -327,35 +252,6 @@ def read(
         oscillator_levels=levels,
         search=None if arrival_s is None else search_range(layout, arrival_s),
     )
-
-
-def _steady(stage: Stage, party: Party, slots: int, opening: float) -> NDArray[np.float32]:
-    """A record of the weight modulator held at a relative amplitude."""
-    stage.rest("weight", opening)
-    trace = stage.record(party, slots * stage.format.samples_per_symbol)
-    stage.rest("weight", 0.0)
-    return trace.volts[0]
-
-
-def _strongest_line(volts: NDArray[np.float32]) -> float:
-    """Frequency of the strongest line of a record, in cycles per sample.
-
-    Raises:
-        CalibrationError: no line stands out.
-    """
-    part = volts[: 1 << min(_SEARCH_BITS, volts.size.bit_length() - 1)].astype(np.float64)
-    power = np.abs(np.fft.rfft((part - part.mean()) * np.hanning(part.size))) ** 2
-    # A line of some hundred kilohertz covers several bins; those next to 0 hold the unbalance.
-    smooth = np.convolve(power, np.ones(_LINE_BINS), mode="same")
-    smooth[:_LINE_BINS] = 0.0
-    peak = int(smooth.argmax())
-    if not smooth[peak] > _LINE_OVER_NOISE * float(np.median(smooth)):
-        raise CalibrationError(
-            "no beat of light and oscillator stands out of the record; check that both lasers are "
-            "on, their wavelengths, the switches and the polarisation"
-        )
-    bins = np.arange(max(peak - _LINE_BINS, 1), min(peak + _LINE_BINS + 1, power.size))
-    return float(power[bins] @ bins / power[bins].sum() / part.size)
 
 
 def _stretched(samples: NDArray[np.float32], clock_offset: float) -> NDArray[np.float32]:

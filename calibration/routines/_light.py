@@ -117,14 +117,15 @@ class BenchLight:
 
         Args:
             roles: of the lasers; None for all that the bench has. The server's laser goes first
-                and cannot be left out.
+                and is never left out.
 
         Raises:
             SafetyError: refused by a party's order of light.
             InstrumentError: a laser does not settle.
         """
         present = [role for role in POWER_SETTINGS if role in self._context.bench.instruments]
-        chosen = present if roles is None else [role for role in present if role in roles]
+        wanted = present if roles is None else {"server.laser", *roles}
+        chosen = [role for role in present if role in wanted]
         self._protect()
         for role in chosen:
             self._laser_on(role, self.number(POWER_SETTINGS[role]))

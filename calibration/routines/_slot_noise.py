@@ -12,7 +12,7 @@ from drivers.errors import CalibrationError
 from drivers.optics.burst import BurstFormat
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 
-__all__ = ["SlotNoise", "slot_noise"]
+__all__ = ["SlotNoise", "level_of", "slot_noise"]
 
 _LAGS = 8
 _BATCHES = 64
@@ -27,13 +27,11 @@ class SlotNoise:
         variance_v2: per quadrature of a matched-filter output, in V^2.
         degrees_of_freedom: of that variance; likeness of neighbouring slots taken into account.
         level: mean of the samples, in V.
-        deviation_v: standard deviation of the samples, in V.
     """
 
     variance_v2: float
     degrees_of_freedom: float
     level: Estimate
-    deviation_v: float
 
     @property
     def variance(self) -> Estimate:
@@ -47,14 +45,13 @@ def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
     The mean of the filter's outputs is 0 without light, so it is not taken off. For a complex
     Gaussian sequence with correlations r_k between slots, the variance of the mean square is that
     of 2 slots/(sum_k |r_k|^2) independent squares (Bartlett, J. R. Stat. Soc. Suppl. 8, 27 (1946)).
-    The level's uncertainty is that of the means of 64 batches, whatever the spectrum.
 
     Args:
         volts: record, float32, shape (samples,).
         burst: pulse, samples per slot and intermediate frequency.
 
     Raises:
-        CalibrationError: fewer than 256 slots.
+        CalibrationError: fewer than 256 slots, or all samples are alike.
     """
     slots = volts.size // burst.samples_per_symbol
     if slots < _LEAST_SLOTS:
@@ -71,20 +68,33 @@ def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
         slots,
     ).astype(np.complex128)
     power = float(np.mean(np.abs(values) ** 2))
+    if not power > 0:
+        raise CalibrationError(
+            f"all {volts.size} samples of a record are alike, {float(volts[0]):g} V: the noise is "
+            "below a code; choose a smaller range, and check that the detector is on"
+        )
     likeness = 1.0
     for lag in range(1, _LAGS + 1):
         # |r|^2 estimated from noise has the mean 1/slots by chance alone.
         found = abs(complex(np.vdot(values[:-lag], values[lag:]))) / (slots * power)
         likeness += 2 * max(found**2 - 1 / slots, 0.0)
-    batches = volts[: volts.size // _BATCHES * _BATCHES].reshape(_BATCHES, -1)
-    means = batches.mean(axis=1, dtype=np.float64)
     return SlotNoise(
         variance_v2=power / 2,
         degrees_of_freedom=2 * slots / likeness,
-        level=normal(
-            float(means.mean()),
-            float(means.std(ddof=1)) / math.sqrt(_BATCHES),
-            degrees_of_freedom=_BATCHES - 1,
-        ),
-        deviation_v=float(volts.std(dtype=np.float64)),
+        level=level_of(volts),
+    )
+
+
+def level_of(volts: NDArray[np.float32]) -> Estimate:
+    """Mean of a record; its uncertainty is that of the means of 64 batches, whatever the spectrum.
+
+    Args:
+        volts: record, shape (samples,), at least 64 samples.
+    """
+    batches = volts[: volts.size // _BATCHES * _BATCHES].reshape(_BATCHES, -1)
+    means = batches.mean(axis=1, dtype=np.float64)
+    return normal(
+        float(means.mean()),
+        float(means.std(ddof=1)) / math.sqrt(_BATCHES),
+        degrees_of_freedom=_BATCHES - 1,
     )

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from calibration.fits.estimates import Estimate, log_normal, normal
+from calibration.fits.least_squares import Array
 from calibration.fits.mesh import fit_returned_amplitude
 from calibration.result import FitData, Result, Series, Setting
 from calibration.routine import Context, Routine
@@ -102,7 +103,7 @@ class AmplifierCalibration(Routine):
         spread = math.hypot(
             2 * amplitude.uncertainty / amplitude.value, stage.number("tap_uncertainty") / kept
         )
-        return log_normal(value, spread)
+        return log_normal(value, value * spread)
 
 
 def _shot(dark: SlotNoise, lit: SlotNoise) -> Estimate:
@@ -134,7 +135,7 @@ def _inversion(added: Estimate, gain: Estimate) -> Estimate:
     above = gain.value - 1
     value = added.value / (2 * above)
     relative = math.hypot(added.uncertainty / added.value, gain.uncertainty / above)
-    return log_normal(value, relative)
+    return log_normal(value, value * relative)
 
 
 def _noise_figure(added: Estimate, gain: Estimate) -> Estimate:
@@ -144,7 +145,7 @@ def _noise_figure(added: Estimate, gain: Estimate) -> Estimate:
     return normal(value, spread)
 
 
-def _plot(settings_db: "np.ndarray[tuple[int], np.dtype[np.float64]]", gains: list[Estimate]) -> FitData:
+def _plot(settings_db: Array, gains: list[Estimate]) -> FitData:
     return FitData(
         name="gain",
         x=Series(name="gain setting", unit="dB", values=settings_db),

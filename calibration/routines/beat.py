@@ -7,11 +7,16 @@ from typing import Final
 import numpy as np
 
 from calibration.fits.estimates import Estimate, normal
-from calibration.fits.linewidth import LinewidthFit, fit_linewidth
 from calibration.result import FitData, Quantity, Result, Series
 from calibration.routine import Context
-from calibration.routines._bursts import BURST_ROLES, BURST_SETTINGS, Tone, light_up, tone
+from calibration.routines._bursts import (
+    BURST_ROLES,
+    BURST_SETTINGS,
+    light_up,
+)
 from calibration.routines._stage import OWN_OSCILLATORS, PARTIES, Party, Stage, StagedRoutine
+from calibration.routines._tones import Tone, tone
+from calibration.routines._walks import PhaseWalk, phase_walk
 from drivers.errors import CalibrationError
 from drivers.instruments import Laser
 
@@ -24,10 +29,10 @@ _PLOTTED: Final = 256
 class Beat(StagedRoutine):
     """Measures the beat frequencies, sign included.
 
-    client_beat_hz and server_beat_hz are the frequency of the light minus that of the oscillator when
-    it is recorded, by the clock of the digitiser. A record of one detector tells the
-    magnitude alone. With own oscillators the sign comes from tuning the oscillator upwards by
-    sign_step_hz and back afterwards: a beat that shrinks was positive. With a shared laser the frequency
+    client_beat_hz and server_beat_hz are the frequency of the light minus that of the oscillator
+    when it is recorded, by the clock of the digitiser. A record of one detector tells the magnitude
+    alone. With own oscillators the sign comes from tuning the oscillator upwards by sign_step_hz
+    and back afterwards: a beat that shrinks was positive. With a shared laser the frequency
     shifters set it, and the agreed sign is taken.
 
     The mean frequency of a record has a variance of linewidth/(2 pi time), which the fit of the
@@ -67,12 +72,12 @@ class Beat(StagedRoutine):
         plots: list[FitData] = []
         for done, party in enumerate(PARTIES):
             context.progress(2 + done, 4, f"sign of the {party}'s beat")
-            fit = fit_linewidth(seen[party].phase_rad, seen[party].interval_s)
-            found = _frequency(stage, seen[party], fit, _sign(context, stage, party))
+            walk = phase_walk(seen[party])
+            found = _frequency(stage, seen[party], walk, _sign(context, stage, party))
             error = normal(found.value - nominal_hz, found.uncertainty)
             quantities.append(found.quantity(f"{party}_beat_hz", "Hz", claimed=nominal_hz))
             quantities.append(error.quantity(f"{party}_beat_error_hz", "Hz"))
-            plots.append(_plot(party, seen[party], fit))
+            plots.append(_plot(party, seen[party], walk))
         return context.result(quantities=quantities, fit_data=plots)
 
 
@@ -99,23 +104,23 @@ def _sign(context: Context, stage: Stage, party: Party) -> float:
     return math.copysign(1.0, moved_hz)
 
 
-def _frequency(stage: Stage, seen: Tone, fit: LinewidthFit, sign: float) -> Estimate:
+def _frequency(stage: Stage, seen: Tone, walk: PhaseWalk, sign: float) -> Estimate:
     """Frequency at the end of the record, drift of both lasers since its middle included."""
     duration_s = seen.values.size * seen.interval_s
     drift_hz = stage.number("drift_hz_per_sqrt_s") * math.sqrt(2 * duration_s / 3)
-    offset = fit.frequency_offset_hz
+    offset = walk.frequency_offset_hz
     turned = math.copysign(1.0, seen.frequency_hz) * sign
     return normal(
         turned * (seen.frequency_hz + offset.value), math.hypot(offset.uncertainty, drift_hz)
     )
 
 
-def _plot(party: Party, seen: Tone, fit: LinewidthFit) -> FitData:
+def _plot(party: Party, seen: Tone, walk: PhaseWalk) -> FitData:
     """Phase of the beat against the filter, and the straight line of the frequency."""
     phase = seen.phase_rad
     chosen = np.linspace(0, phase.size - 1, min(_PLOTTED, phase.size)).astype(np.intp)
-    times = chosen * seen.interval_s
-    slope = 2 * math.pi * fit.frequency_offset_hz.value
+    times = np.asarray(chosen * seen.interval_s, dtype=np.float64)
+    slope = 2 * math.pi * walk.frequency_offset_hz.value
     return FitData(
         name=f"{party}_phase",
         x=Series(name="time", unit="s", values=times),

@@ -20,6 +20,7 @@ from calibration.routines._bursts import (
     read,
 )
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
+from drivers.errors import CalibrationError
 from drivers.instruments import Trigger
 from drivers.optics.bench_frames import record_samples
 from drivers.optics.burst import BurstLayout
@@ -28,6 +29,7 @@ from drivers.optics.modulation import volts_from_amplitude
 __all__ = ["Delay"]
 
 _PLOTTED: Final = 512
+_MANY: Final = 1e6
 _REST_SLOTS: Final = 8
 
 
@@ -47,8 +49,10 @@ class Delay(StagedRoutine):
     harm. The light is blocked: what shows is the step that the data modulator's level leaves in a
     detector that is not quite balanced, cross-correlated with the power that was played.
 
-    Every value is the mean over repetitions and its interval is Student's, from their scatter:
-    trigger jitter is in it.
+    Every value is the mean over repetitions with Student's interval from their scatter, so trigger
+    jitter is in it. What all repetitions share is a setting: the receiver's timing errs by
+    floor_samples, depending on where in a sample the slots lie, and a clock offset by
+    clock_floor_samples over the length of the burst.
     """
 
     name = "delay"
@@ -58,7 +62,13 @@ class Delay(StagedRoutine):
     temperature_tolerance_c = 2.0
     duration_s = 60.0
     defaults = MappingProxyType(
-        {**BURST_SETTINGS, "repetitions": 6, "symbols": 8192, "floor_samples": 2e-3}
+        {
+            **BURST_SETTINGS,
+            "repetitions": 6,
+            "symbols": 65536,
+            "floor_samples": 5e-3,
+            "clock_floor_samples": 0.010,
+        }
     )
 
     def run(self, context: Context) -> Result:
@@ -70,30 +80,33 @@ class Delay(StagedRoutine):
         """
         stage, _ = light_up(context)
         repetitions = context.setting("repetitions", int)
-        starts, clocks = _arrivals(context, stage, repetitions)
+        layout = BurstLayout(format=stage.format, data_symbols=context.setting("symbols", int))
+        starts, clocks = _arrivals(context, stage, layout, repetitions)
+        clock_floor = stage.number("clock_floor_samples") / layout.total_samples
         rate_hz = stage.format.sample_rate_hz
         floor_s = stage.number("floor_samples") / rate_hz
         forward = _mean(starts["client"] / rate_hz, floor_s)
         stage.signal(client="blocked", server="blocked")
         stage.launch(None)
-        offsets, shown = _steps(context, stage, repetitions, forward.value)
+        # Jitter may bring the delay of a short path below 0, where no generator can be set.
+        set_s = max(forward.value, 0.0)
+        times, shown = _steps(context, stage, repetitions, set_s)
         return context.result(
             quantities=[
                 forward.quantity("forward_delay_s", "s"),
                 _mean(starts["server"] / rate_hz, floor_s).quantity("round_trip_delay_s", "s"),
-                _mean(offsets - forward.value, floor_s).quantity("oscillator_delay_s", "s"),
-                _mean(clocks["client"], 0.0).quantity("client_clock_offset", "1"),
-                _mean(clocks["server"], 0.0).quantity("server_clock_offset", "1"),
+                _mean(times - set_s, floor_s).quantity("oscillator_delay_s", "s"),
+                _mean(clocks["client"], clock_floor).quantity("client_clock_offset", "1"),
+                _mean(clocks["server"], clock_floor).quantity("server_clock_offset", "1"),
             ],
             fit_data=[shown],
         )
 
 
 def _arrivals(
-    context: Context, stage: Stage, repetitions: int
+    context: Context, stage: Stage, layout: BurstLayout, repetitions: int
 ) -> tuple[dict[Party, Floats], dict[Party, Floats]]:
     """Start of slot 0 in samples and clock offset, by party, shape (repetitions,)."""
-    layout = BurstLayout(format=stage.format, data_symbols=context.setting("symbols", int))
     starts: dict[Party, Floats] = {party: np.zeros(repetitions) for party in PARTIES}
     clocks: dict[Party, Floats] = {party: np.zeros(repetitions) for party in PARTIES}
     electronic = context.results["electronic_noise"]
@@ -128,7 +141,13 @@ def _steps(
     for index in range(repetitions):
         context.progress(repetitions + index, 2 * repetitions, "steps of the oscillator")
         record = _play(stage, drive, delay_s)[skip:]
-        fit = fit_delay(power - power[0], record, rate_hz)
+        try:
+            fit = fit_delay(power - power[0], record, rate_hz)
+        except CalibrationError as error:
+            raise CalibrationError(
+                "the steps of the oscillator's level do not stand out of the client's record "
+                f"({error}); raise the oscillator's power, or unbalance the detector a little"
+            ) from error
         times[index] = fit.delay_s.value + skip / rate_hz
     return times, _plot(record, fit, skip / rate_hz, rate_hz)
 
@@ -168,13 +187,25 @@ def _play(stage: Stage, drive: NDArray[np.float32], delay_s: float) -> NDArray[n
     weight.arm(Trigger.SOFTWARE)
     weight.trigger()
     digitiser.wait(stage.number("timeout_s"))
-    return digitiser.fetch().volts[0]
+    return np.asarray(digitiser.fetch().volts[0])
 
 
 def _mean(values: Floats, floor: float) -> Estimate:
-    """Mean of repetitions with Student's interval, and a floor of the standard uncertainty."""
-    error = math.hypot(float(values.std(ddof=1)) / math.sqrt(values.size), floor)
-    return normal(float(values.mean()), error, degrees_of_freedom=values.size - 1)
+    """Mean of repetitions and its interval.
+
+    Args:
+        values: one per repetition.
+        floor: standard uncertainty that all repetitions share, of a known size: the degrees of
+            freedom of the sum are Welch's (Biometrika 34, 28 (1947)).
+    """
+    scatter = float(values.std(ddof=1)) / math.sqrt(values.size)
+    error = math.hypot(scatter, floor)
+    freedom = (values.size - 1) * (error / scatter) ** 4 if scatter > 0 else math.inf
+    return normal(
+        float(values.mean()),
+        error,
+        degrees_of_freedom=freedom if freedom < _MANY else None,
+    )
 
 
 def _plot(record: NDArray[np.float32], fit: DelayFit, begin_s: float, rate_hz: float) -> FitData:

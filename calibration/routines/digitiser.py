@@ -10,9 +10,10 @@ from calibration.fits.estimates import Estimate, normal
 from calibration.fits.least_squares import Array, Fit, fit_curve
 from calibration.result import FitData, Goodness, Quantity, Result, Series, Setting
 from calibration.routine import Context
-from calibration.routines._slot_noise import SlotNoise, slot_noise
+from calibration.routines._slot_noise import SlotNoise, level_of, slot_noise
 from calibration.routines._stage import PARTIES, STAGE_SETTINGS, Party, Stage, StagedRoutine
 from drivers.errors import CalibrationError
+from drivers.instruments import Trace
 
 __all__ = ["DigitiserNoise"]
 
@@ -57,15 +58,15 @@ class DigitiserNoise(StagedRoutine):
             context.progress(done, len(PARTIES), f"recording the {party}'s dark noise")
             samples = context.setting("samples", int)
             trace = stage.record(party, samples)
-            here = slot_noise(trace.volts[0], stage.format)
-            ranges, noises = self._sweep(context, stage, party, here)
+            offset = _offset(trace)
+            ranges, noises = self._sweep(context, stage, trace, party)
             fit = _fit(ranges, noises)
             goodness = fit.goodness
             chi_square += goodness.chi_square
             freedom += goodness.degrees_of_freedom
             quantities += [
                 _effective_bits(party, fit).quantity(f"{party}_effective_bits", "1"),
-                here.level.quantity(f"{party}_offset_v", "V"),
+                offset.quantity(f"{party}_offset_v", "V"),
                 Quantity(
                     name=f"{party}_range_v",
                     value=trace.range_v,
@@ -82,11 +83,12 @@ class DigitiserNoise(StagedRoutine):
         )
 
     def _sweep(
-        self, context: Context, stage: Stage, party: Party, here: SlotNoise
+        self, context: Context, stage: Stage, here: Trace, party: Party
     ) -> tuple[Array, list[SlotNoise]]:
         """Noise in ranges from the smallest that holds it to the largest that there is."""
         limits = stage.digitiser(party).limits.range_v
-        lowest = max(limits.lowest, _HEADROOM * here.deviation_v + 2 * abs(here.level.value))
+        middle, deviation = float(here.volts.mean()), float(here.volts.std(dtype=np.float64))
+        lowest = max(limits.lowest, _HEADROOM * deviation + 2 * abs(middle))
         ranges, noises = [], []
         for wanted in np.geomspace(lowest, limits.highest, context.setting("ranges", int)):
             trace = stage.record(
@@ -95,16 +97,28 @@ class DigitiserNoise(StagedRoutine):
                 # The last of the series may lie above the limit by its rounding.
                 range_v=min(float(wanted), limits.highest),
             )
-            noise = slot_noise(trace.volts[0], stage.format)
-            if noise.deviation_v >= _DITHER_STEPS * trace.step_v:
+            if _is_dithered(trace):
                 ranges.append(trace.range_v)
-                noises.append(noise)
+                noises.append(slot_noise(trace.volts[0], stage.format))
         if len(ranges) < _LEAST_POINTS:
             raise CalibrationError(
                 f"{stage.digitiser(party).name}: only {len(ranges)} ranges have noise of at least "
                 f"{_DITHER_STEPS} codes, {_LEAST_POINTS} are needed; sweep more ranges"
             )
         return np.array(ranges), noises
+
+
+def _is_dithered(trace: Trace) -> bool:
+    """Whether the noise is large enough for the rule of quantisation noise."""
+    return float(trace.volts.std(dtype=np.float64)) >= _DITHER_STEPS * trace.step_v
+
+
+def _offset(trace: Trace) -> Estimate:
+    """Mean of a dark record; without dither it may be anywhere in the code that was seen."""
+    found = level_of(trace.volts[0])
+    if _is_dithered(trace):
+        return found
+    return normal(found.value, math.hypot(found.uncertainty, trace.step_v / math.sqrt(12)))
 
 
 def _fit(ranges: Array, noises: list[SlotNoise]) -> Fit:

@@ -1,12 +1,13 @@
 """Linewidth: how fast the phases of light and oscillators walk, and what the tracking leaves."""
 
 import math
+from collections.abc import Iterable
 from types import MappingProxyType
 
 import numpy as np
 
 from calibration.fits.estimates import Estimate, normal
-from calibration.fits.linewidth import LinewidthFit, fit_linewidth
+from calibration.fits.linewidth import LinewidthFit
 from calibration.result import FitData, Goodness, Quantity, Result, Series
 from calibration.routine import Context
 from calibration.routines._bursts import (
@@ -17,9 +18,10 @@ from calibration.routines._bursts import (
     arrivals_s,
     light_up,
     read,
-    tone,
 )
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
+from calibration.routines._tones import tone
+from calibration.routines._walks import PhaseWalk, phase_walk
 from drivers.optics.burst import BurstLayout
 from drivers.optics.receiver import Demodulated
 
@@ -32,7 +34,8 @@ class Linewidth(StagedRoutine):
     """Measures the combined linewidth and the phase error that is left between the pilots.
 
     client_linewidth_hz and server_linewidth_hz are the full widths at half maximum of the beat:
-    with own oscillators the sum of both lasers' widths. They are fitted to the phase of a tone.
+    with own oscillators the sum of both lasers' widths. They are fitted to the phase of a tone; of
+    a shared laser over a short fibre there may be none, and the interval begins at 0.
 
     client_phase_variance_rad2 and server_phase_variance_rad2 are the mean squared phase error of
     data slots after the receiver's tracking on pilots, measured and not predicted: bright data
@@ -54,30 +57,34 @@ class Linewidth(StagedRoutine):
         """See `Routine.run`.
 
         Raises:
-            CalibrationError: the walk cannot be told from noise.
+            CalibrationError: no beat is seen.
             OpticsError: no burst is found.
         """
         stage, _ = light_up(context)
-        fits = {}
+        walks: dict[Party, PhaseWalk] = {}
         for party in PARTIES:
             context.progress(0, 2, f"linewidth of the {party}'s beat")
-            seen = tone(stage, party, context.setting("slots", int))
-            fits[party] = fit_linewidth(seen.phase_rad, seen.interval_s)
+            walks[party] = phase_walk(tone(stage, party, context.setting("slots", int)))
         left = _left(context, stage)
+        fits = {party: walk.fit for party, walk in walks.items() if walk.fit is not None}
         quantities: list[Quantity] = []
         for party in PARTIES:
-            quantities.append(
-                fits[party].linewidth_hz.quantity(f"{party}_linewidth_hz", "Hz")
-            )
+            quantities.append(walks[party].linewidth_hz.quantity(f"{party}_linewidth_hz", "Hz"))
             quantities.append(left[party].quantity(f"{party}_phase_variance_rad2", "rad^2"))
         return context.result(
             quantities=quantities,
-            goodness=Goodness(
-                chi_square=sum(fit.goodness.chi_square for fit in fits.values()),
-                degrees_of_freedom=sum(fit.goodness.degrees_of_freedom for fit in fits.values()),
-            ),
+            goodness=_goodness(fits.values()) if fits else None,
             fit_data=[_plot(party, fit) for party, fit in fits.items()],
         )
+
+
+def _goodness(fits: Iterable[LinewidthFit]) -> Goodness:
+    """Of all fits together."""
+    parts = [fit.goodness for fit in fits]
+    return Goodness(
+        chi_square=sum(part.chi_square for part in parts),
+        degrees_of_freedom=sum(part.degrees_of_freedom for part in parts),
+    )
 
 
 def _left(context: Context, stage: Stage) -> dict[Party, Estimate]:
@@ -111,10 +118,9 @@ def _left(context: Context, stage: Stage) -> dict[Party, Estimate]:
 
 def _batch_variances(found: Demodulated, signs: Floats) -> Floats:
     """Phase variance in stretches of the burst; neighbouring slots are alike, stretches are not."""
-    turned = found.data * signs
-    amplitude = float(turned.real.mean())
-    # Light that leaks through the closed modulator is the same in every slot, whatever its sign.
-    data = (turned.imag - found.shot_noise.leak.imag * signs) ** 2
+    amplitude = float((found.data.real * signs).mean())
+    # Light that leaks through the modulator is the same in all of these slots, whatever the sign.
+    data = (found.data.imag.astype(np.float64) - found.data.imag.mean()) ** 2
     vacuum = np.abs(found.vacuum - found.vacuum.mean()) ** 2 / 2
     parts = zip(np.array_split(data, _BATCHES), np.array_split(vacuum, _BATCHES), strict=True)
     left = [float(bright.mean()) - float(dark.mean()) for bright, dark in parts]

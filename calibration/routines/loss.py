@@ -95,13 +95,11 @@ class Loss(StagedRoutine):
         """
         stage, launch = light_up(context)
         photons = context.results["photons"]
-        # The meter reads a little differently each time; the calibrated number is that of a setting.
+        # The calibrated number is that of a setting of the attenuator, not of this reading.
         full = photons["full_photons"].value
         full *= 10 ** ((photons["attenuation_db"].value - launch.attenuation_db) / 10)
         means, values, variances = _measure(context, stage, full)
-        gains = {
-            party: _gain(party, means, values[party], variances[party]) for party in PARTIES
-        }
+        gains = {party: _gain(party, means, values[party], variances[party]) for party in PARTIES}
         quantities = _gain_quantities(context, gains)
         return context.result(
             quantities=[*quantities, *_transmittances(context, stage, gains)],
@@ -199,17 +197,15 @@ def _gain_quantities(context: Context, gains: dict[Party, _Gain]) -> list[Quanti
     v_pi = context.results["modulators"]["weight_v_pi_v"]
     known = math.hypot(photons.uncertainty / photons.value / 2, v_pi.uncertainty / v_pi.value)
     quantities = []
-    for party, name in (("client", "client_gain"), ("server", "return_gain")):
-        gain = gains[party]
+    for party, gain in gains.items():
+        name = "client_gain" if party == "client" else "return_gain"
         error = math.hypot(gain.scatter, known, _shot_error(context, party) / 2)
         quantities.append(log_normal(gain.value, gain.value * error).quantity(name, "1"))
         quantities.append(_plain(gain.scatter).quantity(f"{name}_scatter", "1"))
     return quantities
 
 
-def _transmittances(
-    context: Context, stage: Stage, gains: dict[Party, _Gain]
-) -> list[Quantity]:
+def _transmittances(context: Context, stage: Stage, gains: dict[Party, _Gain]) -> list[Quantity]:
     """Tap and transmittances of both ways."""
     tap, tap_error = stage.number("tap_fraction"), stage.number("tap_uncertainty")
     # The two detections, mode match and half of a heterodyne record included.
@@ -229,9 +225,7 @@ def _transmittances(
         tap_error / tap,
     )
     back = power["server"] / forward / (1 - tap) / detection["server"][0]
-    back_error = math.hypot(
-        noise["client"], noise["server"], tap_error / (tap * (1 - tap))
-    )
+    back_error = math.hypot(noise["client"], noise["server"], tap_error / (tap * (1 - tap)))
     return [
         normal(tap, tap_error).quantity("tap_fraction", "1"),
         log_normal(forward, forward * forward_error).quantity("forward_transmittance", "1"),

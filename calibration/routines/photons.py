@@ -12,6 +12,7 @@ from calibration.routine import Context
 from calibration.routines._bursts import (
     BURST_ROLES,
     BURST_SETTINGS,
+    CLIENT,
     OPENING,
     arrivals_s,
     light_up,
@@ -121,9 +122,7 @@ def _pilot_amplitudes(context: Context, stage: Stage) -> np.ndarray:
     amplitudes = np.zeros(repetitions)
     for index in range(repetitions):
         context.progress(index, repetitions, "counting photons by shot noise")
-        traces = stage.burst(
-            layout, pilot_level=OPENING, longest_delay_s=arrival_s, parties=("client",)
-        )
+        traces = stage.burst(layout, pilot_level=OPENING, longest_delay_s=arrival_s, parties=CLIENT)
         volts = traces["client"].volts[0]
         found = read(
             stage, "client", volts, layout, electronic_v2=electronic_v2, arrival_s=arrival_s

@@ -17,16 +17,17 @@ from calibration.routines._bursts import (
     BURST_SETTINGS,
     CONTROLLERS,
     Floats,
-    beat_power,
     light_up,
 )
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
+from calibration.routines._tones import beat_power
 from drivers.errors import CalibrationError
 from drivers.instruments import PolarisationController
 
 __all__ = ["Polarisation"]
 
 _THIRD: Final = 2 * math.pi / 3
+_LEAST_SCORE: Final = 6.0
 _FREEDOM: Final = 15
 """Degrees of freedom of a mean over the stretches of one record."""
 
@@ -40,8 +41,8 @@ class Polarisation(StagedRoutine):
     through all retarders a few times from random angles leads to the greatest overlap.
 
     Quantities, for the client and the server: `<party>_angle_<channel>_rad`, the angles with the
-    controller's setting error; `<party>_unaligned_share`, the power of the beat at the random angles
-    of the start over that at the end, which is the ratio of the squared overlaps; and
+    controller's setting error; `<party>_unaligned_share`, the power of the beat at the random
+    angles of the start over that at the end, which is the ratio of the squared overlaps; and
     `<party>_last_gain`, by how much the last round raised the power, relative to it.
     """
 
@@ -64,9 +65,7 @@ class Polarisation(StagedRoutine):
         stage, _ = light_up(context, aligned=False)
         for role in CONTROLLERS.values():
             controller = stage.get(role, PolarisationController)
-            controller.set_angles(
-                context.rng.uniform(0, 2 * math.pi, controller.limits.channels)
-            )
+            controller.set_angles(context.rng.uniform(0, 2 * math.pi, controller.limits.channels))
         quantities: list[Quantity] = []
         plots: list[FitData] = []
         for party in PARTIES:
@@ -110,6 +109,7 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
             angles[channel] = _best(angles, channel, power)
         now = power()
         history.append(now)
+        _check_seen(party, now)
         gain = fieller(
             now[0] - last[0],
             now[0],
@@ -142,13 +142,19 @@ def _best(angles: Floats, channel: int, power: Callable[[], tuple[float, float]]
     return math.atan2(sine, cosine) % (2 * math.pi)
 
 
+def _check_seen(party: Party, power: tuple[float, float]) -> None:
+    """Refuse a beat that is lost in noise after a whole round."""
+    score = power[0] / math.sqrt(power[1])
+    if not score > _LEAST_SCORE:
+        raise CalibrationError(
+            f"the {party}'s beat stands {score:.2g} standard deviations out of the noise, "
+            f"{_LEAST_SCORE:g} are needed; check lasers, switches and losses, or raise "
+            "pilot_photons"
+        )
+
+
 def _share(start: tuple[float, float], end: tuple[float, float]) -> Estimate:
     """Power at the start over that at the end."""
-    if not end[0] > 6 * math.sqrt(end[1]):
-        raise CalibrationError(
-            f"the beat stands {end[0] / math.sqrt(end[1]):.2g} standard deviations out of the "
-            "noise, 6 are needed; check lasers, switches and losses, or raise pilot_photons"
-        )
     return fieller(
         start[0],
         end[0],

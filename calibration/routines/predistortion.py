@@ -12,6 +12,7 @@ from calibration.routine import Context
 from calibration.routines._bursts import (
     BURST_ROLES,
     BURST_SETTINGS,
+    CLIENT,
     OPENING,
     Floats,
     arrivals_s,
@@ -95,7 +96,7 @@ def _weights(context: Context, stage: Stage) -> tuple[Floats, Floats]:
             means=OPENING * drawn,
             pilot_level=OPENING,
             longest_delay_s=arrival_s,
-            parties=("client",),
+            parties=CLIENT,
         )
         found = _read(context, stage, traces["client"].volts[0], layout, None)
         levels.append(drawn)

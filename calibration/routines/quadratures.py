@@ -7,8 +7,13 @@ import numpy as np
 from calibration.fits.ellipse import EllipseFit, fit_ellipse
 from calibration.result import FitData, Quantity, Result, Series
 from calibration.routine import Context
-from calibration.routines._bursts import BURST_ROLES, BURST_SETTINGS, Tone, light_up, tone
+from calibration.routines._bursts import (
+    BURST_ROLES,
+    BURST_SETTINGS,
+    light_up,
+)
 from calibration.routines._stage import PARTIES, Party, StagedRoutine
+from calibration.routines._tones import Tone, tone
 
 __all__ = ["Quadratures"]
 

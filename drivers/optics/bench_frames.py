@@ -1,11 +1,13 @@
 """What both ends of a bench agree on before light is sent: how a block becomes a burst."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from drivers.backend import Block
 from drivers.errors import ConfigurationError, LimitError
 from drivers.optics.burst import BurstFormat, BurstLayout
+from drivers.optics.pilot_budget import PilotAdvice
 
 __all__ = ["BenchFrames", "record_samples", "search_range"]
 
@@ -19,7 +21,8 @@ class BenchFrames:
 
     Args:
         format: how bursts look.
-        pilot_photons: mean photons of preamble and pilot slots at launch.
+        pilot_photons: mean photons of preamble and pilot slots at launch; the default is for a few
+            kilometres, `with_pilots` sets those that a path needs.
         modes_per_frame: largest frame.
         peak_to_average: largest over mean square of the data vectors: the oscillator's largest
             level is the modulator's, so that electronic noise weighs that much more on average.
@@ -61,6 +64,18 @@ class BenchFrames:
             if not (math.isfinite(value) and value > 0):
                 raise ConfigurationError(f"{name} is {value}, it must be finite and above 0")
 
+    def with_pilots(self, advice: PilotAdvice) -> Self:
+        """The same agreement with the pilots that a path's budget recommends.
+
+        Args:
+            advice: of `drivers.optics.pilot_budget.recommend_pilots`.
+        """
+        return replace(
+            self,
+            format=replace(self.format, pilot_spacing=advice.spacing),
+            pilot_photons=advice.photons,
+        )
+
     def layout(self, block: Block) -> BurstLayout:
         """The burst of a block: its frames one after the other, inputs first.
 
@@ -69,7 +84,7 @@ class BenchFrames:
         """
         layout = BurstLayout(format=self.format, data_symbols=block.symbols)
         if layout.total_samples > self.largest_burst_samples:
-            fits = block.inputs * self.largest_burst_samples // layout.total_samples
+            fits = self._fitting_inputs(block)
             raise LimitError(
                 f"{block.name}: the burst has {layout.total_samples:.4g} samples, the instruments "
                 f"hold {self.largest_burst_samples:.4g}; "
@@ -80,6 +95,19 @@ class BenchFrames:
                 )
             )
         return layout
+
+    def _fitting_inputs(self, block: Block) -> int:
+        """Most inputs of a block that make a burst the instruments can hold; 0 if not even one."""
+        fits, too_many = 0, block.inputs
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            symbols = middle * block.rows * block.modes
+            part = BurstLayout(format=self.format, data_symbols=symbols)
+            if part.total_samples > self.largest_burst_samples:
+                too_many = middle
+            else:
+                fits = middle
+        return fits
 
     def timeout_s(self, layout: BurstLayout) -> float:
         """How long to wait for the record of a burst."""

@@ -45,7 +45,7 @@ class BlockGuard:
             yield
         except BaseException as error:
             self._order.lost(block)
-            _LOG.error("%s is lost: %s", block.name, error)
+            _LOG.info("%s is lost: %s", block.name, error)
             for disarm in self._disarm:
                 try:
                     disarm()

@@ -12,22 +12,20 @@ from drivers.errors import OpticsError
 
 __all__ = ["BurstTurns"]
 
-Turn = Callable[[Block, int], None]
-
 
 class BurstTurns:
     """Calls the client's end before and after every burst of the server's."""
 
     def __init__(self) -> None:
-        self._before: Turn | None = None
-        self._after: Turn | None = None
+        self._before: Callable[[Block, int], None] | None = None
+        self._after: Callable[[Block], None] | None = None
 
-    def join(self, before: Turn, after: Turn) -> None:
+    def join(self, before: Callable[[Block, int], None], after: Callable[[Block], None]) -> None:
         """The client's end takes part.
 
         Args:
             before: sets the receiver to data vector number `index` of a block.
-            after: takes away what was recorded of it.
+            after: takes away what was recorded of the last burst.
         """
         self._before, self._after = before, after
 
@@ -41,7 +39,7 @@ class BurstTurns:
             raise OpticsError(f"{block.name}: no client has joined the bench; nothing was played")
         self._before(block, index)
 
-    def played(self, block: Block, index: int) -> None:
-        """The server has played it."""
+    def played(self, block: Block) -> None:
+        """The server has played a burst of a block."""
         if self._after is not None:
-            self._after(block, index)
+            self._after(block)

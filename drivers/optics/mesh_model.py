@@ -170,7 +170,7 @@ class MeshModel:
         before, after, internal, external = self._parts(phases_rad)
         exchange = np.array([[0, 1], [1, 0]], dtype=np.complex128)
         upper = np.diag([1j, 0j])
-        found = []
+        found: list[tuple[Complexes, ...]] = []
         for unit in range(len(self.places)):
             first = _upper_columns(before[unit], external[:, unit])
             middle = _upper_rows(first, internal[:, unit])
@@ -194,14 +194,14 @@ def _splitters(errors_rad: Phases) -> Complexes:
 
 
 def _upper_columns(matrix: Complexes, phasors: Complexes) -> Complexes:
-    """matrix @ diag(phasor, 1), shape (settings, 2, 2)."""
+    """Product of a matrix and diag(phasor, 1), shape (settings, 2, 2)."""
     found = np.broadcast_to(matrix, (phasors.size, 2, 2)).copy()
     found[:, :, 0] *= phasors[:, None]
     return found
 
 
 def _upper_rows(matrices: Complexes, phasors: Complexes) -> Complexes:
-    """diag(phasor, 1) @ matrices, shape (settings, 2, 2)."""
+    """Product of diag(phasor, 1) and matrices, shape (settings, 2, 2)."""
     found = matrices.copy()
     found[:, 0] *= phasors[:, None]
     return found

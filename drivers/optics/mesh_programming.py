@@ -18,6 +18,8 @@ __all__ = ["collecting", "decompose", "error_rad", "program", "undoing"]
 
 _STEPS: Final = 12
 _GOOD: Final = 1e-7
+_SETTLED: Final = 0.99
+"""A step that leaves this share of the squared distance is the last."""
 _DAMPING: Final = 1e-3
 _DAMPING_FACTOR: Final = 8.0
 _Angles = tuple[int, float, float]
@@ -83,8 +85,11 @@ def program(model: MeshModel, target: Complexes, *, rows: int) -> Phases:
         tried = phases + np.linalg.solve(normal, jacobian.T @ missing)
         left, slopes = _distance(model, tried, target, rows)
         if left @ left < missing @ missing:
+            settled = left @ left > _SETTLED * (missing @ missing)
             phases, missing, jacobian = tried, left, slopes
             damping /= _DAMPING_FACTOR
+            if settled:
+                break
         else:
             damping *= _DAMPING_FACTOR
     return np.mod(phases, 2 * math.pi)
@@ -169,7 +174,7 @@ def decompose(unitary: Complexes) -> Phases:
 
 
 def _interferometer(internal: float, external: float) -> Complexes:
-    """i e^{i theta/2} [[e^{i phi} s, c], [e^{i phi} c, -s]] with s, c = sin, cos of theta/2."""
+    """T = i e^{i theta/2} [[e^{i phi} s, c], [e^{i phi} c, -s]], s, c = sin, cos of theta/2."""
     sine, cosine = math.sin(internal / 2), math.cos(internal / 2)
     turn = np.exp(1j * external)
     block = np.array([[turn * sine, cosine], [turn * cosine, -sine]])

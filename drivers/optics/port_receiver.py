@@ -149,19 +149,7 @@ def port_response(
     layout = burst.layout
     known = np.concatenate([burst.preamble, burst.pilots]).astype(np.complex128)
     slots, _, _ = _slots(volts, burst, known, delay_s, instrument)
-    used = layout.pilots[: burst.pilot_rounds * burst.ports]
-    pilots = slots[used].astype(np.complex128)
-    centres = used.reshape(-1, burst.ports).mean(axis=1)
-    for _ in range(_PASSES):
-        each = _responses(pilots, burst)
-        turns = np.linalg.svd(each, full_matrices=False)[0][:, 0]
-        # Between rounds the phase goes on: what it does within one would mix their patterns.
-        phases = np.interp(used, centres, np.unwrap(np.angle(turns)))
-        slope = (phases[-burst.ports] - phases[burst.ports]) / (used[-burst.ports] - used[burst.ports])
-        phases += slope * np.where(used < centres[0], used - centres[0], 0.0)
-        phases += slope * np.where(used > centres[-1], used - centres[-1], 0.0)
-        pilots *= np.exp(-1j * phases)
-    each = _responses(pilots, burst)
+    each = _still_rounds(slots, burst)
     amplitudes = each.mean(axis=0)
     rest = each - amplitudes
     spread = float(np.sqrt(np.mean(np.abs(rest) ** 2) / 2 / (burst.pilot_rounds - 1)))
@@ -170,6 +158,23 @@ def port_response(
         uncertainty=spread,
         noise_v2=_vacuum_noise(slots[layout.vacuum]),
     )
+
+
+def _still_rounds(slots: Complex, burst: PortBurst) -> NDArray[np.complex128]:
+    """The response in every round of pilots with the phase's walk taken off, (rounds, ports)."""
+    used = burst.layout.pilots[: burst.pilot_rounds * burst.ports]
+    pilots = slots[used].astype(np.complex128)
+    centres = used.reshape(-1, burst.ports).mean(axis=1)
+    one, last = burst.ports, -burst.ports
+    for _ in range(_PASSES):
+        turns = np.linalg.svd(_responses(pilots, burst), full_matrices=False)[0][:, 0]
+        # Between rounds the phase goes on: what it does within one would mix their patterns.
+        phases = np.interp(used, centres, np.unwrap(np.angle(turns)))
+        slope = (phases[last] - phases[one]) / (used[last] - used[one])
+        phases += slope * np.minimum(used - centres[0], 0.0)
+        phases += slope * np.maximum(used - centres[-1], 0.0)
+        pilots *= np.exp(-1j * phases)
+    return _responses(pilots, burst)
 
 
 def _responses(pilots: NDArray[np.complex128], burst: PortBurst) -> NDArray[np.complex128]:
@@ -257,7 +262,8 @@ def _rounds(bright: NDArray[np.complexfloating], ports: int, *, at_end: bool = F
     """Sums of whole rounds, with the noise of one slot."""
     count = bright.size // ports * ports
     whole = bright[bright.size - count :] if at_end else bright[:count]
-    return (whole.reshape(-1, ports).sum(axis=1) / ports**0.5).astype(np.complex64)
+    sums = whole.reshape(-1, ports).sum(axis=1) / ports**0.5
+    return np.asarray(sums, dtype=np.complex64)
 
 
 def _derotate(

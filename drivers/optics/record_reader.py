@@ -12,10 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import ReadbackError, SynchronisationError, TraceError
+from drivers.errors import LimitError, ReadbackError, SynchronisationError, TraceError
 from drivers.instruments import Digitiser, Trace, Trigger
 from drivers.optics.bench_frames import BenchFrames, record_samples, search_range
 from drivers.optics.burst import BurstLayout
+from drivers.optics.pilot_budget import LEAST_POWER_SNU, missed_preamble_probability
 from drivers.optics.receiver import Demodulated, Receiver, ReceiverSettings
 from drivers.optics.running_scale import RunningScale
 from drivers.optics.slot_filter import SlotTiming, filter_slots
@@ -30,7 +31,9 @@ LARGEST_CLOCK_OFFSET: Final = 60e-6
 """Largest clock offset that is searched for; that between free converters is below 50 ppm."""
 
 _OFFSET_LIMIT: Final = 0.02
+_LARGEST_MISSED: Final = 1e-3
 _LARGEST_PHASE_VARIANCE: Final = 0.05
+_HARMLESS_PHASE_VARIANCE: Final = 4e-3
 _PHASE_MARGIN: Final = 2.0
 _DARK_SHARE: Final = 0.05
 _CLIPPED_LIMIT: Final = 4
@@ -77,6 +80,9 @@ class RecordReader:
         digitiser: records the detector with channel 0.
         frames: what both ends agreed on.
         expectation: what its records must show.
+
+    Raises:
+        LimitError: the pilots that arrive are too dim for the burst to be found.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class RecordReader:
         self._digitiser = digitiser
         self._frames = frames
         self._expected = expectation
+        self._check_pilots()
         self._checker = TraceChecker(digitiser.name, offset_limit=_OFFSET_LIMIT)
         self._receiver = Receiver(
             frames.format,
@@ -172,6 +179,23 @@ class RecordReader:
         self._check_timing(found, layout)
         self.scale.check(found.shot_noise)
         return found
+
+    def _check_pilots(self) -> None:
+        """Without bright enough pilots there is no use in sending anything."""
+        expected, burst = self._expected, self._frames.format
+        noise = 1 + expected.electronic_noise_v2 / expected.shot_noise_v2
+        power = expected.pilot_amplitude_snu**2
+        missed = missed_preamble_probability(
+            power, noise_snu=noise, preamble_slots=burst.preamble_slots
+        )
+        if not missed <= _LARGEST_MISSED:
+            photons = self._frames.pilot_photons * LEAST_POWER_SNU * noise / power
+            raise LimitError(
+                f"{self._digitiser.name}: pilots are too dim: {self._frames.pilot_photons:g} "
+                f"photons at launch arrive as {power:.3g} shot-noise units, with which one burst "
+                f"in {1 / missed:.3g} is missed; the limit is one in {1 / _LARGEST_MISSED:g}: set "
+                f"pilot_photons to at least {photons:.3g}"
+            )
 
     def _check_trace(
         self, trace: Trace, layout: BurstLayout, levels: NDArray[np.float32] | None
@@ -275,7 +299,8 @@ class RecordReader:
 
 
 def _phase_limit(calibrated_rad: float) -> float:
-    """Largest variance of the phase error: that of twice the calibrated error, never above 0.05."""
+    """Largest variance of the phase error: that of twice the calibrated error, within bounds."""
     if not calibrated_rad:
         return _LARGEST_PHASE_VARIANCE
-    return min(_LARGEST_PHASE_VARIANCE, (_PHASE_MARGIN * calibrated_rad) ** 2)
+    alarm = max((_PHASE_MARGIN * calibrated_rad) ** 2, _HARMLESS_PHASE_VARIANCE)
+    return min(_LARGEST_PHASE_VARIANCE, alarm)

@@ -1,39 +1,32 @@
 """A simulated bench with an amplifier: its scene, clock, trigger line, and its instruments.
 
-Owns which instrument controls which part of `AmplifierBench`, and the digitiser that records all
-ports of the server at once.
+Owns which instrument controls which part of `AmplifierBench`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-import numpy as np
-
-from drivers.errors import ConfigurationError, InstrumentError
+from drivers.errors import ConfigurationError
 from drivers.instruments import (
     AmplifierLimits,
     BiasLimits,
-    Digitiser,
-    DigitiserLimits,
     DigitiserSettings,
     GeneratorLimits,
     PhaseDriverLimits,
     Range,
-    Trigger,
 )
-from drivers.instruments import Recording as FetchedRecording
+from sim_backend.instruments.array_digitiser import SimulatedArrayDigitiser
 from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS, SimulatedAttenuator
 from sim_backend.instruments.bias_controller import BIAS_LIMITS, SimulatedBiasController
 from sim_backend.instruments.converters import DigitiserUnit, GeneratorUnit
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
-from sim_backend.instruments.faults import FaultFinder, FaultPlan
+from sim_backend.instruments.faults import Fault, FaultFinder, FaultKind, FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS, SimulatedLaser
 from sim_backend.instruments.optical_amplifier import SimulatedOpticalAmplifier
 from sim_backend.instruments.phase_driver import SimulatedPhaseDriver
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS, SimulatedPowerMeter
-from sim_backend.instruments.remote import RemoteControl, SimulatedInstrument
+from sim_backend.instruments.remote import RemoteControl
 from sim_backend.instruments.trigger_line import TriggerLine
 from sim_backend.instruments.waveform_generator import (
     GENERATOR_LIMITS,
@@ -43,98 +36,20 @@ from sim_backend.scene.amplifier_bench import AmplifierBench, AmplifierBenchSett
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.detectors import PowerHead, PowerHeadSettings
 
-__all__ = ["SimulatedAmplifierBench", "SimulatedArrayDigitiser"]
+__all__ = ["SimulatedAmplifierBench"]
 
 _POWER_UP_RATE_HZ = 800e6
-_RANGE_STEP_V = 1e-3
-_RATE_STEP_HZ = 1e-2
-_SAMPLES_PER_S = 500e6
+_FAULTS_OF_LIGHT = (
+    FaultKind.LASER_UNLOCK,
+    FaultKind.LASER_MODE_HOP,
+    FaultKind.WAVELENGTH_STEP,
+    FaultKind.FIBRE_UNPLUGGED,
+    FaultKind.FIBRE_DIRTY,
+    FaultKind.POLARISATION_FLIP,
+    FaultKind.OSCILLATOR_LOST,
+    FaultKind.OSCILLATOR_LOW,
+)
 _Part = TypeVar("_Part")
-
-
-class SimulatedArrayDigitiser(SimulatedInstrument, Digitiser):
-    """A digitiser with a channel for each of several detectors, all on one trigger.
-
-    With an immediate trigger the channels record one after the other.
-
-    Args:
-        name: role in the bench.
-        limits: what may be set; as many channels as there are units.
-        remote: link to the instrument.
-        units: memory of each channel.
-        line: the trigger line that it listens to.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        limits: DigitiserLimits,
-        remote: RemoteControl,
-        units: Sequence[DigitiserUnit],
-        line: TriggerLine,
-    ) -> None:
-        super().__init__(name, limits=limits, clock=remote.clock)
-        if len(units) != limits.channels:
-            raise ConfigurationError(
-                f"{name}: {limits.channels} channels for {len(units)} detectors; give one channel "
-                "to each"
-            )
-        self._remote = remote
-        self._units = tuple(units)
-        self._line = line
-
-    def _configure(self, sample_rate_hz: float, samples: int, range_v: float) -> None:
-        if not self._remote.takes():
-            return
-        settings = DigitiserSettings(
-            sample_rate_hz=round(sample_rate_hz / _RATE_STEP_HZ) * _RATE_STEP_HZ,
-            samples=samples,
-            range_v=math.ceil(range_v / _RANGE_STEP_V - 1e-6) * _RANGE_STEP_V,
-        )
-        for unit in self._units:
-            unit.settings = settings
-
-    def _get_settings(self) -> DigitiserSettings:
-        self._remote.ask()
-        return self._units[0].settings
-
-    def _arm(self, trigger: Trigger) -> None:
-        if not self._remote.takes():
-            return
-        for unit in self._units:
-            unit.record = None
-            unit.armed = trigger
-        if trigger is Trigger.IMMEDIATE:
-            for unit in self._units:
-                self._line.record_now(unit)
-
-    def _is_armed(self) -> bool:
-        self._remote.ask()
-        return any(unit.armed is not None for unit in self._units)
-
-    def _is_done(self) -> bool:
-        self._remote.ask()
-        return all(unit.record is not None for unit in self._units)
-
-    def _fetch(self) -> FetchedRecording:
-        records = [unit.record for unit in self._units if unit.record is not None]
-        if len(records) < len(self._units):
-            raise InstrumentError(f"{self.name}: there is no record; arm it and wait for its end")
-        self._remote.ask(sum(record.volts.size for record in records) / _SAMPLES_PER_S)
-        for unit in self._units:
-            unit.record = None
-        return FetchedRecording(
-            volts=np.stack([record.volts for record in records]),
-            step_v=records[0].step_v,
-            clipped=sum(record.clipped for record in records),
-        )
-
-    def _abort(self) -> None:
-        if self._remote.takes():
-            for unit in self._units:
-                unit.armed = None
-                unit.record = None
 
 
 class SimulatedAmplifierBench:
@@ -153,7 +68,10 @@ class SimulatedAmplifierBench:
         settings: of the scene.
         seed: makes everything repeat exactly.
         clock: simulated time.
-        faults: what goes wrong.
+        faults: what goes wrong, of instruments alone.
+
+    Raises:
+        ConfigurationError: a fault of the light.
     """
 
     def __init__(
@@ -166,6 +84,8 @@ class SimulatedAmplifierBench:
     ) -> None:
         self.clock = SimulatedClock() if clock is None else clock
         self.faults = FaultPlan() if faults is None else faults
+        for fault in self.faults.faults:
+            _check_fault(fault)
         self.seed = seed
         chosen = AmplifierBenchSettings() if settings is None else settings
         self.scene = AmplifierBench(chosen, seed=seed, clock=self.clock)
@@ -320,6 +240,14 @@ class SimulatedAmplifierBench:
                 if (found := self.faults.active(kind, name, self.clock.now())) is not None
             ),
             None,
+        )
+
+
+def _check_fault(fault: Fault) -> None:
+    if fault.kind in _FAULTS_OF_LIGHT:
+        raise ConfigurationError(
+            f"fault {fault.kind} of {fault.target!r}: on the bench with an amplifier only "
+            "instruments fail; use the reference scene for faults of the light"
         )
 
 

@@ -53,7 +53,7 @@ def _patch() -> FibreSettings:
     return FibreSettings(
         length_m=0.0,
         connector_loss_db=0.3,
-        thermal_phase_rad_per_sqrt_s=1e-3,
+        thermal_phase_rad_per_sqrt_s=1e-4,
         polarisation_rad_per_sqrt_s=0.0,
         polarisation_scrambled=False,
     )

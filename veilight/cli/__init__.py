@@ -3,6 +3,7 @@
 Heavy packages are imported by the commands that need them, so that `--help` answers at once.
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, one of `ExitCode`.
     """
+    # What is logged is raised as well, and shown as a result or as the one line of an error.
+    logging.getLogger("veilight").addHandler(logging.NullHandler())
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:

@@ -15,7 +15,7 @@ __all__ = ["app"]
 app = typer.Typer(
     name="veilight",
     help="Deep-learning inference over light that keeps the server's weights and the client's "
-    "data private, on a simulated link.",
+    "data private, on a simulated link or a bench of instruments.",
     epilog=EXIT_CODES_TEXT,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,7 +43,7 @@ def _start(
 @app.command()
 def demo(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the report [default: a new one].")
+        Path | None, typer.Option("--out", help="Folder for the report (default: a new one).")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Makes the demo repeat.")] = 1,
     as_json: options.Json = False,
@@ -123,7 +123,7 @@ def infer(
     model: Annotated[Path, typer.Argument(help="NAME.safetensors or NAME.onnx.")],
     data: options.DataSpec = "digits",
     samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="How many test samples [default: all].")
+        int | None, typer.Option("--samples", min=1, help="How many test samples (default: all).")
     ] = None,
     photons: options.Photons = None,
     signal_to_noise: options.SignalToNoise = None,
@@ -162,7 +162,7 @@ def infer(
         int | None, typer.Option("--seed", min=0, help="Makes the simulated light repeat.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the report [default: a new one].")
+        Path | None, typer.Option("--out", help="Folder for the report (default: a new one).")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist.")
@@ -183,9 +183,19 @@ def infer(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Run a model over the simulated link or a bench: verdict, accuracy, who can have learned what."""
+    """Run a model over the simulated link or a bench: verdict, accuracy, who learned what."""
     from veilight.cli._infer import InferenceOrder, run_infer
 
+    options.refuse_idle(
+        bench,
+        of_link={"--receiver": receiver, "--setting": setting, "--seed": seed},
+        of_bench={
+            "--store": store,
+            "--override-calibration": override_calibration,
+            "--emit-light": emit_light,
+            "--operator": operator,
+        },
+    )
     configuration = options.configured(
         config,
         receiver=receiver,
@@ -286,8 +296,8 @@ def calibrate(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[all|show|ROUTINE...]",
-            help="Routines to run with what they need, all of them, or show for what is stored.",
+            metavar="all|ROUTINE|show",
+            help="all, or routines to run with what they need; show what is stored, all or some.",
         ),
     ] = None,
     bench: options.Benches = None,
@@ -312,8 +322,9 @@ def calibrate(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     benches = tuple(bench or ())
-    if what == ["show"]:
-        return run_calibrate_show(screen, options.store_path(store, benches), plots)
+    if what and what[0] == "show":
+        path = options.store_path(store, benches)
+        return run_calibrate_show(screen, path, routines=tuple(what[1:]), plots=plots)
     return run_calibrate(
         screen,
         CalibrateOrder(

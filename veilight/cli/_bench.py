@@ -1,6 +1,5 @@
 """The commands `veilight bench`: what a bench is, whether it is well, and making it safe."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,8 +93,6 @@ def run_bench_safe(screen: Screen, paths: Sequence[Path]) -> int:
 def _benches(paths: Sequence[Path]) -> "tuple[Bench, ...]":
     from veilight.benches import build_benches, load_benches
 
-    # What is logged has been raised as well, and is shown as a result.
-    logging.getLogger("veilight").addHandler(logging.NullHandler())
     return build_benches(load_benches(paths))
 
 

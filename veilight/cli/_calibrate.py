@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers.errors import ConfigurationError
+from drivers.errors import CalibrationError, ConfigurationError
 from veilight.cli._exit_codes import ExitCode
+from veilight.cli._outputs import prepare_folder
+from veilight.cli._quantities import quantity_cells
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
+    from calibration.moment import Moment
     from calibration.result import Result
     from calibration.routine import Registry
     from calibration.runner import Outcome, ProgressEvent, Step
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CalibrateOrder", "run_calibrate", "run_calibrate_show"]
 
 ALL = "all"
+_MOST_REASONS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +58,22 @@ def run_calibrate(screen: Screen, order: CalibrateOrder) -> int:
     """
     from calibration.routines import all_routines
     from calibration.runner import Runner
-    from veilight.bench_session import default_store, open_pair, settings_for, store_of
+    from veilight.bench_session import (
+        default_store,
+        open_pair,
+        pair_name,
+        routines_of,
+        settings_for,
+        store_of,
+    )
+    from veilight.benches import load_benches
 
-    registry = all_routines()
-    names = _names(registry, order.routines)
+    names = _names(all_routines(), order.routines)
     path = order.store or default_store(order.benches)
+    store = store_of(path, pair_name(load_benches(order.benches)))
+    _check_folder(order.plots)
     with open_pair(order.benches, emit_light=order.emit_light, operator=order.operator) as pair:
-        store = store_of(path, pair.access.name)
-        # With one laser for all, the oscillators' lasers are no roles of the routines.
-        registry = all_routines(shared_oscillators=pair.shares_laser)
+        registry = routines_of(pair)
         with screen.progress("calibration", total=1.0) as advance:
 
             def report(event: "ProgressEvent") -> None:
@@ -98,11 +109,20 @@ def run_calibrate(screen: Screen, order: CalibrateOrder) -> int:
     return ExitCode.INSTRUMENT if failed else ExitCode.OK
 
 
-def run_calibrate_show(screen: Screen, store_path: Path, plots: Path | None) -> int:
-    """Show the newest result of every routine, with age and validity.
+def run_calibrate_show(
+    screen: Screen, store_path: Path, *, routines: tuple[str, ...] = (), plots: Path | None = None
+) -> int:
+    """Show the newest results, with age and validity.
+
+    Args:
+        screen: where to.
+        store_path: the calibration store.
+        routines: whose results; empty for all.
+        plots: folder for one picture per result; None draws none.
 
     Raises:
-        CalibrationError: the store is missing or damaged.
+        ConfigurationError: there is no store, or no result of a routine.
+        CalibrationError: the store is damaged.
     """
     from calibration.moment import moments, system_clock_id
     from calibration.store import Store
@@ -116,37 +136,59 @@ def run_calibrate_show(screen: Screen, store_path: Path, plots: Path | None) -> 
     store = Store.at(store_path)
     now = moments(SystemClock().now, clock_id=system_clock_id())()
     newest = {entry.routine: entry.id for entry in store.entries()}
-    results = [store.get(identifier) for identifier in newest.values()]
-    rows = []
-    for result in results:
-        age = now.seconds_since(result.moment)
-        left = result.validity_s - age
-        state = f"{_span(left)} left" if left > 0 else f"stale since {_span(-left)}"
-        for index, quantity in enumerate(result.quantities):
-            first = index == 0
-            rows.append(
-                (
-                    result.routine if first else "",
-                    quantity.name,
-                    quantity.text.partition(" = ")[2],
-                    _span(age) if first else "",
-                    state if first else "",
-                )
-            )
+    missing = [name for name in routines if name not in newest]
+    if missing:
+        raise ConfigurationError(
+            f"{store_path} has no result of {', '.join(missing)}; it has those of "
+            f"{', '.join(newest) or 'none'}"
+        )
+    results = [store.get(newest[name]) for name in routines or newest]
+    ages = {result.id: _age(result, now) for result in results}
     marks = " (simulated)" if any(result.simulated for result in results) else ""
-    screen.table(f"{store.bench}{marks}", ("routine", "quantity", "value", "age", "validity"), rows)
+    screen.table(
+        f"{store.bench}{marks}",
+        ("routine", "age", "validity", "measured (UTC)", "result"),
+        [
+            (
+                result.routine,
+                *_age_cells(result, ages[result.id]),
+                result.moment.utc[:19].replace("T", " "),
+                result.id[:12],
+            )
+            for result in results
+        ],
+    )
+    for result in results:
+        rows = [quantity_cells(quantity) for quantity in result.quantities]
+        screen.table(result.routine, ("quantity", "value", "95 %"), rows)
     pictures = _draw(screen, results, plots)
     screen.result(
         {
             "bench": store.bench,
-            "results": [
-                {**_result_json(result), "age_s": now.seconds_since(result.moment)}
-                for result in results
-            ],
+            "store": str(store_path),
+            "time": now.utc,
+            "results": [{**_result_json(result), "age_s": ages[result.id]} for result in results],
             "plots": pictures,
         }
     )
     return ExitCode.OK
+
+
+def _age(result: "Result", now: "Moment") -> float | None:
+    """Age in seconds; None where the clock says that the result is from the future."""
+    try:
+        return now.seconds_since(result.moment)
+    except CalibrationError:
+        return None
+
+
+def _age_cells(result: "Result", age_s: float | None) -> tuple[str, str]:
+    """Age and validity for people."""
+    if age_s is None:
+        return "unknown", "the clock is wrong"
+    left_s = result.validity_s - age_s
+    state = f"{_span(left_s)} left" if left_s > 0 else f"stale for {_span(-left_s)}"
+    return _span(age_s), state
 
 
 def _names(registry: "Registry", asked: Sequence[str]) -> tuple[str, ...] | None:
@@ -165,7 +207,7 @@ def _show_plan(screen: Screen, steps: "Sequence[Step]") -> int:
         (
             step.routine,
             "measure" if step.due else "keep",
-            "; ".join(step.reasons) or "valid",
+            _shortened(step.reasons) or "valid",
             _span(step.duration_s) if step.due else "",
         )
         for step in steps
@@ -187,6 +229,13 @@ def _show_plan(screen: Screen, steps: "Sequence[Step]") -> int:
     return ExitCode.OK
 
 
+def _shortened(reasons: Sequence[str]) -> str:
+    """The first reasons and how many more there are."""
+    left = len(reasons) - _MOST_REASONS
+    more = f"; and {left} more" if left > 0 else ""
+    return "; ".join(reasons[:_MOST_REASONS]) + more
+
+
 def _show_outcomes(screen: Screen, outcomes: "Sequence[Outcome]") -> None:
     rows = [
         (one.routine, one.status.value, one.message or "", f"{one.duration_s:.1f} s")
@@ -201,7 +250,7 @@ def _draw(screen: Screen, results: "Sequence[Result]", folder: Path | None) -> l
         return []
     from calibration.plots import write_plot
 
-    folder.mkdir(parents=True, exist_ok=True)
+    _check_folder(folder)
     paths = []
     for result in results:
         if not result.fit_data:
@@ -211,6 +260,12 @@ def _draw(screen: Screen, results: "Sequence[Result]", folder: Path | None) -> l
         paths.append(str(path))
     screen.say(f"Plots: {len(paths)} in {folder}")
     return paths
+
+
+def _check_folder(folder: Path | None) -> None:
+    """Refuse a folder for pictures that cannot be made, before anything is measured."""
+    if folder is not None:
+        prepare_folder(folder, overwrite=True)
 
 
 def _outcome_json(one: "Outcome") -> dict[str, object]:
@@ -234,6 +289,7 @@ def _result_json(result: "Result") -> dict[str, object]:
             quantity.name: {
                 "value": quantity.value,
                 "uncertainty": quantity.uncertainty,
+                "claimed": quantity.claimed,
                 "interval95": quantity.interval95,
                 "unit": quantity.unit,
             }

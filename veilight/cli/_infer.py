@@ -1,4 +1,7 @@
-"""`veilight infer`: a model over the simulated link, from files to verdict, tables and report."""
+"""`veilight infer`: a model over a link, from files to verdict, tables and report.
+
+Owns what both links need and the run over the simulated one; `_infer_bench` has the other.
+"""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -15,17 +18,26 @@ from veilight.cli._results import result_as_json, show_result
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
-    from drivers.optics.bench_link import BenchLink
     from protocol.client import Progress
     from protocol.ledger import DataLedger, WeightLedger
     from protocol.models.model import Model
     from sim_backend.adversaries import ReturnBehaviour
-    from veilight.bench_session import BenchPair
     from veilight.config import Configuration
     from veilight.datasets import Dataset
     from veilight.runs import InferenceRequest, RunResult
 
-__all__ = ["InferenceOrder", "behaviour", "run_infer", "run_with_progress"]
+__all__ = [
+    "InferenceJob",
+    "InferenceOrder",
+    "behaviour",
+    "data_ledger_of",
+    "finish",
+    "ledger_of",
+    "make_request",
+    "prepare",
+    "run_infer",
+    "run_with_progress",
+]
 
 REPORT = "report.html"
 RESULT = "result.json"
@@ -84,64 +96,61 @@ def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOr
             allow the run; nothing was sent then, unless the message says so.
     """
     from protocol.leakage import check_encoding
-    from protocol.models.files import load_model
     from sim_backend.symbol_link import SymbolLink
-    from veilight.datasets import load
 
     if order.benches:
-        return _run_infer_over_bench(screen, configuration, order)
+        from veilight.cli._infer_bench import run_infer_over_bench
+
+        return run_infer_over_bench(screen, configuration, order)
     client = behaviour(order.client_behaviour)
     check_encoding(configuration.link.client_receiver(), configuration.protocol.encoding)
-    _check_ledger_options(order)
-    folder = order.out or default_folder("infer")
-    model = load_model(order.model)
-    configuration = with_photons(configuration, model)
     # A link that cannot be made must not leave a new ledger behind.
     SymbolLink(configuration.link.settings(order.seed), client)
-    data = load(order.data, label_column=order.label_column).test
-    _check_data(model, data)
-    if order.samples is not None:
-        data = data.subset(order.samples, seed=0)
-    prepare_folder(folder, (REPORT, RESULT), overwrite=order.overwrite)
-    with (
-        _ledger(configuration, order, model) as ledger,
-        _data_ledger(configuration, order) as inputs,
-    ):
+    job = prepare(configuration, order)
+    with ledger_of(job, order) as ledger, data_ledger_of(job, order) as inputs:
         request = make_request(
-            configuration,
-            model,
-            data,
+            job.configuration,
+            job.model,
+            job.data,
             client,
             seed=order.seed,
             ledger=ledger,
             data_ledger=inputs,
-            title=configuration.report.title or f"{order.model.stem} on {data.name}",
+            title=job.title,
         )
-        screen.say(f"{data.samples:,} samples of {data.name} over the simulated link ...")
+        screen.say(f"{job.data.samples:,} samples of {job.data.name} over the simulated link ...")
         result = run_with_progress(screen, request, "inference")
-    paths = write_results(folder, [result], request.title)
-    show_result(screen, result)
-    screen.result({**result_as_json(result), "files": paths})
-    screen.say(f"Report: {paths['report']}")
-    return ExitCode.OK if result.accepted else ExitCode.VERIFICATION
+    return finish(screen, job, result)
 
 
-def _run_infer_over_bench(
-    screen: Screen, configuration: "Configuration", order: InferenceOrder
-) -> int:
-    """`run_infer` over the instruments of two bench files; see there."""
-    from dataclasses import replace
+@dataclass(frozen=True, kw_only=True)
+class InferenceJob:
+    """What a run needs apart from a link, loaded and checked.
 
+    Args:
+        configuration: with the light of every layer.
+        model: the network.
+        data: the samples that are classified.
+        folder: for the report, which can be written to.
+        title: of the report.
+    """
+
+    configuration: "Configuration"
+    model: "Model"
+    data: "Dataset"
+    folder: Path
+    title: str
+
+
+def prepare(configuration: "Configuration", order: InferenceOrder) -> InferenceJob:
+    """Load and check what the order names; touches no ledger.
+
+    Raises:
+        VeilightError: something cannot be read, does not fit together or cannot be written.
+    """
     from protocol.models.files import load_model
-    from sim_backend.adversaries import HONEST
-    from veilight.bench_runs import lit_bench
-    from veilight.bench_session import default_store, open_pair, store_of
     from veilight.datasets import load
 
-    if order.client_behaviour != "honest":
-        raise ConfigurationError(
-            "--client-behaviour is for the simulated link; on a bench the client is who is there"
-        )
     _check_ledger_options(order)
     folder = order.out or default_folder("infer")
     model = load_model(order.model)
@@ -151,74 +160,23 @@ def _run_infer_over_bench(
     if order.samples is not None:
         data = data.subset(order.samples, seed=0)
     prepare_folder(folder, (REPORT, RESULT), overwrite=order.overwrite)
-    store_path = order.store or default_store(order.benches)
-    with (
-        _ledger(configuration, order, model) as ledger,
-        _data_ledger(configuration, order) as inputs,
-        open_pair(order.benches, emit_light=order.emit_light, operator=order.operator) as pair,
-        lit_bench(
-            pair,
-            store_of(store_path, pair.access.name),
-            override=order.override_calibration,
-            peak_to_average=_peak_to_average(model, data),
-        ) as lit,
-    ):
-        request = replace(
-            make_request(
-                configuration,
-                model,
-                data,
-                HONEST,
-                seed=None,
-                ledger=ledger,
-                data_ledger=inputs,
-                title=configuration.report.title
-                or f"{order.model.stem} on {data.name} over {pair.access.name}",
-            ),
-            optics=lit.link,
-            taints=lit.taints,
-        )
-        kind = "simulated" if pair.access.simulated else "real"
-        screen.say(f"{len(data.inputs):,} samples of {data.name} over a bench ({kind}) ...")
-        result = run_with_live_view(screen, request, lit.link, pair)
-    paths = write_results(folder, [result], request.title)
+    title = configuration.report.title or f"{order.model.stem} on {data.name}"
+    return InferenceJob(
+        configuration=configuration, model=model, data=data, folder=folder, title=title
+    )
+
+
+def finish(screen: Screen, job: InferenceJob, result: "RunResult") -> int:
+    """Write and show a result; the exit status.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    paths = write_results(job.folder, [result], result.request.title)
     show_result(screen, result)
     screen.result({**result_as_json(result), "files": paths})
     screen.say(f"Report: {paths['report']}")
     return ExitCode.OK if result.accepted else ExitCode.VERIFICATION
-
-
-def run_with_live_view(
-    screen: Screen, request: "InferenceRequest", link: "BenchLink", pair: "BenchPair"
-) -> "RunResult":
-    """Run a request over a bench behind a progress bar and what the bench says about itself.
-
-    Raises:
-        VeilightError: see `run_inference`.
-    """
-    from veilight.live_view import live_readings
-    from veilight.runs import run_inference
-
-    with screen.live("inference", ("party", "quantity", "value", "limits", "")) as show:
-
-        def report(progress: "Progress") -> None:
-            note = f"sample {progress.samples_done:,} of {progress.samples_total:,}"
-            rows = [reading.cells for reading in live_readings(link, pair)]
-            show(progress.symbols_done / progress.symbols_total, note, rows)
-
-        return run_inference(request, report)
-
-
-def _peak_to_average(model: "Model", data: "Dataset") -> float:
-    """Largest over mean square of the inputs as the network takes them, mean over samples."""
-    import numpy as np
-
-    scaling = model.graph.scaling
-    values = (data.inputs.reshape(len(data.inputs), -1) - scaling.offset) * scaling.factor
-    squares = np.square(values, dtype=np.float64)
-    average = squares.mean(1)
-    lit = average > 0
-    return float((squares.max(1)[lit] / average[lit]).mean()) if lit.any() else 1.0
 
 
 def behaviour(text: str) -> "ReturnBehaviour":
@@ -356,13 +314,11 @@ def _check_data(model: "Model", data: "Dataset") -> None:
 
 
 @contextmanager
-def _ledger(
-    configuration: "Configuration", order: InferenceOrder, model: "Model"
-) -> "Iterator[WeightLedger | None]":
+def ledger_of(job: InferenceJob, order: InferenceOrder) -> "Iterator[WeightLedger | None]":
     """The server's ledger, open for the run; None keeps the run's account in memory."""
     from protocol.ledger import WeightLedger
 
-    budget = configuration.ledger.budget_bits_per_weight
+    model, budget = job.model, job.configuration.ledger.budget_bits_per_weight
     path = order.ledger or order.new_ledger
     if path is None:
         yield None
@@ -380,13 +336,11 @@ def _ledger(
 
 
 @contextmanager
-def _data_ledger(
-    configuration: "Configuration", order: InferenceOrder
-) -> "Iterator[DataLedger | None]":
+def data_ledger_of(job: InferenceJob, order: InferenceOrder) -> "Iterator[DataLedger | None]":
     """The client's ledger, open for the run; in memory where only a budget is given."""
     from protocol.ledger import DataLedger
 
-    budget = configuration.ledger.data_budget_bits_per_input
+    budget = job.configuration.ledger.data_budget_bits_per_input
     path = order.data_ledger or order.new_data_ledger
     if path is None and budget is None:
         yield None

@@ -1,6 +1,6 @@
 """Options that several commands share, and the reading of lists of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -29,6 +29,7 @@ __all__ = [
     "SignalToNoise",
     "configured",
     "numbers",
+    "refuse_idle",
     "store_path",
     "whole_numbers",
 ]
@@ -50,14 +51,15 @@ Benches: TypeAlias = Annotated[
 CalibrationStore: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--store", help="Calibration store [default: beside the first bench file, .calibration.h5]."
+        "--store",
+        help="Calibration store (default: beside the server's bench file, .calibration.h5).",
     ),
 ]
 EmitLight: TypeAlias = Annotated[
     bool, typer.Option("--emit-light", help="Allow light on real instruments.")
 ]
 Operator: TypeAlias = Annotated[
-    str | None, typer.Option("--operator", help="Who arms the bench [default: the user's name].")
+    str | None, typer.Option("--operator", help="Who arms the bench (default: the user's name).")
 ]
 ConfigFile: TypeAlias = Annotated[
     Path | None,
@@ -175,6 +177,33 @@ def configured(
             wanted |= {f"protocol.{name}": values, f"protocol.{other}": ()}
     given = {path: value for path, value in wanted.items() if value is not None}
     return override(configuration, given) if given else configuration
+
+
+def refuse_idle(
+    benches: Sequence[Path] | None,
+    *,
+    of_link: Mapping[str, object],
+    of_bench: Mapping[str, object],
+) -> None:
+    """Refuse options that would have no effect.
+
+    Args:
+        benches: the bench files that were given.
+        of_link: options of the simulated link alone, with their values; None or False if absent.
+        of_bench: the same for those of a bench.
+
+    Raises:
+        ConfigurationError: an option of the other kind was given.
+    """
+    idle = of_link if benches else of_bench
+    for option, value in idle.items():
+        if value is not None and value is not False:
+            raise ConfigurationError(
+                f"{option} is for the simulated link; with --bench the bench files say what the "
+                "link is, leave it out"
+                if benches
+                else f"{option} needs --bench twice, once for each party's bench file"
+            )
 
 
 def store_path(store: Path | None, benches: Sequence[Path]) -> Path:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,8 +26,11 @@ class Advance(Protocol):
 class ShowLive(Protocol):
     """Moves a progress bar and changes the table below it."""
 
-    def __call__(self, done: float, note: str, rows: Sequence[Sequence[str]]) -> None:
-        """Set the share that is done, the text beside the bar, and the rows of the table."""
+    def __call__(self, done: float, note: str, rows: Callable[[], Sequence[Sequence[str]]]) -> None:
+        """Set the share that is done, the text beside the bar, and the rows of the table.
+
+        `rows` is called only where somebody sees them.
+        """
 
 
 class Screen:
@@ -145,9 +148,9 @@ class Screen:
         task = bars.add_task(what, total=1.0, note="")
         with Live(bars, console=console, transient=True, refresh_per_second=4) as live:
 
-            def show(done: float, note: str, rows: Sequence[Sequence[str]]) -> None:
+            def show(done: float, note: str, rows: Callable[[], Sequence[Sequence[str]]]) -> None:
                 bars.update(task, completed=done, note=note)
-                live.update(Group(bars, _live_table(columns, rows)))
+                live.update(Group(bars, _live_table(columns, rows())))
 
             yield show
 

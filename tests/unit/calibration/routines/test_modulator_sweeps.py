@@ -51,13 +51,13 @@ def walk_of_scans(rng: np.random.Generator, *, gap: int, tail: int) -> tuple[lis
 @pytest.mark.parametrize(("gap", "tail"), [(0, 0), (10, 0), (0, 40)])
 def test_last_null_holds_the_null_when_it_walks(gap: int, tail: int) -> None:
     rng = np.random.default_rng(3)
-    hits, draws = 0, 1000
+    hits, draws = 0, 300
     for _ in range(draws):
         scans, null = walk_of_scans(rng, gap=gap, tail=tail)
         low, high = last_null(scans, scans[-1].end_s + gap + tail).interval95
         hits += low <= null <= high
     # Student's law is near, not exact, for a sum of correlated squares: 95 % +- 2.5 % of bias and
-    # 6 standard deviations of 0.7 %.
+    # 4 of 1.3 %, the seed fixed.
     assert 0.90 < hits / draws < 0.99
 
 
@@ -80,7 +80,7 @@ def test_scan_null_finds_the_vertex_when_the_scan_is_off_centre() -> None:
 @pytest.mark.parametrize("null_v", [0.6, 0.1], ids=["above", "below"])
 def test_scan_null_refuses_when_the_null_is_outside(null_v: float) -> None:
     volts = np.linspace(0.2, 0.5, 15)
-    with pytest.raises(CalibrationError, match="no least power between 0.2 V and 0.5 V"):
+    with pytest.raises(CalibrationError, match=r"no least power between 0\.2 V"):
         scan_null(volts, lambda volt: 3e-9 + 2e-4 * (volt - null_v) ** 2, still)
 
 

@@ -3,7 +3,12 @@
 import pytest
 
 from calibration.routine import identities_of
-from calibration.routines import ROUTINE_MODULES, all_routines
+from calibration.routines import (
+    AMPLIFIER_MODULES,
+    ROUTINE_MODULES,
+    all_routines,
+    amplifier_routines,
+)
 from sim_backend.scene.reference_settings import ReferenceSettings
 from tests.waveform_calibration import open_calibration_bench
 
@@ -14,7 +19,9 @@ def test_all_routines_have_their_own_names_when_they_are_registered() -> None:
     names = all_routines().names
     assert names[: len(FIRST)] == FIRST
     assert len(set(names)) == len(names)
-    assert set(FIRST) <= set(ROUTINE_MODULES)
+    # Every module has one routine, called like it.
+    assert names == ROUTINE_MODULES
+    assert amplifier_routines().names == AMPLIFIER_MODULES
 
 
 def test_all_routines_come_after_what_they_need_when_ordered() -> None:

@@ -135,6 +135,15 @@ def test_lasers_on_gives_the_powers_of_the_settings_when_they_differ_from_the_la
     assert bench.scene.server_oscillator_laser.power_w() == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_lasers_on_leaves_the_others_dark_when_one_is_named(
+    bench: CalibrationBench, stage: Stage
+) -> None:
+    stage.lasers_on(["client.oscillator"])
+    assert bench.scene.client_oscillator_laser.emission()
+    assert bench.scene.server_laser.emission()
+    assert not bench.scene.server_oscillator_laser.emission()
+
+
 def test_lasers_on_leaves_generators_connected_at_zero_when_they_idled_elsewhere(
     bench: CalibrationBench, stage: Stage
 ) -> None:

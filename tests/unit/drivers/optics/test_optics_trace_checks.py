@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.errors import OpticsError, TraceError
-from drivers.optics.trace_checks import TraceChecker
+from drivers.optics.trace_checks import OFFSET_BLOCKS, TraceChecker
 
 STEP = 1 / 2**11
 
@@ -58,7 +58,22 @@ def test_checker_accepts_when_one_honest_sample_is_at_the_rail() -> None:
     check(volts)
 
 
-@pytest.mark.parametrize("bit", [0, 2, 4])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_checker_refuses_when_an_amplifier_saturates_before_the_rails(sign: int) -> None:
+    # Three standard deviations: 270 samples pile up where each code before had a few.
+    volts = sign * np.minimum(honest(), np.float32(0.5))
+    with pytest.raises(TraceError, match=r"clipped: .* and none goes beyond"):
+        check(volts)
+
+
+def test_checker_accepts_when_the_highest_samples_thin_out_with_bright_pulses() -> None:
+    volts = honest(spread=0.03)
+    volts[::8] += np.float32(0.4)
+    volts[4::8] -= np.float32(0.4)
+    check(volts)
+
+
+@pytest.mark.parametrize("bit", [0, 2, 4, 7])
 @pytest.mark.parametrize("level", [0, 1])
 def test_checker_refuses_when_a_bit_is_stuck(bit: int, level: int) -> None:
     codes = np.round(honest() / STEP).astype(int)
@@ -72,6 +87,35 @@ def test_checker_refuses_when_the_offset_jumps() -> None:
     volts[120_000:] += np.float32(0.1)
     with pytest.raises(TraceError, match=r"offset moves by 0\.1"):
         check(volts)
+
+
+def power_of(volts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """An oscillator that is dark, then full, then half way, by parts of the trace."""
+    power = np.zeros(OFFSET_BLOCKS)
+    power[4:20] = 1.0
+    power[20:60] = 0.5
+    length = volts.size // OFFSET_BLOCKS
+    volts[: length * OFFSET_BLOCKS] += np.repeat(0.2 * power, length).astype(np.float32)
+    return power
+
+
+def test_checker_accepts_an_offset_that_follows_the_oscillators_power() -> None:
+    volts = honest(spread=0.1)
+    power = power_of(volts)
+    checker = TraceChecker("client detector")
+    checker.check(volts, range_v=1.0, step_v=STEP, samples=10, oscillator_power=power)
+    with pytest.raises(TraceError, match="offset moves"):
+        TraceChecker("client detector").check(volts, range_v=1.0, step_v=STEP, samples=10)
+
+
+def test_checker_refuses_an_offset_that_does_not_follow_the_oscillators_power() -> None:
+    volts = honest(spread=0.1)
+    power = power_of(volts)
+    volts += np.linspace(0, 0.3, volts.size, dtype=np.float32)
+    with pytest.raises(TraceError, match="offset moves"):
+        TraceChecker("client detector").check(
+            volts, range_v=1.0, step_v=STEP, samples=10, oscillator_power=power
+        )
 
 
 def test_checker_refuses_when_a_trace_comes_twice() -> None:
