@@ -26,7 +26,13 @@ from sim_backend.scene import amplifier_bench as scenes
 from sim_backend.scene import amplifier_truth as truth
 from sim_backend.scene.mesh import MeshSettings
 
-__all__ = ["OpenAmplifierBench", "bench_settings", "open_amplifier_bench", "perfect_mesh"]
+__all__ = [
+    "OpenAmplifierBench",
+    "bench_settings",
+    "contract_link",
+    "open_amplifier_bench",
+    "perfect_mesh",
+]
 
 _HEADROOM = 0.95
 
@@ -115,6 +121,15 @@ def open_amplifier_bench(
         on_failure=on_failure,
     )
     return OpenAmplifierBench(bench=bench, instruments=instruments, link=link)
+
+
+def contract_link(modes_per_frame: int) -> AmplifierBenchLink:
+    """A fresh link with a port for every mode, for the contract suite; it modulates X alone.
+
+    Args:
+        modes_per_frame: a power of two.
+    """
+    return open_amplifier_bench(bench_settings(ports=modes_per_frame)).link
 
 
 def _light_up(

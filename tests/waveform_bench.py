@@ -18,6 +18,7 @@ from drivers.instruments import (
     Digitiser,
     Instrument,
     Laser,
+    PowerMeter,
     Switch,
     Trigger,
     WaveformGenerator,
@@ -141,129 +142,43 @@ def open_bench(
         standing: give the optics lasers, biases and oscillator power meters to look at.
         on_failure: see `BenchLink`.
     """
-    chosen = settings or reference_settings()
-    bench = SimulatedBench(chosen, seed=seed)
-    scene = bench.scene
-    laser = bench.laser("server", "laser")
-    oscillators = [bench.laser("client", "oscillator"), bench.laser("server", "return_oscillator")]
-    generators = [
-        bench.waveform_generator("server", "weight_generator"),
-        bench.waveform_generator("client", "data_generator"),
-    ]
-    biases = [
-        bench.bias_controller("server", "weight_bias"),
-        bench.bias_controller("client", "data_bias"),
-    ]
-    attenuator = bench.attenuator("server", "attenuator")
-    switches = [bench.switch("client", "signal_switch"), bench.switch("server", "return_switch")]
-    digitisers = [
-        bench.digitiser("client", "tap_digitiser"),
-        bench.digitiser("server", "return_digitiser"),
-    ]
-    meters = [
-        bench.power_meter("client", "oscillator_power_meter"),
-        bench.power_meter("server", "oscillator_power_meter"),
-    ]
-    everything: list[Instrument] = [
-        laser,
-        *oscillators,
-        *generators,
-        *biases,
-        attenuator,
-        *switches,
-        *digitisers,
-        *meters,
-    ]
-    for instrument in everything:
-        instrument.open()
+    bench = SimulatedBench(settings or reference_settings(), seed=seed)
+    rig = _Rig.opened(bench)
     frames = BenchFrames(
         format=burst or BurstFormat(),
         pilot_photons=pilot_photons,
         modes_per_frame=modes_per_frame,
+        transfer_time_s=1.0,
         backend="waveform",
         simulated=True,
         seed=seed,
     )
-    rate = frames.format.sample_rate_hz
-    for generator in generators:
-        generator.set_sample_rate(rate)
-        generator.set_output(0, True)
-    dark = [_slot_variance(digitiser, frames, calibration_samples) for digitiser in digitisers]
     waiting = WaveformBench(
-        bench=bench, instruments={_key(one): one for one in everything}, attenuation_db=0.0
+        bench=bench, instruments={_key(one): one for one in rig.everything}, attenuation_db=0.0
     )
-    waiting.light_lasers()
-    generators[1].set_idle(0, scene.settings.data_modulator.half_wave_v)
-    bench.clock.advance(1e-3)
-    lit = [_slot_variance(digitiser, frames, calibration_samples) for digitiser in digitisers]
-    powers = [meter.power_w() for meter in meters]
-    generators[1].set_idle(0, 0.0)
+    noise = _lit_and_measured(waiting, rig, frames, calibration_samples)
     waiting.open_light()
     full = _full_photons(bench, frames)
     need = _HEADROOM**-2 * pilot_photons * frames.format.pulse.peak**2
-    attenuation = round(
-        max(0.0, 10 * math.log10(full / (need * frames.format.samples_per_symbol))), 2
-    )
-    attenuator.set_attenuation_db(attenuation)
+    attenuation = 10 * math.log10(full / (need * frames.format.samples_per_symbol))
+    rig.attenuator.set_attenuation_db(round(max(0.0, attenuation), 2))
     bench.clock.advance(1.0)
-    forward = truth.transmittance(scene, "client") / chosen.tap
-    back = truth.transmittance(scene, "server") / forward / (1 - chosen.tap)
-    efficiency = truth.detection_efficiency(scene, "client") / 2
-    clock_offset = chosen.client_adc.clock_offset_ppm * 1e-6
-    server = ServerValues(
-        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
-        full_photons=_full_photons(bench, frames),
-        attenuation_db=attenuation,
-        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
-        forward_transmittance=forward,
-        return_transmittance=back,
-        detection_efficiency=truth.detection_efficiency(scene, "server") / 2,
-        electronic_noise_v2=dark[1],
-        shot_noise_v2=lit[1] - dark[1],
-        phase_noise_rad=phase_noise_rad,
-        gain_uncertainty=0.005,
-        clock_offset=(chosen.server_adc.clock_offset_ppm - chosen.weight_dac.clock_offset_ppm)
-        * 1e-6,
-        oscillator_power_w=powers[1],
-    )
-    client = ClientValues(
-        data_v_pi_v=chosen.data_modulator.half_wave_v,
-        # The client counts its record on its own clock; the simulated generator's delay is true.
-        forward_delay_s=truth.signal_delay_s(scene, "client") * (1 + clock_offset),
-        oscillator_delay_s=truth.signal_delay_s(scene, "client") * clock_offset,
-        clock_offset=clock_offset + clock_error,
-        electronic_noise_v2=dark[0],
-        shot_noise_v2=lit[0] - dark[0],
-        data_leak=10 ** (-chosen.data_modulator.extinction_db / 20),
-        signal_gain=math.sqrt(forward * chosen.tap * efficiency),
-        phase_noise_rad=phase_noise_rad,
-        oscillator_power_w=powers[0],
-    )
-    looks = [StandingInstruments(), StandingInstruments()]
-    if standing:
-        own = chosen.oscillators == "own"
-        looks = [
-            StandingInstruments(
-                lasers=(laser, oscillators[1]) if own else (laser,),
-                bias=biases[0],
-                oscillator_meter=meters[1],
-            ),
-            StandingInstruments(
-                lasers=(oscillators[0],) if own else (),
-                bias=biases[1],
-                oscillator_meter=meters[0],
-            ),
-        ]
+    attenuation = rig.attenuator.attenuation_db()
+    server = _server_values(bench, frames, noise, attenuation, phase_noise_rad)
+    client = _client_values(bench, noise, phase_noise_rad, clock_error)
+    looks = rig.standing(bench) if standing else (StandingInstruments(), StandingInstruments())
     link = BenchLink(
         ServerInstruments(
-            generator=generators[0],
-            attenuator=attenuator,
-            digitiser=digitisers[1],
+            generator=rig.generators[0],
+            attenuator=rig.attenuator,
+            digitiser=rig.digitisers[1],
             standing=looks[0],
         ),
-        ClientInstruments(generator=generators[1], digitiser=digitisers[0], standing=looks[1]),
+        ClientInstruments(
+            generator=rig.generators[1], digitiser=rig.digitisers[0], standing=looks[1]
+        ),
         BenchLinkSettings(
-            receiver=PassiveTap(tap_fraction=chosen.tap),
+            receiver=PassiveTap(tap_fraction=bench.scene.settings.tap),
             frames=frames,
             server=server,
             client=client,
@@ -271,6 +186,160 @@ def open_bench(
         on_failure=on_failure,
     )
     return replace(waiting, _link=link, attenuation_db=attenuation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rig:
+    """The instruments by kind; pairs are (server, client) but for the digitisers and meters."""
+
+    lasers: list[Laser]
+    generators: list[WaveformGenerator]
+    biases: list[BiasController]
+    attenuator: Attenuator
+    switches: list[Switch]
+    digitisers: list[Digitiser]
+    meters: list[PowerMeter]
+
+    @classmethod
+    def opened(cls, bench: SimulatedBench) -> "_Rig":
+        """All instruments of both parties, open."""
+        rig = cls(
+            lasers=[
+                bench.laser("server", "laser"),
+                bench.laser("client", "oscillator"),
+                bench.laser("server", "return_oscillator"),
+            ],
+            generators=[
+                bench.waveform_generator("server", "weight_generator"),
+                bench.waveform_generator("client", "data_generator"),
+            ],
+            biases=[
+                bench.bias_controller("server", "weight_bias"),
+                bench.bias_controller("client", "data_bias"),
+            ],
+            attenuator=bench.attenuator("server", "attenuator"),
+            switches=[
+                bench.switch("client", "signal_switch"),
+                bench.switch("server", "return_switch"),
+            ],
+            digitisers=[
+                bench.digitiser("client", "tap_digitiser"),
+                bench.digitiser("server", "return_digitiser"),
+            ],
+            meters=[
+                bench.power_meter("client", "oscillator_power_meter"),
+                bench.power_meter("server", "oscillator_power_meter"),
+            ],
+        )
+        for instrument in rig.everything:
+            instrument.open()
+        return rig
+
+    @property
+    def everything(self) -> list[Instrument]:
+        """All instruments."""
+        return [
+            *self.lasers,
+            *self.generators,
+            *self.biases,
+            self.attenuator,
+            *self.switches,
+            *self.digitisers,
+            *self.meters,
+        ]
+
+    def standing(self, bench: SimulatedBench) -> tuple[StandingInstruments, StandingInstruments]:
+        """What the server's and the client's optics look at before every burst."""
+        own = bench.scene.settings.oscillators == "own"
+        laser, oscillator, return_oscillator = self.lasers
+        server = StandingInstruments(
+            lasers=(laser, return_oscillator) if own else (laser,),
+            bias=self.biases[0],
+            oscillator_meter=self.meters[1],
+        )
+        client = StandingInstruments(
+            lasers=(oscillator,) if own else (),
+            bias=self.biases[1],
+            oscillator_meter=self.meters[0],
+        )
+        return server, client
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Noise:
+    """Client first: slot variances without light, with the oscillator, and its power."""
+
+    dark: list[float]
+    lit: list[float]
+    powers_w: list[float]
+
+
+def _lit_and_measured(
+    waiting: WaveformBench, rig: _Rig, frames: BenchFrames, samples: int
+) -> _Noise:
+    """Switch the lasers on and measure the detectors' noise before and after."""
+    clock, modulator = waiting.bench.clock, waiting.bench.scene.settings.data_modulator
+    for generator in rig.generators:
+        generator.set_sample_rate(frames.format.sample_rate_hz)
+    dark = [_slot_variance(digitiser, frames, samples) for digitiser in rig.digitisers]
+    waiting.light_lasers()
+    rig.generators[1].set_idle(0, modulator.half_wave_v)
+    clock.advance(1e-3)
+    lit = [_slot_variance(digitiser, frames, samples) for digitiser in rig.digitisers]
+    powers_w = [meter.power_w() for meter in rig.meters]
+    rig.generators[1].set_idle(0, 0.0)
+    return _Noise(dark=dark, lit=lit, powers_w=powers_w)
+
+
+def _server_values(
+    bench: SimulatedBench,
+    frames: BenchFrames,
+    noise: _Noise,
+    attenuation_db: float,
+    phase_noise_rad: float,
+) -> ServerValues:
+    """The server's calibration, from the scene."""
+    scene, chosen = bench.scene, bench.scene.settings
+    forward = truth.transmittance(scene, "client") / chosen.tap
+    slower_ppm = chosen.server_adc.clock_offset_ppm - chosen.weight_dac.clock_offset_ppm
+    return ServerValues(
+        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
+        full_photons=_full_photons(bench, frames),
+        attenuation_db=attenuation_db,
+        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
+        forward_transmittance=forward,
+        return_transmittance=truth.transmittance(scene, "server") / forward / (1 - chosen.tap),
+        detection_efficiency=truth.detection_efficiency(scene, "server") / 2,
+        electronic_noise_v2=noise.dark[1],
+        shot_noise_v2=noise.lit[1] - noise.dark[1],
+        phase_noise_rad=phase_noise_rad,
+        gain_uncertainty=0.005,
+        clock_offset=slower_ppm * 1e-6,
+        oscillator_power_w=noise.powers_w[1],
+    )
+
+
+def _client_values(
+    bench: SimulatedBench, noise: _Noise, phase_noise_rad: float, clock_error: float
+) -> ClientValues:
+    """The client's calibration, from the scene."""
+    scene, chosen = bench.scene, bench.scene.settings
+    delay_s = truth.signal_delay_s(scene, "client")
+    clock_offset = chosen.client_adc.clock_offset_ppm * 1e-6
+    efficiency = truth.detection_efficiency(scene, "client") / 2
+    return ClientValues(
+        data_v_pi_v=chosen.data_modulator.half_wave_v,
+        # The client counts its record on its own clock; the simulated generator's delay is true.
+        forward_delay_s=delay_s * (1 + clock_offset),
+        oscillator_delay_s=delay_s * clock_offset,
+        clock_offset=clock_offset + clock_error,
+        electronic_noise_v2=noise.dark[0],
+        shot_noise_v2=noise.lit[0] - noise.dark[0],
+        data_leak=10 ** (-chosen.data_modulator.extinction_db / 20),
+        signal_gain=math.sqrt(truth.transmittance(scene, "client") * efficiency),
+        phase_noise_rad=phase_noise_rad,
+        oscillator_power_w=noise.powers_w[0],
+    )
 
 
 def _key(instrument: Instrument) -> str:

@@ -67,7 +67,7 @@ class Delay(StagedRoutine):
             "repetitions": 6,
             "symbols": 65536,
             "floor_samples": 5e-3,
-            "clock_floor_samples": 0.010,
+            "clock_floor_samples": 0.009,
         }
     )
 

@@ -85,7 +85,7 @@ class AmplifierServerOptics:
     def describe(self) -> ServerOpticsInfo:
         """See `ServerOptics.describe`."""
         values, frames = self._values, self._agreement.frames
-        range_snu = self._range_snu()
+        step_snu = self._step_snu()
         return ServerOpticsInfo(
             backend=frames.backend,
             simulated=frames.simulated,
@@ -95,15 +95,16 @@ class AmplifierServerOptics:
             forward_transmittance=values.forward_transmittance,
             return_transmittance=values.return_transmittance,
             detection_efficiency=values.detection_efficiency,
-            electronic_noise_snu=values.electronic_noise_snu,
+            # The measured noise without light holds the converter's steps, which count apart.
+            electronic_noise_snu=max(0.0, values.electronic_noise_snu - step_snu**2 / 12),
             phase_noise_rad=values.phase_noise_rad,
             data_mode_excess_x_snu=values.data_mode_excess_snu,
             data_mode_excess_p_snu=values.data_mode_excess_snu,
             unitary_error_rad=values.unitary_error_rad,
             gain_uncertainty=values.gain_uncertainty,
             variance_uncertainty=values.variance_uncertainty,
-            converter_range_snu=range_snu,
-            converter_step_snu=range_snu * 2.0 ** (1 - self._instruments.digitiser.limits.bits),
+            converter_range_snu=self._range_snu(),
+            converter_step_snu=step_snu,
         )
 
     def send(self, block: Block, means_snu: Tensor) -> None:
@@ -161,6 +162,7 @@ class AmplifierServerOptics:
             self._means.pop(block),
             reference_gain,
             self._range_snu(),
+            self._step_snu(),
         )
 
     def _play(self, block: Block, volts: NDArray[np.float32]) -> None:
@@ -222,6 +224,12 @@ class AmplifierServerOptics:
                 f"{attenuator.name}: attenuation is {found:.3f} dB, the launch was calibrated at "
                 f"{self._values.attenuation_db:.3f} dB; set it back or calibrate"
             )
+
+    def _step_snu(self) -> float:
+        """Width of a code: white noise has the same variance in samples and matched outputs."""
+        codes = 2.0 ** (self._instruments.digitiser.limits.bits - 1)
+        step_v = self._agreement.frames.server_range_v / codes
+        return float(step_v / min(self._values.shot_noise_v2) ** 0.5)
 
     def _range_snu(self) -> float:
         """Full scale of the digitiser in recorded quadratures: a pulse whose beat just fits."""

@@ -5,9 +5,12 @@ current. Within a slot it is constant and the matched filter does not see it; it
 edges it does, and after a filter of finite length it is worth some per cent of the shot noise. The
 levels are known to who set them, so the steps are fitted and taken off.
 
-In the frame of the slot's own start the contribution to slot k is
-A (P_(k-1) - P_k) + B (P_(k+1) - P_k), P the oscillator's power, A and B complex numbers that follow
-the fraction of a sample by which the slots lie beside the sample grid: here a parabola each.
+On the way from level a to level b the power is that of (1 - s) a + s b, s from 0 to 1:
+(1 - s) a^2 + s b^2 - s (1 - s) (a - b)^2. It steps, and it dips where the level changes sign. In
+the frame of the slot's own start the contribution to slot k is therefore
+A (P_(k-1) - P_k) + B (P_(k+1) - P_k) + C (l_(k-1) - l_k)^2 + D (l_(k+1) - l_k)^2, l the level and P
+its square, A to D complex numbers that follow the fraction of a sample by which the slots lie
+beside the sample grid: here a parabola each.
 """
 
 import numpy as np
@@ -18,7 +21,7 @@ from drivers.optics.slot_filter import SlotTiming
 __all__ = ["remove_common_mode"]
 
 _BLOCK_SLOTS = 65_536
-_TERMS = 6
+_TERMS = 12
 
 
 def remove_common_mode(
@@ -42,12 +45,11 @@ def remove_common_mode(
     Returns:
         Mean square of what was taken off, V^2 per quadrature.
     """
-    power = np.square(levels)
     gram = np.zeros((_TERMS, _TERMS), dtype=np.float64)
     right = np.zeros(_TERMS, dtype=np.complex128)
     for start in range(0, fitted.size, _BLOCK_SLOTS):
         slots = fitted[start : start + _BLOCK_SLOTS]
-        terms = _terms(power, slots, timing)
+        terms = _terms(levels, slots, timing)
         local = values[slots - first_slot] * _turn(slots, timing, cycles_per_sample)
         gram += terms @ terms.T
         right += terms @ local
@@ -56,7 +58,7 @@ def remove_common_mode(
     removed = 0.0
     for start in range(0, values.size, _BLOCK_SLOTS):
         slots = np.arange(start, min(start + _BLOCK_SLOTS, values.size)) + first_slot
-        found = weights @ _terms(power, slots, timing)
+        found = weights @ _terms(levels, slots, timing)
         removed += float(np.vdot(found, found).real)
         found *= _turn(slots, timing, cycles_per_sample).conj()
         values[start : start + _BLOCK_SLOTS] -= found.astype(np.complex64)
@@ -64,15 +66,18 @@ def remove_common_mode(
 
 
 def _terms(
-    power: NDArray[np.float32], slots: NDArray[np.intp], timing: SlotTiming
+    levels: NDArray[np.float32], slots: NDArray[np.intp], timing: SlotTiming
 ) -> NDArray[np.float64]:
-    """Steps to both neighbours times 1, f, f^2 of the slot's fraction f, shape (6, slots)."""
+    """Steps and dips to both neighbours times 1, f, f^2 of the slot's fraction f, (12, slots)."""
     starts = timing.starts(slots)
     fraction = starts - np.rint(starts)
-    before = power[np.maximum(slots - 1, 0)] - power[slots]
-    after = power[np.minimum(slots + 1, power.size - 1)] - power[slots]
-    steps = np.stack((before, after)).astype(np.float64)
-    return np.concatenate((steps, steps * fraction, steps * fraction**2))
+    own = levels[slots].astype(np.float64)
+    before = levels[np.maximum(slots - 1, 0)].astype(np.float64)
+    after = levels[np.minimum(slots + 1, levels.size - 1)].astype(np.float64)
+    changes = np.stack(
+        (before**2 - own**2, after**2 - own**2, (before - own) ** 2, (after - own) ** 2)
+    )
+    return np.concatenate((changes, changes * fraction, changes * fraction**2))
 
 
 def _turn(

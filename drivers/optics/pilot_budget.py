@@ -12,7 +12,7 @@ brightest would reach.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import norm
@@ -174,15 +174,7 @@ def recommend_pilots(
     spacing = wide[0] if wide else spacings[-1]
     least = min(LEAST_POWER_SNU * noise_snu / (4 * gain**2), brightest_photons)
     aim = max(target_rad2, _NEAR_BEST * error(brightest_photons, spacing))
-    photons, highest = least, brightest_photons
-    if error(least, spacing) > aim:
-        for _ in range(60):  # the error falls with the photons: bisect on their logarithm
-            middle = math.sqrt(photons * highest)
-            if error(middle, spacing) > aim:
-                photons = middle
-            else:
-                highest = middle
-        photons = highest
+    photons = _fewest(lambda count: error(count, spacing) <= aim, least, brightest_photons)
     variance = error(photons, spacing)
     return PilotAdvice(
         photons=photons,
@@ -191,3 +183,16 @@ def recommend_pilots(
         amplitude_snu=2 * gain * math.sqrt(photons),
         meets_target=variance <= target_rad2 * (1 + 1e-6),
     )
+
+
+def _fewest(suffice: Callable[[float], bool], least: float, most: float) -> float:
+    """The fewest photons that suffice, `most` where none do: bisection on their logarithm."""
+    if suffice(least):
+        return least
+    for _ in range(60):
+        middle = math.sqrt(least * most)
+        if suffice(middle):
+            most = middle
+        else:
+            least = middle
+    return most

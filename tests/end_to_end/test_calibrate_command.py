@@ -1,4 +1,4 @@
-"""`veilight calibrate` and `veilight infer --bench` as their users run them, on simulated benches."""
+"""`veilight calibrate` and `veilight infer --bench` as their users run them, simulated."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def _shorten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A folder with bench files, a model and a calibration, and what calibrating said."""
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
@@ -68,7 +68,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path,
         with pytest.MonkeyPatch.context() as output, Path("said.json").open("w") as said:
             output.setattr(sys, "stdout", said)
             assert main(["calibrate", "all", *BENCHES, "--plots", "plots", "--json"]) == 0
-    yield folder, json.loads((folder / "said.json").read_text())
+    return folder, json.loads((folder / "said.json").read_text())
 
 
 @pytest.fixture

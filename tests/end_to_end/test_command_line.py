@@ -34,7 +34,8 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["infer", "--help"], ["demo", "-h"]]
+    "arguments",
+    [["--help"], ["--version"], ["infer", "--help"], ["calibrate", "--help"], ["demo", "-h"]],
 )
 def test_help_imports_no_heavy_package(tmp_path: Path, arguments: list[str]) -> None:
     code = (

@@ -68,6 +68,7 @@ def test_shell_commands_of_the_pages_run_in_their_order(
         "leakage",
         "config",
         "bench",
+        "calibrate",
     }
     assert main(["config", "show", "--config", "veilight.toml"]) == 0
 

@@ -261,7 +261,7 @@ def test_synchronisation_fails_less_than_once_in_a_thousand_when_pilots_are_dim(
 @pytest.mark.parametrize(
     ("photons", "linewidth_hz", "clock_ppm", "error", "says"),
     [
-        (4.0, 10e3, 1.2, TraceError, "pilots are too dim|phase cannot be followed"),
+        (6.0, 100e3, 1.2, PhaseError, "pilots are too dim|phase cannot be followed"),
         (2000.0, 1e6, 1.2, PhaseError, "phase cannot be followed: .*linewidth .* kHz"),
         (2000.0, 10e3, 120.0, SynchronisationError, "clocks differ by 1[12]|ppm"),
     ],
