@@ -176,7 +176,7 @@ class RecordReader:
         except SynchronisationError as error:
             self._name_darkness(trace.volts[0], layout, error)
             raise
-        pass
+        self._check_timing(found, layout)
         self.scale.check(found.shot_noise)
         return found
 

@@ -17,6 +17,7 @@ from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
 from sim_backend.adversaries import keeps_fraction
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.amplifier_bench import contract_link
 from tests.waveform_bench import open_bench
 
 MODES_PER_FRAME = 16
@@ -52,6 +53,11 @@ def waveform() -> Pair:
     return Pair(server=link.server, client=link.client, modulates_p=False)
 
 
+def amplifier() -> Pair:
+    link = contract_link(MODES_PER_FRAME)
+    return Pair(server=link.server, client=link.client, modulates_p=False)
+
+
 DETECTOR = DetectorSettings(
     efficiency=0.8,
     electronic_noise_snu=0.1,
@@ -77,6 +83,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     ),
     "symbol, dishonest client": symbol_with_thief,
     "waveform, passive tap": waveform,
+    "waveform, amplifier": amplifier,
 }
 
 

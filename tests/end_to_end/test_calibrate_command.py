@@ -16,15 +16,17 @@ import pytest
 
 import calibration.access
 import veilight
+import veilight.bench_runs
 import veilight.bench_session
 import veilight.cli._infer_bench
+from calibration.bench_values import BenchValues
 from calibration.moment import moments
 from calibration.result import Result, Setting
 from calibration.routine import Context, Registry
 from calibration.routines import all_routines
 from calibration.store import Store
 from drivers.bench import Bench, LightPlan
-from drivers.instruments import Laser
+from drivers.instruments import Laser, WaveformGenerator
 from veilight.bench_session import BenchPair
 from veilight.cli import main
 
@@ -344,6 +346,20 @@ def test_ctrl_c_in_an_inference_ends_in_the_dark(
     assert message == "interrupted; nothing is left half-written"
     assert dark == [True, True, True]
     assert list(Path("run").iterdir()) == []
+
+
+def test_infer_is_right_when_a_calibration_left_the_generators_at_another_level(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = veilight.bench_runs.calibrated_values
+
+    def after_a_routine(pair: BenchPair, store: Store, *, override: bool = False) -> BenchValues:
+        values = usual(pair, store, override=override)
+        pair.client.get("data_generator", WaveformGenerator).set_idle(0, values.client.data_v_pi_v)
+        return values
+
+    monkeypatch.setattr(veilight.bench_runs, "calibrated_values", after_a_routine)
+    assert _json(capsys, *INFER[:2], "--samples", "50", *BENCHES, "--out", "run")["accepted"]
 
 
 @pytest.mark.parametrize(

@@ -253,3 +253,27 @@ def test_waiting_gives_up_by_name_when_no_record_comes() -> None:
     link.server.send(block_of(), MEANS)
     with pytest.raises(InstrumentError, match="tap_digitiser"):
         link.client.measure(block_of())
+
+
+def test_frames_are_never_sent_again_in_a_run_when_the_trigger_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The generator may have played before its answer was lost: the client may have seen the light.
+    made = bench()
+    generator = made.instruments["weight_generator"]
+    play = generator._trigger  # type: ignore[attr-defined]
+
+    def played_without_answer() -> None:
+        play()
+        raise InstrumentError("weight_generator: no answer")
+
+    monkeypatch.setattr(generator, "_trigger", played_without_answer)
+    made.link.client.load(block_of(), DATA)
+    with pytest.raises(InstrumentError, match="no answer"):
+        made.link.server.send(block_of(), MEANS)
+    monkeypatch.undo()
+    with pytest.raises(OpticsError, match="nothing was sent"):
+        made.link.client.measure(block_of())
+    made.link.client.load(block_of(), DATA)
+    with pytest.raises(OpticsError, match="next input of run 0 is 8"):
+        made.link.server.send(block_of(), MEANS)
