@@ -26,7 +26,7 @@ FIBRE_KM = 20.0
 LINEWIDTH_HZ = 10e3
 
 
-def ours(symbols: int, repeats: int) -> tuple[list[float], int]:
+def ours(symbols: int, repeats: int) -> list[float]:
     import numpy as np
 
     from drivers.optics.burst import BurstFormat, BurstLayout, compose_weights
@@ -94,7 +94,7 @@ def ours(symbols: int, repeats: int) -> tuple[list[float], int]:
         assert abs(gain) > 0.05, "the chain must really carry the symbols"
         assert 0.8 < float(np.var(left)) < 1.4, "and end in shot-noise units"
         del samples, drive, record, found, left
-    return times, round(settings.forward_fibre.length_m)
+    return times
 
 
 def reference(symbols: int, repeats: int) -> list[float]:
@@ -147,14 +147,14 @@ def reference(symbols: int, repeats: int) -> list[float]:
     return times[1:]
 
 
-def child(which: str, symbols: int, repeats: int) -> dict[str, object]:
+def child(which: str, symbols: int, repeats: int) -> tuple[list[float], float]:
     command = [sys.executable, __file__, "--chain", which]
     command += ["--symbols", str(symbols), "--repeats", str(repeats)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{which} failed:\n{done.stderr}")
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    found = json.loads(done.stdout.splitlines()[-1])
+    return found["times"], found["memory"]
 
 
 def main() -> None:
@@ -166,29 +166,26 @@ def main() -> None:
     arguments = parser.parse_args()
     symbols, repeats = arguments.symbols, arguments.repeats
     if arguments.chain:
-        times = (
-            ours(symbols, repeats)[0]
-            if arguments.chain == "ours"
-            else reference(symbols, repeats)
-        )
+        chain = ours if arguments.chain == "ours" else reference
+        times = chain(symbols, repeats)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"times": times, "memory": memory}))
         return
     chains = ["ours"]
     if not arguments.alone and importlib.util.find_spec("optic") is not None:
         chains.append("reference")
-    best = {}
+    best: dict[str, float] = {}
     for which in chains:
-        found = child(which, symbols, repeats)
-        times = found["times"]
-        assert isinstance(times, list)
+        times, memory = child(which, symbols, repeats)
         best[which] = min(times)
         print(
             f"{which:10s} best {min(times):.2f} s, all {[round(t, 2) for t in times]}, "
-            f"peak memory {found['memory']:.0f} MiB"
+            f"peak memory {memory:.0f} MiB"
         )
     if "reference" in best:
-        print(f"ratio OptiCommPy / ours (best of {repeats}): {best['reference'] / best['ours']:.1f}")
+        print(
+            f"ratio OptiCommPy / ours (best of {repeats}): {best['reference'] / best['ours']:.1f}"
+        )
     else:
         print("OptiCommPy is not installed: no ratio (pip install OptiCommPy)")
 

@@ -115,7 +115,7 @@ def lit_bench(
         )
         for generator in (server.generator, client.generator):
             generator.set_sample_rate(frames.format.sample_rate_hz)
-            #generator.set_idle(0, 0.0)  # a calibration may have left another level
+            generator.set_idle(0, 0.0)  # a calibration may have left another level
             generator.set_output(0, True)
         settings = BenchLinkSettings(
             receiver=PassiveTap(tap_fraction=values.tap_fraction),

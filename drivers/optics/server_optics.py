@@ -196,7 +196,7 @@ class BenchServerOptics:
                 self._clear_digitiser()
             found = self._reader.demodulate(self._traces.pop(block), self._frames.layout(block))
             # What the modulator lets through at its null is the same in every slot: no weight.
-            data = found.data.copy()
+            data = found.data - np.complex64(found.shot_noise.leak)
             data *= np.float32(self._reader.scale.factor(found.shot_noise))
         self.last = found
         return data
