@@ -24,7 +24,7 @@ def quantity_cells(quantity: "Quantity") -> tuple[str, str, str]:
     decimals = _decimals(quantity.value / scale, quantity.uncertainty / scale)
 
     def text(number: float) -> str:
-        return f"{number / scale:.{decimals}f}" if math.isfinite(number) else f"{number}"
+        return f"{number / scale:z.{decimals}f}" if math.isfinite(number) else f"{number}"
 
     value = text(quantity.value)
     if quantity.uncertainty > 0:

@@ -115,3 +115,18 @@ def test_require_ignores_temperature_when_the_result_has_no_window(store: Store)
     store.append(result(window=None))
     where = conditions(temperature_c=None)
     assert require(store, "transfer", where, version=1).taints == ()
+
+
+def test_require_refuses_by_name_when_a_setting_is_another_now(store: Store) -> None:
+    made = result().settings
+    assert require(store, "transfer", conditions(), version=1, settings=made).taints == ()
+    changed = {**made, "points": 62, "new": 1.5}
+    del changed["note"]
+    usable = require(store, "transfer", conditions(), version=1, settings=changed, override=True)
+    assert [taint.partition(": ")[2] for taint in usable.taints] == [
+        "made with new unset, it is 1.5 now",
+        "made with note µ, it is unset now",
+        "made with points 61, it is 62 now",
+    ]
+    with pytest.raises(CalibrationError, match="made with points 61, it is 62 now"):
+        require(store, "transfer", conditions(), version=1, settings={**made, "points": 62})

@@ -58,3 +58,19 @@ def test_plot_says_what_to_do_when_it_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="choose a folder"):
         write_plot(result(), tmp_path / "missing" / "a.png")
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("panels", "across", "down"), [(1, 1, 1), (3, 3, 1), (4, 2, 2), (5, 3, 2), (6, 3, 2), (7, 3, 3)]
+)
+def test_plot_has_rows_of_at_most_three_panels_when_there_are_many(
+    panels: int, across: int, down: int
+) -> None:
+    sets = tuple(sweep(f"sweep_{number}") for number in range(panels))
+    figure = draw(replace(result(), fit_data=sets))
+    figure.canvas.draw()
+    points = [axes for axes in figure.axes if axes.get_ylabel() == "power (W)"]
+    assert len(points) == panels
+    assert len({round(axes.get_position().x0, 2) for axes in points}) == across
+    assert len({round(axes.get_position().y0, 2) for axes in points}) == down
+    assert figure.get_figwidth() <= 14

@@ -37,9 +37,24 @@ def _quantity(value: float, uncertainty: float, unit: str, low: float, high: flo
         (_quantity(5473.0, 72.0, "1", 5334.0, 5616.0), "5473 ± 72", "5334 to 5616"),
         (_quantity(46.54, 0.0, "dB", 46.54, 46.54), "46.5400 dB", ""),
         (_quantity(0.0, 0.0, "V", 0.0, 0.0), "0 V", ""),
+        (_quantity(-1e-9, 14e-9, "1", -3e-8, 28e-9), "-1 ± 14 e-9", "-30 to 28"),
+        (_quantity(-1e-10, 14e-9, "1", -3e-8, 28e-9), "0 ± 14 e-9", "-30 to 28"),
         (_quantity(50.0, 1.0, "dB", 48.0, math.inf), "50.0 ± 1.0 dB", "48.0 to inf"),
     ],
-    ids=["volt", "milli", "square", "pico", "mega", "ppm", "plain", "exact", "zero", "open"],
+    ids=[
+        "volt",
+        "milli",
+        "square",
+        "pico",
+        "mega",
+        "ppm",
+        "plain",
+        "exact",
+        "zero",
+        "offset",
+        "no-minus-zero",
+        "open",
+    ],
 )
 def test_quantity_cells_have_the_digits_that_the_uncertainty_bears(
     quantity: Quantity, value: str, interval: str

@@ -153,17 +153,38 @@ def test_returns_can_be_collected_in_any_order_after_several_blocks() -> None:
         assert found == pytest.approx(gain * (1 + first), abs=6.5 * 0.054 + 0.02 * gain * first)
 
 
-def test_outcomes_do_not_hold_what_leaks_through_the_closed_modulator() -> None:
-    # Dark light and data of one sign sum the leak of 0.5 over 16 modes to 2 without the correction.
-    link = bench().link
+def test_outcomes_do_not_hold_what_leaks_through_the_modulator() -> None:
+    # 80 mV beside its null the modulator lets an in-phase field of about 1 through, which sums to
+    # four times that over 16 equal levels.
+    made = bench()
+    bias = made.instruments["weight_bias"]
+    assert isinstance(bias, BiasController)
+    null_v = bias.voltage(0)
+    bias.unlock(0)
+    bias.set_voltage(0, null_v + 0.08)
+    link = made.link
     link.client.load(block_of(), DATA)
     link.server.send(block_of(), 0 * MEANS)
     mean = float(link.client.measure(block_of()).mean())
     last = link.client.last
     assert last is not None
-    assert abs(last.shot_noise.leak) > 0.3
-    # 32 outcomes of variance 1, and the leak's error summed over 16 modes over a norm of 4.
+    assert abs(last.shot_noise.leak.real) > 0.7
+    # 32 outcomes of variance 1, and the leak's error of 1/sqrt(1024) summed as the leak is.
     assert abs(mean) < 6.5 * math.hypot(32**-0.5, 4 * 1024**-0.5)
+
+
+def test_returns_do_not_hold_what_leaks_through_the_closed_modulator() -> None:
+    link = bench().link
+    block = block_of(inputs=32)
+    link.client.load(block, DATA[:1].expand(32, MODES))
+    link.server.send(block, 0 * MEANS)
+    link.client.measure(block)
+    returned = link.server.collect_full(block, torch.ones(32, 4, dtype=torch.bool))
+    last = link.server.last
+    assert last is not None
+    assert abs(last.shot_noise.leak.imag) > 0.3
+    # 2048 values of P and the leak's error: the leak itself would be far outside.
+    assert abs(float(returned.mean())) < 6.5 * math.hypot(2048**-0.5, 1024**-0.5)
 
 
 def test_load_refuses_a_generator_when_it_cannot_open_the_modulator() -> None:
