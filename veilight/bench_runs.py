@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import LightPlan
+from drivers.bench import Bench, LightPlan
 from drivers.errors import CalibrationError, LimitError
-from drivers.instruments import Attenuator, Digitiser, PolarisationController, WaveformGenerator
+from drivers.instruments import (
+    Attenuator,
+    BiasController,
+    Digitiser,
+    Laser,
+    PolarisationController,
+    PowerMeter,
+    WaveformGenerator,
+)
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.bench_link import BenchLink, BenchLinkSettings
 from drivers.optics.burst import BurstLayout
 from drivers.optics.client_optics import ClientInstruments
 from drivers.optics.server_optics import ServerInstruments
+from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 
 if TYPE_CHECKING:
@@ -108,10 +117,12 @@ def lit_bench(
             generator=pair.server.get("weight_generator", WaveformGenerator),
             attenuator=pair.server.get("attenuator", Attenuator),
             digitiser=pair.server.get("return_digitiser", Digitiser),
+            standing=_standing(pair.server, "weight_bias"),
         )
         client = ClientInstruments(
             generator=pair.client.get("data_generator", WaveformGenerator),
             digitiser=pair.client.get("tap_digitiser", Digitiser),
+            standing=_standing(pair.client, "data_bias"),
         )
         for generator in (server.generator, client.generator):
             generator.set_sample_rate(frames.format.sample_rate_hz)
@@ -201,6 +212,16 @@ def _seed(pair: "BenchPair") -> int | None:
     scene = pair.server.file.content.scene
     seed = None if scene is None else scene.parameters.get("seed")
     return seed if isinstance(seed, int) else 0
+
+
+def _standing(bench: Bench, bias: str) -> StandingInstruments:
+    """What is looked at before every burst, as far as the bench has it."""
+    meter = "oscillator_power_meter"
+    return StandingInstruments(
+        lasers=tuple(found for found in bench.instruments.values() if isinstance(found, Laser)),
+        bias=bench.get(bias, BiasController) if bench.has(bias) else None,
+        oscillator_meter=bench.get(meter, PowerMeter) if bench.has(meter) else None,
+    )
 
 
 def _switch_on(pair: "BenchPair", store: "Store", values: "BenchValues") -> None:

@@ -1,98 +1,29 @@
-"""Brings a bench with an amplifier to where a routine measures, by instruments alone.
+"""The bench with an amplifier where a routine measures: records, and bursts through the meshes.
 
-Owns the order of light: shutter closed, lasers, biases, the amplifier once it is seeded, and only
-then the shutter. Switching off is the runner's.
+Light is switched by `calibration.routines._port_light`; this adds what is played and recorded.
 """
-
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from types import MappingProxyType
-from typing import Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fits.least_squares import Array
 from calibration.fits.mesh import MeshPoint
-from calibration.result import Setting
 from calibration.routine import Context
+from calibration.routines._port_light import PORT_ROLES, PORT_SETTINGS, PortLight
+from calibration.routines._roles import Party
 from calibration.routines._slot_noise import SlotNoise, slot_noise
-from drivers.errors import CalibrationError, InstrumentError
-from drivers.instruments import (
-    Attenuator,
-    BiasController,
-    BiasPoint,
-    Digitiser,
-    Instrument,
-    Laser,
-    OpticalAmplifier,
-    PhaseDriver,
-    Trace,
-    Trigger,
-    WaveformGenerator,
-)
-from drivers.optics.amplifier_values import port_format
+from drivers.errors import CalibrationError
+from drivers.instruments import Digitiser, PhaseDriver, Trace, Trigger
 from drivers.optics.bench_frames import record_samples
-from drivers.optics.burst import BurstFormat, BurstLayout
+from drivers.optics.burst import BurstLayout
 from drivers.optics.modulation import volts_from_amplitude
 from drivers.optics.port_burst import PortBurst
 from drivers.optics.port_receiver import PortResponse, port_response
-from drivers.optics.pulses import hann_pulse
 
 __all__ = ["PORT_ROLES", "PORT_SETTINGS", "PortStage"]
 
-_Kind = TypeVar("_Kind", bound=Instrument)
 
-_LASERS: Final = MappingProxyType(
-    {
-        "server.laser": "server_laser_w",
-        "server.return_oscillator": "server_oscillator_w",
-        "client.oscillator": "client_oscillator_w",
-        "client.seed_laser": "seed_laser_w",
-    }
-)
-PORT_ROLES: Final = (
-    *_LASERS,
-    "server.weight_generator",
-    "server.weight_bias",
-    "server.attenuator",
-    "server.return_digitiser",
-    "client.mesh_driver",
-    "client.return_mesh_driver",
-    "client.amplifier",
-    "client.tap_digitiser",
-)
-"""Roles of every routine that uses such a stage."""
-
-PORT_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
-    {
-        "server_laser_w": 20e-3,
-        "server_oscillator_w": 16e-3,
-        "client_oscillator_w": 2e-3,
-        "seed_laser_w": 1e-5,
-        "settle_s": 2.0,
-        "timeout_s": 60.0,
-        "client_range_v": 1.0,
-        "server_range_v": 1.0,
-        "symbol_rate_hz": 100e6,
-        "samples_per_symbol": 8,
-        "if_cycles_per_symbol": 2.0,
-        "gain_db": 3.0103,
-        "weight_v_pi_v": 3.5,
-        "mesh_half_wave_v": 4.0,
-        "attenuation_db": 43.0,
-        "pilot_level": 0.9,
-        "dark_frames": 4096,
-    }
-)
-"""Settings of every such routine: light, waiting times, ranges, format; V_pi of modulators and of
-the meshes' shifters from their data sheets; the attenuation and the level of the pilots; and how
-many empty frames, with their pilots, a burst has."""
-
-_LOCK_POLL_S: Final = 0.05
-
-
-class PortStage:
+class PortStage(PortLight):
     """The bench in the hands of one routine, which declares `PORT_ROLES` and `PORT_SETTINGS`.
 
     Args:
@@ -100,17 +31,8 @@ class PortStage:
     """
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        samples = context.setting("samples_per_symbol", int)
-        self.format: BurstFormat = replace(
-            port_format(),
-            symbol_rate_hz=self.number("symbol_rate_hz"),
-            samples_per_symbol=samples,
-            if_cycles_per_symbol=self.number("if_cycles_per_symbol"),
-            pulse=hann_pulse(samples),
-        )
-        self._generator = self.get("server.weight_generator", WaveformGenerator)
-        self._digitisers = {
+        super().__init__(context)
+        self._digitisers: dict[Party, Digitiser] = {
             "client": self.get("client.tap_digitiser", Digitiser),
             "server": self.get("server.return_digitiser", Digitiser),
         }
@@ -118,8 +40,6 @@ class PortStage:
             self.get("client.mesh_driver", PhaseDriver),
             self.get("client.return_mesh_driver", PhaseDriver),
         )
-        self.amplifier = self.get("client.amplifier", OpticalAmplifier)
-        self.ports = self._generator.limits.channels
         self.burst = PortBurst(
             layout=BurstLayout(
                 format=self.format, data_symbols=context.setting("dark_frames", int)
@@ -127,61 +47,25 @@ class PortStage:
             ports=self.ports,
         )
 
-    def number(self, name: str) -> float:
-        """A setting that is a fraction."""
-        return self._context.setting(name, float)
-
-    def get(self, role: str, kind: Callable[..., _Kind]) -> _Kind:
-        """The instrument in a role as its kind, abstract classes allowed."""
-        return self._context.instrument(role, cast("type[_Kind]", kind))
-
-    def lasers_on(self) -> None:
-        """All lasers on and settled, modulators at their nulls, generators at rest.
-
-        The shutter is shut and the amplifier not pumped.
-
-        Raises:
-            InstrumentError: a laser does not settle, or a bias does not lock.
-        """
-        self.get("server.attenuator", Attenuator).make_safe()
-        self.amplifier.set_pump(False)
-        for role, setting in _LASERS.items():
-            laser = self.get(role, Laser)
-            laser.set_power(self.number(setting))
-            laser.set_emission(True)
-            laser.wait_settled(self.number("timeout_s"))
-        self._generator.set_sample_rate(self.format.sample_rate_hz)
-        bias = self.get("server.weight_bias", BiasController)
-        for port in range(self.ports):
-            self._generator.set_idle(port, 0.0)
-            self._generator.set_output(port, True)
-            bias.lock(port, BiasPoint.NULL)
-        for port in range(self.ports):
-            self._wait_for_lock(bias, port)
-
-    def pump(self, gain_db: float | None) -> None:
-        """Pump the amplifier to a gain, or not at all with None."""
-        if gain_db is None:
-            self.amplifier.set_pump(False)
-        else:
-            self.amplifier.set_gain_db(gain_db)
-            self.amplifier.set_pump(True)
-        self._context.bench.sleep(self.number("settle_s"))
-
-    def open_shutter(self) -> None:
-        """Light of the settings' attenuation to the client."""
-        attenuator = self.get("server.attenuator", Attenuator)
-        attenuator.set_attenuation_db(self.number("attenuation_db"))
-        attenuator.set_shutter(True)
-        self._context.bench.sleep(self.number("settle_s"))
-
     def noise(self, samples: int) -> SlotNoise:
         """Noise of the client's detector at rest, as the matched filter sees it."""
-        digitiser = self._digitisers["client"]
-        digitiser.configure(self.format.sample_rate_hz, samples, self.number("client_range_v"))
+        return self.noise_of("client", samples)[0]
+
+    def noise_of(self, party: Party, samples: int) -> list[SlotNoise]:
+        """Noise of each of a party's detectors at rest, as the matched filter sees it.
+
+        Raises:
+            CalibrationError: a record is clipped, or has no noise.
+        """
+        digitiser = self._digitisers[party]
+        self._configure(party, samples)
         digitiser.arm(Trigger.IMMEDIATE)
-        digitiser.wait(self.number("timeout_s"))
-        return slot_noise(digitiser.fetch().volts[0], self.format)
+        return [slot_noise(volts, self.format) for volts in self._fetched(party).volts]
+
+    def set_meshes(self, volts: Array, return_volts: Array) -> None:
+        """Voltages on both meshes, shape (channels,) each."""
+        for mesh, wanted in zip(self._meshes, (volts, return_volts), strict=True):
+            mesh.set_voltages(wanted)
 
     def point(self, volts: Array, return_volts: Array) -> MeshPoint:
         """What light of every port becomes at one setting of both meshes.
@@ -190,9 +74,10 @@ class PortStage:
             CalibrationError: a record is clipped.
             SynchronisationError: a detector sees no light.
         """
-        for mesh, wanted in zip(self._meshes, (volts, return_volts), strict=True):
-            mesh.set_voltages(wanted)
-        traces = self._play()
+        self.set_meshes(volts, return_volts)
+        traces = self.play(
+            self.number("pilot_level") / self.format.pulse.peak, self.number("weight_v_pi_v")
+        )
         collected = self._response(traces["client"].volts[0], "client")
         returned = [
             self._response(one, f"server channel {port}")
@@ -207,40 +92,46 @@ class PortStage:
             returned_noise=np.array([one.uncertainty for one in returned]),
         )
 
-    def _play(self) -> dict[str, Trace]:
-        """One burst of pilots and empty frames, recorded by both parties."""
+    def play(self, pilot_amplitude: float | Array, weight_v_pi_v: float) -> dict[Party, Trace]:
+        """One burst of pilots and empty frames, recorded by both parties.
+
+        Args:
+            pilot_amplitude: relative field amplitude of a pilot over that of the pulse's taps, for
+                all ports or per port, shape (ports,).
+            weight_v_pi_v: V_pi of the modulators.
+
+        Raises:
+            LimitError: beyond what the modulators pass.
+            CalibrationError: a record is clipped.
+        """
         layout = self.burst.layout
         empty = np.zeros((layout.data_symbols, self.ports), dtype=np.float32)
-        waves = self.burst.compose(empty, self.number("pilot_level") / self.format.pulse.peak)
+        heights = np.broadcast_to(np.asarray(pilot_amplitude, dtype=np.float32), (self.ports,))
+        waves = self.burst.compose(empty, 1.0) * heights[:, None]
         for port, wave in enumerate(waves):
-            self._generator.load(port, volts_from_amplitude(wave, self.number("weight_v_pi_v")))
+            self.generator.load(port, volts_from_amplitude(wave, weight_v_pi_v))
         samples = record_samples(layout, 0.0)
         for party, digitiser in self._digitisers.items():
-            range_v = self.number(f"{party}_range_v")
-            digitiser.configure(self.format.sample_rate_hz, samples, range_v)
+            self._configure(party, samples)
             digitiser.arm(Trigger.EXTERNAL)
-        self._generator.arm(Trigger.SOFTWARE)
-        self._generator.trigger()
-        traces = {}
-        for party, digitiser in self._digitisers.items():
-            digitiser.wait(self.number("timeout_s"))
-            traces[party] = digitiser.fetch()
-            if traces[party].clipped:
-                raise CalibrationError(
-                    f"{digitiser.name}: {traces[party].clipped} samples are clipped at "
-                    f"{traces[party].range_v:g} V; raise the setting attenuation_db"
-                )
-        return traces
+        self.generator.arm(Trigger.SOFTWARE)
+        self.generator.trigger()
+        return {party: self._fetched(party) for party in self._digitisers}
+
+    def _configure(self, party: Party, samples: int) -> None:
+        range_v = self.number(f"{party}_range_v")
+        self._digitisers[party].configure(self.format.sample_rate_hz, samples, range_v)
+
+    def _fetched(self, party: Party) -> Trace:
+        digitiser = self._digitisers[party]
+        digitiser.wait(self.number("timeout_s"))
+        trace = digitiser.fetch()
+        if trace.clipped:
+            raise CalibrationError(
+                f"{digitiser.name}: {trace.clipped} samples are clipped at "
+                f"{trace.range_v:g} V; raise the setting attenuation_db or {party}_range_v"
+            )
+        return trace
 
     def _response(self, volts: NDArray[np.float32], name: str) -> PortResponse:
         return port_response(volts, self.burst, delay_s=0.0, instrument=name)
-
-    def _wait_for_lock(self, bias: BiasController, channel: int) -> None:
-        for _ in range(int(self.number("timeout_s") / _LOCK_POLL_S)):
-            if bias.is_locked(channel):
-                return
-            self._context.bench.sleep(_LOCK_POLL_S)
-        raise InstrumentError(
-            f"{bias.name}: channel {channel} did not lock to its null within "
-            f"{self.number('timeout_s'):g} s; check that light reaches the modulator"
-        )
