@@ -27,7 +27,7 @@ ROUTINE_MODULES: Final = (
 """Modules of this package for the passive-tap bench, in the order in which one is brought up. The
 routine of each is the class that its `__all__` names."""
 
-AMPLIFIER_MODULES: Final = ("mesh", "amplifier")
+AMPLIFIER_MODULES: Final = ("port_noise", "port_photons", "mesh", "amplifier", "port_loss")
 """The same for the amplifier's bench."""
 
 

@@ -17,8 +17,8 @@ from drivers.instruments import Attenuator, Laser, PowerMeter
 __all__ = ["PortPhotons"]
 
 _LEAST_SWEEPS: Final = 4
-_PLANCK_J_S: Final = 6.62607015e-34
-_LIGHT_M_PER_S: Final = 299792458.0
+_PHOTON_J_M: Final = 6.62607015e-34 * 299792458.0
+"""Energy of a photon times its wavelength."""
 
 
 class PortPhotons(Routine):
@@ -78,7 +78,7 @@ class PortPhotons(Routine):
             )
             found.append(sweep(volts, read, light.number("resolution")))
         v_pi = mean_of([one.fit.v_pi_v.value for one in found])
-        open_w = float(np.mean([one.fit.fit.fitted.max() for one in found])) / light.ports
+        open_w = float(np.mean([one.fit.peak_power_w.value for one in found])) / light.ports
         attenuation_db = _attenuation_db(light, open_w)
         light.open_shutter(attenuation_db)
         photons = []
@@ -125,14 +125,18 @@ def _photons(
     light.generator.set_idle(port, v_pi_v)
     power_w = meter.power_w() - leak_w * (1 - 1 / light.ports)
     light.generator.set_idle(port, 0.0)
-    wavelength_m = light.get("server.laser", Laser).wavelength_m()
-    photon_j = _PLANCK_J_S * _LIGHT_M_PER_S / wavelength_m
     if not power_w > 0:
         raise CalibrationError(
             f"{meter.name}: port {port} adds {power_w:.3g} W when its modulator opens; check the "
             "fibre of that port and its drive"
         )
-    return power_w / photon_j / light.format.symbol_rate_hz
+    return _per_slot(light, power_w)
+
+
+def _per_slot(light: PortLight, power_w: float) -> float:
+    """Photons of a power in one slot."""
+    wavelength_m = light.get("server.laser", Laser).wavelength_m()
+    return power_w * wavelength_m / _PHOTON_J_M / light.format.symbol_rate_hz
 
 
 def _attenuation_db(light: PortLight, open_w: float) -> float:
@@ -140,9 +144,7 @@ def _attenuation_db(light: PortLight, open_w: float) -> float:
 
     A slot of the relative amplitudes a p_k has full_photons a^2 mean(p_k^2) photons.
     """
-    wavelength_m = light.get("server.laser", Laser).wavelength_m()
-    full = open_w * wavelength_m / (_PLANCK_J_S * _LIGHT_M_PER_S) / light.format.symbol_rate_hz
-    most = full * light.number("opening") ** 2
+    most = _per_slot(light, open_w) * light.number("opening") ** 2
     most /= light.format.samples_per_symbol * light.format.pulse.peak**2
     spare = most / light.number("pilot_photons")
     attenuator = light.get("server.attenuator", Attenuator)

@@ -54,7 +54,7 @@ def roles_of(party: Party, receiver: ReceiverName, oscillator: Oscillator) -> di
         receiver: of the client.
         oscillator: `own` laser, or light of the server's laser behind a frequency shifter.
     """
-    roles = _server(oscillator) if party == "server" else _client(receiver, oscillator)
+    roles = _server(receiver, oscillator) if party == "server" else _client(receiver, oscillator)
     return {role.name: role for role in roles}
 
 
@@ -87,7 +87,8 @@ def _role(name: str, kind: Kind, purpose: str, *, required: bool = True) -> Role
     return Role(name=name, kind=kind, required=required, purpose=purpose)
 
 
-def _server(oscillator: Oscillator) -> list[Role]:
+def _server(receiver: ReceiverName, oscillator: Oscillator) -> list[Role]:
+    switched = receiver != "amplifier"  # where shutter and pump do without switches
     roles = [
         _role("laser", Laser, "light of the weights"),
         _role("weight_generator", WaveformGenerator, "drives the weight modulator"),
@@ -95,7 +96,7 @@ def _server(oscillator: Oscillator) -> list[Role]:
         _role("attenuator", Attenuator, "down to few photons; has the shutter"),
         _role("launch_power_meter", PowerMeter, "monitors the light before the attenuator"),
         _role("return_polarisation", PolarisationController, "of the return", required=False),
-        _role("return_switch", Switch, "lets the returned light in or blocks it"),
+        _role("return_switch", Switch, "lets the returned light in or not", required=switched),
         _role("return_digitiser", Digitiser, "records the server's detector"),
     ]
     if oscillator == "own":
@@ -107,7 +108,7 @@ def _client(receiver: ReceiverName, oscillator: Oscillator) -> list[Role]:
     meshed = receiver == "amplifier"
     roles = [
         _role("polarisation", PolarisationController, "of the arriving light", required=False),
-        _role("signal_switch", Switch, "lets the arriving light in or blocks it"),
+        _role("signal_switch", Switch, "lets the arriving light in or not", required=not meshed),
         _role("data_generator", WaveformGenerator, "drives the data modulator"),
         _role("data_bias", BiasController, "holds that modulator at its null", required=False),
         _role("tap_digitiser", Digitiser, "records the client's detector"),
@@ -115,6 +116,8 @@ def _client(receiver: ReceiverName, oscillator: Oscillator) -> list[Role]:
     if meshed:
         roles[2:4] = [
             _role("mesh_driver", PhaseDriver, "sets the data in the mesh"),
+            _role("return_mesh_driver", PhaseDriver, "undoes that mesh for the return"),
+            _role("seed_laser", Laser, "keeps the amplifier seeded", required=False),
             _role("amplifier", OpticalAmplifier, "amplifies the mode of the data"),
         ]
     if oscillator == "own":

@@ -156,7 +156,7 @@ class FrameSection(Section):
     samples_per_symbol: int = Field(default=8, ge=4)
     cycles_per_symbol: float = 2.0
     preamble_slots: _Count = 511
-    pilot_spacing: int = Field(default=8, ge=2)
+    pilot_spacing: int = Field(default=6, ge=2)
     vacuum_spacing: int = Field(default=32, ge=2)
     least_vacuum_slots: int = Field(default=1024, ge=2)
     guard_slots: int = Field(default=64, ge=1)

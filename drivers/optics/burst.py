@@ -63,7 +63,7 @@ class BurstFormat:
     samples_per_symbol: int = 8
     if_cycles_per_symbol: float = 2.0
     preamble_slots: int = 511
-    pilot_spacing: int = 8
+    pilot_spacing: int = 6
     vacuum_spacing: int = 32
     least_vacuum_slots: int = 1024
     guard_slots: int = 64

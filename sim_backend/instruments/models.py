@@ -81,9 +81,9 @@ def register_models(
     settings = scene_settings(files)
     bench = SimulatedBench(
         settings,
-        seed=_seed(files[0]) if seed is None else seed,
+        seed=seed_of(files[0]) if seed is None else seed,
         clock=clock,
-        faults=_faults(files[0]) if faults is None else faults,
+        faults=_faults_of_reference(files[0]) if faults is None else faults,
     )
     for model in _models(bench):
         registry.register(BACKEND, model.name, model.kind, model, limits=model.limits)
@@ -101,61 +101,12 @@ def scene_settings(files: Sequence[BenchFile]) -> ReferenceSettings:
         ConfigurationError: no file, no or different scenes, an unknown one, or parameters that it
             refuses.
     """
-    if not files:
-        raise ConfigurationError("a simulated bench needs at least one bench file")
-    first = files[0]
-    for file in files:
-        scene = file.content.scene
-        if scene is None:
-            raise ConfigurationError(f"{file.where}: scene is missing; write [scene]")
-        if scene != first.content.scene:
-            raise ConfigurationError(
-                f"{file.where}: scene is not that of {first.where}; both parties share the light, "
-                "write the same [scene] in both files"
-            )
-        if scene.name != SCENE:
-            raise ConfigurationError(
-                f"{file.where}: scene.name is {scene.name!r}; the only scene is {SCENE!r}"
-            )
-        if file.content.bench.receiver != _RECEIVER:
-            raise ConfigurationError(
-                f"{file.where}: bench.receiver is {file.content.bench.receiver!r}; the scene "
-                f"{SCENE!r} has a {_RECEIVER!r}"
-            )
-    own = {key: value for key, value in _parameters(first).items() if key not in _NOT_THE_SCENE}
+    first = one_scene(files, SCENE, _RECEIVER)
+    own = {key: value for key, value in parameters_of(first).items() if key not in NOT_THE_SCENE}
     try:
         return changed(_described(first), own, "scene.parameters")
     except ConfigurationError as error:
         raise ConfigurationError(f"{first.where}: {error}") from error
-
-
-def _parameters(file: BenchFile) -> Mapping[str, object]:
-    scene = file.content.scene
-    return {} if scene is None else scene.parameters
-
-
-def _seed(file: BenchFile) -> int:
-    seed = _parameters(file).get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigurationError(
-            f"{file.where}: scene.parameters.seed is {seed!r}; it must be a whole number from 0"
-        )
-    return seed
-
-
-def _faults(file: BenchFile) -> FaultPlan:
-    faults = _parameters(file).get("faults", [])
-    if not isinstance(faults, list) or not all(isinstance(one, Mapping) for one in faults):
-        raise ConfigurationError(
-            f"{file.where}: scene.parameters.faults must be an array of tables, one per fault"
-        )
-    try:
-        plan = FaultPlan.from_data(faults)
-        for fault in plan.faults:
-            check_target(fault)
-        return plan
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{file.where}: scene.parameters.faults: {error}") from error
 
 
 def _described(file: BenchFile) -> ReferenceSettings:
@@ -175,39 +126,7 @@ def _described(file: BenchFile) -> ReferenceSettings:
     )
 
 
-_Maker: TypeAlias = Callable[[InstrumentEntry, Any, dict[str, object]], Instrument]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Model:
-    """A model of one kind; calling it makes an instrument."""
-
-    name: str
-    kind: Any  # an abstract class, which type[Instrument] does not take
-    limits: InstrumentLimits
-    bench: SimulatedBench
-    make: _Maker
-
-    def __call__(self, entry: InstrumentEntry, context: BuildContext) -> Instrument:
-        own = dict(entry.settings)
-        latency: dict[str, object] = {
-            key: own.pop(key) for key in ("transfer_s", "deadline_s") if key in own
-        }
-        if latency:
-            self.bench.latencies[f"{entry.party}.{entry.role}"] = changed(
-                Latency(), latency, "settings"
-            )
-        return self.make(entry, context.limits, own)
-
-
-def _no_settings(entry: InstrumentEntry, own: dict[str, object]) -> None:
-    for key in own:
-        raise ConfigurationError(
-            f"unknown key settings.{key}; {entry.model!r} knows transfer_s and deadline_s"
-        )
-
-
-def _models(bench: SimulatedBench) -> list[_Model]:
+def _models(bench: SimulatedBench) -> list[SimulatedModel]:
     plain: list[tuple[str, Any, InstrumentLimits, Callable[..., Instrument]]] = [
         ("simulated laser", Laser, LASER_LIMITS, bench.laser),
         (
@@ -227,45 +146,27 @@ def _models(bench: SimulatedBench) -> list[_Model]:
         ),
     ]
     models = [
-        _Model(name=name, kind=kind, limits=limits, bench=bench, make=_plain(maker))
+        SimulatedModel(name=name, kind=kind, limits=limits, bench=bench, make=plain(maker))
         for name, kind, limits, maker in plain
     ]
     models.append(
-        _Model(
+        SimulatedModel(
             name="simulated bias controller",
             kind=BiasController,
             limits=BIAS_LIMITS,
             bench=bench,
-            make=_with_settings(bench.bias_controller, BiasSettings()),
+            make=with_settings(bench.bias_controller, BiasSettings()),
         )
     )
     models.append(
-        _Model(
+        SimulatedModel(
             name="simulated power meter",
             kind=PowerMeter,
             limits=POWER_METER_LIMITS,
             bench=bench,
-            make=_with_settings(bench.power_meter, PowerHeadSettings()),
+            make=with_settings(bench.power_meter, PowerHeadSettings()),
         )
     )
     return models
 
 
-def _plain(maker: Callable[..., Instrument]) -> _Maker:
-    """A maker for a kind without settings of its own."""
-
-    def make(entry: InstrumentEntry, limits: Any, own: dict[str, object]) -> Instrument:
-        _no_settings(entry, own)
-        return maker(entry.party, entry.role, limits=limits)
-
-    return make
-
-
-def _with_settings(maker: Callable[..., Instrument], usual: object) -> _Maker:
-    """A maker for a kind whose settings are those of a dataclass."""
-
-    def make(entry: InstrumentEntry, limits: Any, own: dict[str, object]) -> Instrument:
-        settings = changed(usual, own, "settings")
-        return maker(entry.party, entry.role, limits=limits, settings=settings)
-
-    return make

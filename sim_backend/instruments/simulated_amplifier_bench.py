@@ -10,15 +10,23 @@ from typing import TypeVar
 from drivers.errors import ConfigurationError
 from drivers.instruments import (
     AmplifierLimits,
+    AttenuatorLimits,
     BiasLimits,
+    DigitiserLimits,
     DigitiserSettings,
     GeneratorLimits,
+    LaserLimits,
     PhaseDriverLimits,
+    PowerMeterLimits,
     Range,
 )
 from sim_backend.instruments.array_digitiser import SimulatedArrayDigitiser
 from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS, SimulatedAttenuator
-from sim_backend.instruments.bias_controller import BIAS_LIMITS, SimulatedBiasController
+from sim_backend.instruments.bias_controller import (
+    BIAS_LIMITS,
+    BiasSettings,
+    SimulatedBiasController,
+)
 from sim_backend.instruments.converters import DigitiserUnit, GeneratorUnit
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
 from sim_backend.instruments.faults import Fault, FaultFinder, FaultKind, FaultPlan
@@ -26,7 +34,7 @@ from sim_backend.instruments.laser import LASER_LIMITS, SimulatedLaser
 from sim_backend.instruments.optical_amplifier import SimulatedOpticalAmplifier
 from sim_backend.instruments.phase_driver import SimulatedPhaseDriver
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS, SimulatedPowerMeter
-from sim_backend.instruments.remote import RemoteControl
+from sim_backend.instruments.remote import Latency, RemoteControl
 from sim_backend.instruments.trigger_line import TriggerLine
 from sim_backend.instruments.waveform_generator import (
     GENERATOR_LIMITS,
@@ -63,6 +71,10 @@ class SimulatedAmplifierBench:
         line: the trigger line.
         seed: of the scene and of the instruments.
         faults: what goes wrong with instruments, by role or `party.role`.
+        latencies: by `party.role`, for instruments that are made from now on.
+
+    An instrument's own limits are those of the properties below and of the simulated kinds; a
+    bench file may narrow them.
 
     Args:
         settings: of the scene.
@@ -87,6 +99,7 @@ class SimulatedAmplifierBench:
         for fault in self.faults.faults:
             _check_fault(fault)
         self.seed = seed
+        self.latencies: dict[str, Latency] = {}
         chosen = AmplifierBenchSettings() if settings is None else settings
         self.scene = AmplifierBench(chosen, seed=seed, clock=self.clock)
         self.line = TriggerLine(self.scene, self.clock)
@@ -96,7 +109,39 @@ class SimulatedAmplifierBench:
         """Modes of the bench."""
         return self.scene.ports
 
-    def laser(self, party: str, role: str) -> SimulatedLaser:
+    @property
+    def generator_limits(self) -> GeneratorLimits:
+        """Of the server's generator: a channel per port."""
+        return replace(GENERATOR_LIMITS, channels=self.ports)
+
+    @property
+    def bias_limits(self) -> BiasLimits:
+        """Of the server's bias controller: a channel per port."""
+        return replace(BIAS_LIMITS, channels=self.ports)
+
+    @property
+    def mesh_limits(self) -> PhaseDriverLimits:
+        """Of either mesh's driver: a channel per shifter."""
+        channels = self.scene.forward_mesh.channels
+        return PhaseDriverLimits(channels=channels, volts=Range(lowest=0.0, highest=10.0))
+
+    @property
+    def amplifier_limits(self) -> AmplifierLimits:
+        """Of the client's amplifier."""
+        settings = self.scene.settings.amplifier
+        return AmplifierLimits(
+            gain_db=Range(lowest=0.0, highest=settings.highest_gain_db),
+            seed_power_w=Range(lowest=settings.seed_power_w, highest=10e-3),
+        )
+
+    @property
+    def return_digitiser_limits(self) -> DigitiserLimits:
+        """Of the server's digitiser: a channel per port."""
+        return replace(DIGITISER_LIMITS, channels=self.ports)
+
+    def laser(
+        self, party: str, role: str, *, limits: LaserLimits = LASER_LIMITS
+    ) -> SimulatedLaser:
         """A laser: server "laser" or "return_oscillator", client "oscillator" or "seed_laser"."""
         scene = self.scene
         lasers = {
@@ -107,12 +152,14 @@ class SimulatedAmplifierBench:
         }
         return SimulatedLaser(
             role,
-            limits=LASER_LIMITS,
+            limits=limits,
             remote=self._remote(party, role, "laser"),
             source=_part(lasers, f"{party}.{role}"),
         )
 
-    def weight_generator(self) -> SimulatedWaveformGenerator:
+    def weight_generator(
+        self, *, limits: GeneratorLimits | None = None
+    ) -> SimulatedWaveformGenerator:
         """The server's "weight_generator": one channel per port, all on one play."""
         role, first = "weight_generator", "weight0"
         unit = self.line.generators.get(first)
@@ -124,49 +171,57 @@ class SimulatedAmplifierBench:
                 rest=self.scene.idle_v.__setitem__,
             )
             self.line.generators[first] = unit
-        limits: GeneratorLimits = replace(GENERATOR_LIMITS, channels=self.ports)
         return SimulatedWaveformGenerator(
             role,
-            limits=limits,
+            limits=limits or self.generator_limits,
             remote=self._remote("server", role, "waveform generator"),
             unit=unit,
             line=self.line,
         )
 
-    def weight_bias(self) -> SimulatedBiasController:
+    def weight_bias(
+        self, *, limits: BiasLimits | None = None, settings: BiasSettings | None = None
+    ) -> SimulatedBiasController:
         """The server's "weight_bias": one channel per modulator."""
         scene, role = self.scene, "weight_bias"
-        limits: BiasLimits = replace(BIAS_LIMITS, channels=self.ports)
         return SimulatedBiasController(
             role,
-            limits=limits,
+            limits=limits or self.bias_limits,
             remote=self._remote("server", role, "bias controller"),
             modulators=scene.weight_modulators,
             light_w=lambda: scene.server_laser.power_w() / scene.ports,
+            settings=settings,
         )
 
-    def attenuator(self) -> SimulatedAttenuator:
+    def attenuator(self, *, limits: AttenuatorLimits = ATTENUATOR_LIMITS) -> SimulatedAttenuator:
         """The server's "attenuator", one for all ports."""
         return SimulatedAttenuator(
             "attenuator",
-            limits=ATTENUATOR_LIMITS,
+            limits=limits,
             remote=self._remote("server", "attenuator", "attenuator"),
             attenuator=self.scene.launch_attenuator,
         )
 
-    def launch_power_meter(self, settings: PowerHeadSettings | None = None) -> SimulatedPowerMeter:
+    def launch_power_meter(
+        self,
+        settings: PowerHeadSettings | None = None,
+        *,
+        limits: PowerMeterLimits = POWER_METER_LIMITS,
+    ) -> SimulatedPowerMeter:
         """The server's "launch_power_meter", which sees the light of all ports together."""
         role = "launch_power_meter"
         remote = self._remote("server", role, "power meter")
         return SimulatedPowerMeter(
             role,
-            limits=POWER_METER_LIMITS,
+            limits=limits,
             remote=remote,
             head=PowerHead(settings or PowerHeadSettings(), rng=remote.rng),
             power_w=lambda: self.scene.idle_power_w("launch"),
         )
 
-    def mesh_driver(self, role: str) -> SimulatedPhaseDriver:
+    def mesh_driver(
+        self, role: str, *, limits: PhaseDriverLimits | None = None
+    ) -> SimulatedPhaseDriver:
         """A driver of the client's: "mesh_driver" (U_x) or "return_mesh_driver" (its inverse)."""
         meshes = {
             "mesh_driver": self.scene.forward_mesh,
@@ -175,36 +230,38 @@ class SimulatedAmplifierBench:
         mesh = _part(meshes, role)
         return SimulatedPhaseDriver(
             role,
-            limits=PhaseDriverLimits(channels=mesh.channels, volts=Range(lowest=0.0, highest=10.0)),
+            limits=limits or self.mesh_limits,
             remote=self._remote("client", role, "phase driver"),
             mesh=mesh,
         )
 
-    def optical_amplifier(self) -> SimulatedOpticalAmplifier:
+    def optical_amplifier(
+        self, *, limits: AmplifierLimits | None = None
+    ) -> SimulatedOpticalAmplifier:
         """The client's "amplifier" on port 0, kept safe by the seed laser's light."""
-        settings = self.scene.settings.amplifier
-        limits = AmplifierLimits(
-            gain_db=Range(lowest=0.0, highest=settings.highest_gain_db),
-            seed_power_w=Range(lowest=settings.seed_power_w, highest=10e-3),
-        )
         return SimulatedOpticalAmplifier(
             "amplifier",
-            limits=limits,
+            limits=limits or self.amplifier_limits,
             remote=self._remote("client", "amplifier", "optical amplifier"),
             amplifier=self.scene.amplifier,
             seed_w=lambda: self.scene.idle_power_w("seed"),
         )
 
-    def tap_digitiser(self) -> SimulatedArrayDigitiser:
+    def tap_digitiser(
+        self, *, limits: DigitiserLimits = DIGITISER_LIMITS
+    ) -> SimulatedArrayDigitiser:
         """The client's "tap_digitiser", of one channel."""
-        return self._digitiser("client", "tap_digitiser", ["client"])
+        return self._digitiser("client", "tap_digitiser", ["client"], limits)
 
-    def return_digitiser(self) -> SimulatedArrayDigitiser:
+    def return_digitiser(self, *, limits: DigitiserLimits | None = None) -> SimulatedArrayDigitiser:
         """The server's "return_digitiser": one channel per port."""
         ports = [f"server{port}" for port in range(self.ports)]
-        return self._digitiser("server", "return_digitiser", ports)
+        wanted = limits or self.return_digitiser_limits
+        return self._digitiser("server", "return_digitiser", ports, wanted)
 
-    def _digitiser(self, party: str, role: str, ports: Sequence[str]) -> SimulatedArrayDigitiser:
+    def _digitiser(
+        self, party: str, role: str, ports: Sequence[str], limits: DigitiserLimits
+    ) -> SimulatedArrayDigitiser:
         for port in ports:
             if port not in self.line.digitisers:
                 settings = DigitiserSettings(
@@ -215,7 +272,7 @@ class SimulatedAmplifierBench:
                 )
         return SimulatedArrayDigitiser(
             role,
-            limits=replace(DIGITISER_LIMITS, channels=len(ports)),
+            limits=limits,
             remote=self._remote(party, role, "digitiser"),
             units=[self.line.digitisers[port] for port in ports],
             line=self.line,
@@ -229,6 +286,7 @@ class SimulatedAmplifierBench:
             seed=self.seed,
             clock=self.clock,
             fault=self._finder(party, role),
+            latency=self.latencies.get(f"{party}.{role}"),
         )
 
     def _finder(self, party: str, role: str) -> FaultFinder:

@@ -98,5 +98,5 @@ def test_load_benches_refuses_files_of_different_bursts(tmp_path: Path) -> None:
     other = tmp_path / "client.toml"
     text = PATHS[1].read_text(encoding="utf-8")
     other.write_text(f"{text}\n[frame]\npilot_spacing = 4\n", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"frame\.pilot_spacing is 4, but 8 in bench file"):
+    with pytest.raises(ConfigurationError, match=r"frame\.pilot_spacing is 4, but 6 in bench file"):
         load_benches([PATHS[0], other])

@@ -419,6 +419,7 @@ def client_table() -> dict[str, Any]:
         "polarisation": "polarisation",
         "signal_switch": "switch",
         "mesh_driver": "phases",
+        "return_mesh_driver": "phases",
         "amplifier": "amplifier",
         "tap_digitiser": "digitiser",
         "oscillator": "laser",

@@ -257,7 +257,7 @@ def test_check_together_names_both_files_when_they_share_an_address() -> None:
 
 def test_check_together_names_both_values_when_the_bursts_differ() -> None:
     assert _pair(lambda table: table.update(frame={"pilot_spacing": 4})) == (
-        "bench file client.toml: frame.pilot_spacing is 4, but 8 in bench file server.toml; both "
+        "bench file client.toml: frame.pilot_spacing is 4, but 6 in bench file server.toml; both "
         "parties must agree"
     )
 

@@ -1,0 +1,180 @@
+"""Loss, delay and phase of a bench with an amplifier, as a run over it will find them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from calibration.fits.estimates import Estimate, log_normal, normal
+from calibration.fits.least_squares import Array
+from calibration.result import FitData, Result, Series, Setting
+from calibration.routine import Context, Routine
+from calibration.routines._port_stage import PORT_ROLES, PORT_SETTINGS, PortStage
+from calibration.routines.mesh import meshes_of
+from drivers.errors import CalibrationError
+from drivers.instruments import Trace
+from drivers.optics.mesh_model import MeshModel
+from drivers.optics.mesh_programming import collecting, undoing
+from drivers.optics.port_receiver import PortFrames, port_frames
+
+__all__ = ["PortLoss"]
+
+_LEAST_VECTORS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """Records of one data vector: the client's and those of the server's ports."""
+
+    client: PortFrames
+    server: tuple[PortFrames, ...]
+
+
+class PortLoss(Routine):
+    """Gains of both parties' records for launched means, with the meshes set to random data.
+
+    Pilots of known photons go the way of a run: through the calibrated meshes and the pumped
+    amplifier. A launched mean q arrives in the client's record as client_gain (q . x) and in the
+    server's as return_gain q. The client's gain is sqrt(forward G tau eta / 2) for the amplifier's
+    measured gain G, the tap tau and a heterodyne record with efficiency eta (two settings, from
+    data sheets), which tells forward_transmittance. Also what the client's detector sees in the
+    vacuum slots under the pumped amplifier, what the phase tracking leaves, and the delays.
+    """
+
+    name = "port_loss"
+    needs = ("port_noise", "port_photons", "mesh", "amplifier")
+    roles = PORT_ROLES
+    validity_s = 3600.0
+    temperature_tolerance_c = 0.5
+    duration_s = 30.0
+    defaults: ClassVar[Mapping[str, Setting]] = {
+        **PORT_SETTINGS,
+        "pilot_photons": 200.0,
+        "tap_fraction": 0.5,
+        "tap_uncertainty": 1e-3,
+        "client_efficiency": 0.816,
+        "client_efficiency_uncertainty": 0.01,
+        "vectors": 16,
+    }
+
+    def run(self, context: Context) -> Result:
+        """See `Routine.run`.
+
+        Raises:
+            CalibrationError: too few data vectors.
+            OpticsError: a record cannot be read.
+        """
+        stage, vectors = PortStage(context), context.setting("vectors", int)
+        if vectors < _LEAST_VECTORS:
+            raise CalibrationError(
+                f"port_loss: vectors is {vectors}, {_LEAST_VECTORS} are needed for their scatter"
+            )
+        meshes = meshes_of(context.results["mesh"], stage.number("mesh_half_wave_v"), stage.ports)
+        context.progress(0, vectors, "switching on")
+        stage.lasers_on()
+        stage.pump(stage.number("gain_db"))
+        stage.open_shutter(context.results["port_photons"]["attenuation_db"].value)
+        seen = []
+        for done in range(vectors):
+            context.progress(done, vectors, "sending pilots along data vectors")
+            seen.append(_see(context, stage, meshes))
+        mean_q = 2 * math.sqrt(stage.number("pilot_photons"))
+        client = np.array([one.client.pilot_amplitude for one in seen]) / mean_q
+        returned = np.array([[port.pilot_amplitude for port in one.server] for one in seen])
+        returned /= mean_q
+        gain, back = _mean(client), _mean(returned.mean(axis=1))
+        rate_hz = stage.format.sample_rate_hz
+        timing_s = [np.array([one.client.timing_error_samples for one in seen]) / rate_hz]
+        timing_s.append(
+            np.array([[port.timing_error_samples for port in one.server] for one in seen]).mean(1)
+            / rate_hz
+        )
+        phase = [np.array([one.client.phase.mean_variance_rad2 for one in seen])]
+        phase.append(
+            np.array([[p.phase.mean_variance_rad2 for p in one.server] for one in seen]).mean(1)
+        )
+        vacuum = np.array([one.client.vacuum_snu for one in seen])
+        scatter = float(returned.mean(axis=1).std(ddof=1) / back.value)
+        return context.result(
+            quantities=[
+                gain.quantity("client_gain", "1"),
+                back.quantity("return_gain", "1"),
+                normal(scatter, scatter / math.sqrt(2 * (vectors - 1))).quantity(
+                    "return_gain_scatter", "1"
+                ),
+                _forward(context, stage, gain).quantity("forward_transmittance", "1"),
+                _mean(vacuum).quantity("client_vacuum_snu", "SNU"),
+                _mean(timing_s[0]).quantity("forward_delay_s", "s"),
+                _mean(timing_s[1]).quantity("round_trip_delay_s", "s"),
+                _mean(phase[0]).quantity("client_phase_variance_rad2", "rad^2"),
+                _mean(phase[1]).quantity("server_phase_variance_rad2", "rad^2"),
+            ],
+            fit_data=[_plot("client_gain", client), _plot("return_gain", returned.mean(axis=1))],
+        )
+
+
+def _see(context: Context, stage: PortStage, meshes: tuple[MeshModel, MeshModel]) -> _Seen:
+    """Pilots of a run through meshes that are set to one random data vector."""
+    photons = context.results["port_photons"]
+    full = np.array([photons[f"full_photons_{port}"].value for port in range(stage.ports)])
+    vector = context.rng.standard_normal(stage.ports)
+    data = (vector / np.linalg.norm(vector)).astype(np.complex128)
+    mesh, return_mesh = meshes
+    forward = collecting(mesh, data)
+    back = undoing(return_mesh, mesh.transfer(forward))
+    stage.set_meshes(mesh.volts(forward), return_mesh.volts(back))
+    per_slot = stage.number("pilot_photons") * stage.format.samples_per_symbol
+    traces = stage.play(np.sqrt(per_slot / full), photons["weight_v_pi_v"].value)
+    noise = context.results["port_noise"]
+
+    def read(trace: Trace, party: str, channel: int, expected: Array) -> PortFrames:
+        return port_frames(
+            trace.volts[channel],
+            stage.burst,
+            expected.astype(np.complex128),
+            delay_s=0.0,
+            shot_noise_v2=noise[f"{party}_{channel}_shot_v2"].value,
+            instrument=f"{party} channel {channel}",
+        )
+
+    ports = np.eye(stage.ports)
+    return _Seen(
+        client=read(traces["client"], "client", 0, data.real),
+        server=tuple(
+            read(traces["server"], "server", port, ports[port]) for port in range(stage.ports)
+        ),
+    )
+
+
+def _mean(values: Sequence[float] | Array) -> Estimate:
+    """Mean of what several data vectors showed, with Student's interval from their scatter."""
+    found = np.asarray(values, dtype=np.float64)
+    error = float(found.std(ddof=1)) / math.sqrt(found.size)
+    return normal(float(found.mean()), error, degrees_of_freedom=found.size - 1)
+
+
+def _forward(context: Context, stage: PortStage, client_gain: Estimate) -> Estimate:
+    """Power transmittance from the launch to the amplifier's input."""
+    gain = context.results["amplifier"]["gain"]
+    photons = context.results["port_photons"]["full_photons_0"]
+    tap, efficiency = stage.number("tap_fraction"), stage.number("client_efficiency")
+    value = client_gain.value**2 / (gain.value * tap * efficiency / 2)
+    relative = math.hypot(
+        2 * client_gain.uncertainty / client_gain.value,
+        gain.uncertainty / gain.value,
+        stage.number("tap_uncertainty") / tap,
+        stage.number("client_efficiency_uncertainty") / efficiency,
+        photons.uncertainty / photons.value,
+    )
+    return log_normal(value, value * relative)
+
+
+def _plot(name: str, gains: Array) -> FitData:
+    return FitData(
+        name=name,
+        x=Series(name="data vector", unit="1", values=np.arange(1.0, gains.size + 1)),
+        measured=Series(name=name.replace("_", " "), unit="1", values=gains),
+        fitted=Series(name="mean", unit="1", values=np.full(gains.size, gains.mean())),
+    )
