@@ -50,8 +50,8 @@ class PortNoise(Routine):
                 name = f"{party}_{channel}"
                 quantities.append(dark.variance.quantity(f"{name}_electronic_v2", "V^2"))
                 quantities.append(_shot(dark, lit, name).quantity(f"{name}_shot_v2", "V^2"))
-            clearances = [10 * math.log10(lit.variance_v2 / dark.variance_v2) for dark, lit in pairs]
-            quantities.append(normal(min(clearances), 0.0).quantity(f"{party}_clearance_db", "dB"))
+            worst = min(pairs, key=lambda pair: pair[1].variance_v2 / pair[0].variance_v2)
+            quantities.append(_clearance(*worst).quantity(f"{party}_clearance_db", "dB"))
         return context.result(quantities=quantities)
 
 
@@ -64,3 +64,12 @@ def _shot(dark: SlotNoise, lit: SlotNoise, name: str) -> Estimate:
             f"{spread:.2g} V^2: no shot noise; check the oscillator's power and path"
         )
     return shot
+
+
+def _clearance(dark: SlotNoise, lit: SlotNoise) -> Estimate:
+    """All noise over that in the dark, in dB."""
+    relative = math.hypot(
+        dark.variance.uncertainty / dark.variance_v2, lit.variance.uncertainty / lit.variance_v2
+    )
+    decibel = 10 / math.log(10)
+    return normal(decibel * math.log(lit.variance_v2 / dark.variance_v2), decibel * relative)

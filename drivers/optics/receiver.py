@@ -24,6 +24,8 @@ __all__ = ["Demodulated", "Receiver", "ReceiverSettings"]
 _BLOCK_SLOTS: Final = 65_536
 # The oscillator's step and the detector's ringing spoil the dark slots at either end.
 _DARK_MARGIN: Final = 2
+# Noise alone is above this multiple of its mean power in 3e-4 of the slots.
+_BRIGHT: Final = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,11 +234,15 @@ class Receiver:
         every = np.ones(layout.total_slots, dtype=np.float32)
         every[layout.data] = levels
         every[layout.dark] = 0.0
+        guard = layout.format.guard_slots
+        # Bright data would be noise to the fit, and would be bent by it level by level.
+        noise = float(np.mean(np.abs(slots[layout.vacuum - guard]) ** 2, dtype=np.float64))
+        dim = layout.data[np.abs(slots[layout.data - guard]) ** 2 < _BRIGHT * noise]
         remove_common_mode(
             slots,
-            layout.format.guard_slots,
+            guard,
             every,
-            np.concatenate((layout.data, layout.vacuum, layout.dark[_DARK_MARGIN:-_DARK_MARGIN])),
+            np.concatenate((dim, layout.vacuum, layout.dark[_DARK_MARGIN:-_DARK_MARGIN])),
             found.timing,
             found.cycles_per_sample,
         )

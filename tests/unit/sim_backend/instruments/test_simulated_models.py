@@ -160,7 +160,7 @@ def test_instrument_takes_its_settings_when_the_bench_file_has_some() -> None:
         ({"faults": {"kind": "time-out"}}, {}, "array of tables"),
         ({"faults": [{"kind": "time-out", "target": "laser", "size": 1}]}, {}, "faults: .*none"),
         ({"faults": [{"kind": "time-out", "target": "lasser"}]}, {}, "faults: .*no 'lasser'"),
-        ({}, {"scene": "other"}, "the only scene is 'reference'"),
+        ({}, {"scene": "other"}, "the scenes are 'reference' and 'amplifier'"),
         ({}, {"bench": {"receiver": "feed-forward-tap"}}, "passive-tap"),
     ],
     ids=[
