@@ -54,7 +54,7 @@ BURST_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
         "pilot_photons": 2000.0,
         "monitor_tap": 0.01,
         "attenuator_loss_db": 1.0,
-        "longest_delay_s": 250e-6,
+        "longest_delay_s": 500e-6,
     }
 )
 """Settings of every routine with light in the fibre: the photons of a pilot, the ratio of the
