@@ -29,6 +29,9 @@ __all__ = [
 AMPLIFIER_ROUTINES: Final = ("port_noise", "port_photons", "mesh", "amplifier", "port_loss")
 """Routines whose results a run over such a bench needs."""
 
+_EARLIEST_S: Final = 1e-10
+"""What the two ends of a burst may differ in by the shape of pulses; a tenth of a sample."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AmplifierBenchValues:
@@ -134,7 +137,7 @@ def _server(results: Mapping[str, Result]) -> AmplifierServerValues:
     loss, photons, noise = results["port_loss"], results["port_photons"], results["port_noise"]
     ports = _ports(results)
     forward = loss["forward_transmittance"].value
-    variance = max(loss["server_phase_variance_rad2"].value, 0.0)
+    variance = loss["server_phase_variance_rad2"].value
     detection = _setting(loss, "client_efficiency") / 2
     path = loss["return_gain"].value ** 2 * math.exp(variance)
     back = path / (forward * detection)
@@ -152,7 +155,7 @@ def _server(results: Mapping[str, Result]) -> AmplifierServerValues:
         weight_v_pi_v=photons["weight_v_pi_v"].value,
         full_photons=tuple(photons[f"full_photons_{port}"].value for port in range(ports)),
         attenuation_db=photons["attenuation_db"].value,
-        round_trip_delay_s=max(loss["round_trip_delay_s"].value, 0.0),
+        round_trip_delay_s=_delay_s(loss, "round_trip_delay_s"),
         forward_transmittance=forward,
         return_transmittance=back,
         detection_efficiency=detection,
@@ -179,7 +182,7 @@ def _client(results: Mapping[str, Result]) -> AmplifierClientValues:
         mesh=mesh,
         return_mesh=return_mesh,
         gain_db=_setting(loss, "gain_db"),
-        forward_delay_s=max(loss["forward_delay_s"].value, 0.0),
+        forward_delay_s=_delay_s(loss, "forward_delay_s"),
         shot_noise_v2=results["port_noise"]["client_0_shot_v2"].value,
         signal_gain=loss["client_gain"].value,
         outcome_variance_snu=loss["client_vacuum_snu"].value,
@@ -190,6 +193,17 @@ def _ports(results: Mapping[str, Result]) -> int:
     """Modes of the bench, as the routine that opens one after the other has them."""
     stem = "full_photons_"
     return sum(one.name.startswith(stem) for one in results["port_photons"].quantities)
+
+
+def _delay_s(loss: Result, name: str) -> float:
+    """A delay; light that is early by noise alone comes with the trigger."""
+    found = loss[name]
+    if found.interval95[1] < 0 and not abs(found.value) < _EARLIEST_S:
+        raise CalibrationError(
+            f"calibration port_loss: {found.text} is before the trigger; check the trigger's "
+            "cables, then run `veilight calibrate port_loss`"
+        )
+    return max(found.value, 0.0)
 
 
 def _setting(result: Result, name: str) -> float:

@@ -32,12 +32,20 @@ from drivers.receivers import PassiveTap
 
 if TYPE_CHECKING:
     from calibration.bench_values import BenchValues
+    from calibration.checks import Conditions
     from calibration.result import Setting
     from calibration.store import Store
     from protocol.plan import LayerPlan, Plan
     from veilight.bench_session import BenchPair
 
-__all__ = ["bench_frames", "calibrated_values", "lit_bench", "refuse_long_bursts"]
+__all__ = [
+    "bench_frames",
+    "calibrated_values",
+    "conditions_of",
+    "lit_bench",
+    "refuse_long_bursts",
+    "scene_seed",
+]
 
 LIGHT = "light"
 """Position of a switch that lets light through."""
@@ -72,8 +80,25 @@ def calibrated_values(
             instrument, other settings than the bench files' now.
     """
     from calibration.bench_values import load_bench_values
-    from calibration.checks import Conditions
     from veilight.bench_session import routines_of, settings_for
+
+    conditions = conditions_of(pair, store)
+    if settings is None:
+        settings = settings_for(routines_of(pair), pair)
+    return load_bench_values(store, conditions, settings=settings, override=override)
+
+
+def conditions_of(pair: "BenchPair", store: "Store") -> "Conditions":
+    """Where and when the calibrations of a store are to be used.
+
+    Args:
+        pair: open benches.
+        store: of their calibrations.
+
+    Raises:
+        CalibrationError: there is no such store.
+    """
+    from calibration.checks import Conditions
 
     if not store.path.exists():
         raise CalibrationError(
@@ -81,15 +106,12 @@ def calibrated_values(
             f"--bench FILE --bench FILE`, or name it with --store"
         )
     access = pair.access
-    conditions = Conditions(
+    return Conditions(
         now=access.now(),
         identities=access.identities,
         temperature_c=access.temperature_c(),
         simulated=access.simulated,
     )
-    if settings is None:
-        settings = settings_for(routines_of(pair), pair)
-    return load_bench_values(store, conditions, settings=settings, override=override)
 
 
 @contextmanager
@@ -170,7 +192,7 @@ def bench_frames(pair: "BenchPair", *, peak_to_average: float = 4.0) -> BenchFra
         largest_burst_samples=min([*memories, BenchFrames().largest_burst_samples]),
         backend=f"bench ({pair.access.backend})",
         simulated=simulated,
-        seed=_seed(pair) if simulated else None,
+        seed=scene_seed(pair) if simulated else None,
     )
 
 
@@ -208,7 +230,8 @@ def refuse_long_bursts(frames: BenchFrames, plan: "Plan", samples: int) -> None:
     )
 
 
-def _seed(pair: "BenchPair") -> int | None:
+def scene_seed(pair: "BenchPair") -> int | None:
+    """Seed of simulated benches, as their files give it."""
     scene = pair.server.file.content.scene
     seed = None if scene is None else scene.parameters.get("seed")
     return seed if isinstance(seed, int) else 0

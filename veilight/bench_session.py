@@ -4,6 +4,7 @@ Whatever the reason for leaving, both benches are brought to their safe state an
 """
 
 import getpass
+import math
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from drivers.bench import Bench, BenchFile
 from drivers.errors import ConfigurationError, OutputError, SafetyError
+from drivers.receivers import Amplifier
 from veilight.benches import build_benches, load_benches
 
 if TYPE_CHECKING:
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
     from calibration.routine import Registry
     from calibration.store import Store
 
-__all__ = ["BenchPair", "default_store", "open_pair", "routines_of", "settings_for", "store_of"]
+__all__ = [
+    "BenchPair",
+    "default_store",
+    "open_pair",
+    "routines_for",
+    "routines_of",
+    "settings_for",
+    "store_of",
+]
 
 _BOTH = "name both parties' files, as in --bench server.toml --bench client.toml"
 
@@ -44,6 +54,11 @@ class BenchPair:
     def shares_laser(self) -> bool:
         """Whether the server's laser feeds both oscillators."""
         return self.server.file.content.bench.oscillator == "shared"
+
+    @property
+    def amplifies(self) -> bool:
+        """Whether the client's receiver is the amplifier between two meshes."""
+        return self.server.file.content.bench.receiver == Amplifier.kind
 
     def make_safe(self, reason: str) -> None:
         """Drive both benches to their safe state, whichever of them fails.
@@ -149,12 +164,24 @@ def store_of(path: Path, name: str) -> "Store":
     return Store(path, bench=name)
 
 
+def routines_for(files: Sequence[BenchFile]) -> "Registry":
+    """The calibration routines of the bench that files describe.
+
+    Args:
+        files: of both parties, which agree.
+    """
+    from calibration.routines import all_routines, amplifier_routines
+
+    bench = files[0].content.bench
+    if bench.receiver == Amplifier.kind:
+        return amplifier_routines()
+    # With one laser for all, the oscillators' lasers are no roles of the routines.
+    return all_routines(shared_oscillators=bench.oscillator == "shared")
+
+
 def routines_of(pair: BenchPair) -> "Registry":
     """The calibration routines of open benches."""
-    from calibration.routines import all_routines
-
-    # With one laser for all, the oscillators' lasers are no roles of the routines.
-    return all_routines(shared_oscillators=pair.shares_laser)
+    return routines_for((pair.server.file, pair.client.file))
 
 
 def settings_for(registry: "Registry", pair: BenchPair) -> "dict[str, dict[str, Setting]]":
@@ -172,6 +199,9 @@ def settings_for(registry: "Registry", pair: BenchPair) -> "dict[str, dict[str, 
         "pilot_photons": frame.pilot_photons,
         "tap_fraction": pair.client.file.content.bench.receiver_setting,
     }
+    if pair.amplifies:
+        amplifier = Amplifier(gain=pair.client.file.content.bench.receiver_setting)
+        known |= {"gain_db": 10 * math.log10(amplifier.gain), "tap_fraction": amplifier.kappa}
     return {
         name: {key: known[key] for key in registry.get(name).defaults if key in known}
         for name in registry.names

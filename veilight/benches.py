@@ -41,11 +41,19 @@ def registry_for(files: Sequence[BenchFile]) -> ModelRegistry:
     """
     if not any(file.simulated for file in files):
         return ModelRegistry(SystemClock())
-    from sim_backend.instruments import register_models
+    from sim_backend.instruments import (
+        AMPLIFIER_SCENE,
+        register_amplifier_models,
+        register_models,
+    )
     from sim_backend.scene.clock import SimulatedClock
 
     registry = ModelRegistry(SimulatedClock())
-    register_models(registry, files)
+    scene = files[0].content.scene
+    if scene is not None and scene.name == AMPLIFIER_SCENE:
+        register_amplifier_models(registry, files)
+    else:
+        register_models(registry, files)
     return registry
 
 

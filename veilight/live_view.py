@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from drivers.optics.receiver import Demodulated
     from veilight.bench_session import BenchPair
 
-__all__ = ["Reading", "live_readings"]
+__all__ = ["Reading", "live_readings", "powers_of"]
 
 LEAST_CLEARANCE_DB = 6.0
 """Below this electronic noise is worth a quarter of the shot noise."""
@@ -87,14 +87,20 @@ def live_readings(link: "BenchLink", pair: "BenchPair") -> tuple[Reading, ...]:
     }
     found: list[Reading] = []
     for party, record in records.items():
-        found.extend(_powers(party, pair))
+        found.extend(powers_of(party, pair))
         if record is not None:
             pilot = 2 * math.sqrt(settings.frames.pilot_photons) * gains[party]
             found.extend(_of_record(party, record, calibrated[party], pilot))
     return tuple(found)
 
 
-def _powers(party: str, pair: "BenchPair") -> Iterator[Reading]:
+def powers_of(party: str, pair: "BenchPair") -> Iterator[Reading]:
+    """What the power meters of a party read, against what their detectors stand.
+
+    Args:
+        party: "server" or "client".
+        pair: open benches.
+    """
     from drivers.instruments import PowerMeter
 
     bench = pair.server if party == "server" else pair.client

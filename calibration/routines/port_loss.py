@@ -1,7 +1,7 @@
 """Loss, delay and phase of a bench with an amplifier, as a run over it will find them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from calibration.fits.estimates import Estimate, log_normal, normal
 from calibration.fits.least_squares import Array
-from calibration.result import FitData, Result, Series, Setting
+from calibration.result import FitData, Quantity, Result, Series, Setting
 from calibration.routine import Context, Routine
 from calibration.routines._port_stage import PORT_ROLES, PORT_SETTINGS, PortStage
+from calibration.routines._roles import Party
 from calibration.routines.mesh import meshes_of
 from drivers.errors import CalibrationError
 from drivers.instruments import Trace
@@ -81,38 +82,45 @@ class PortLoss(Routine):
             context.progress(done, vectors, "sending pilots along data vectors")
             seen.append(_see(context, stage, meshes))
         mean_q = 2 * math.sqrt(stage.number("pilot_photons"))
-        client = np.array([one.client.pilot_amplitude for one in seen]) / mean_q
-        returned = np.array([[port.pilot_amplitude for port in one.server] for one in seen])
-        returned /= mean_q
-        gain, back = _mean(client), _mean(returned.mean(axis=1))
-        rate_hz = stage.format.sample_rate_hz
-        timing_s = [np.array([one.client.timing_error_samples for one in seen]) / rate_hz]
-        timing_s.append(
-            np.array([[port.timing_error_samples for port in one.server] for one in seen]).mean(1)
-            / rate_hz
-        )
-        phase = [np.array([one.client.phase.mean_variance_rad2 for one in seen])]
-        phase.append(
-            np.array([[p.phase.mean_variance_rad2 for p in one.server] for one in seen]).mean(1)
-        )
-        vacuum = np.array([one.client.vacuum_snu for one in seen])
-        scatter = float(returned.mean(axis=1).std(ddof=1) / back.value)
+        gains = _by_party(seen, lambda one: one.pilot_amplitude / mean_q)
         return context.result(
-            quantities=[
-                gain.quantity("client_gain", "1"),
-                back.quantity("return_gain", "1"),
-                normal(scatter, scatter / math.sqrt(2 * (vectors - 1))).quantity(
-                    "return_gain_scatter", "1"
-                ),
-                _forward(context, stage, gain).quantity("forward_transmittance", "1"),
-                _mean(vacuum).quantity("client_vacuum_snu", "SNU"),
-                _mean(timing_s[0]).quantity("forward_delay_s", "s"),
-                _mean(timing_s[1]).quantity("round_trip_delay_s", "s"),
-                _mean(phase[0]).quantity("client_phase_variance_rad2", "rad^2"),
-                _mean(phase[1]).quantity("server_phase_variance_rad2", "rad^2"),
+            quantities=_quantities(context, stage, seen, gains),
+            fit_data=[
+                _plot("client_gain", gains["client"]),
+                _plot("return_gain", gains["server"]),
             ],
-            fit_data=[_plot("client_gain", client), _plot("return_gain", returned.mean(axis=1))],
         )
+
+
+def _quantities(
+    context: Context, stage: PortStage, seen: Sequence[_Seen], gains: Mapping[Party, Array]
+) -> list[Quantity]:
+    gain, back = _mean(gains["client"]), _mean(gains["server"])
+    scatter = float(gains["server"].std(ddof=1)) / back.value
+    spread = scatter / math.sqrt(2 * (len(seen) - 1))
+    rate_hz = stage.format.sample_rate_hz
+    timing_s = _by_party(seen, lambda one: one.timing_error_samples / rate_hz)
+    phase = _by_party(seen, lambda one: one.phase.mean_variance_rad2)
+    vacuum = np.array([one.client.vacuum_snu for one in seen])
+    return [
+        gain.quantity("client_gain", "1"),
+        back.quantity("return_gain", "1"),
+        normal(scatter, spread).quantity("return_gain_scatter", "1"),
+        _forward(context, stage, gain).quantity("forward_transmittance", "1"),
+        _mean(vacuum).quantity("client_vacuum_snu", "SNU"),
+        _mean(timing_s["client"]).quantity("forward_delay_s", "s"),
+        _mean(timing_s["server"]).quantity("round_trip_delay_s", "s"),
+        _mean(phase["client"]).quantity("client_phase_variance_rad2", "rad^2"),
+        _mean(phase["server"]).quantity("server_phase_variance_rad2", "rad^2"),
+    ]
+
+
+def _by_party(seen: Sequence[_Seen], read: Callable[[PortFrames], float]) -> dict[Party, Array]:
+    """A number of every data vector's records; of the server's, the mean of its ports."""
+    return {
+        "client": np.array([read(one.client) for one in seen]),
+        "server": np.array([np.mean([read(port) for port in one.server]) for one in seen]),
+    }
 
 
 def _see(context: Context, stage: PortStage, meshes: tuple[MeshModel, MeshModel]) -> _Seen:

@@ -1,16 +1,16 @@
-"""The simulated models for the registry of benches: backend `sim`, one model per instrument kind.
+"""The simulated models of the reference bench: backend `sim`, one model per instrument kind.
 
 All bench files that are registered together share one scene, so that the server's light reaches
 the client. The scene's settings are the [scene] section of the files.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from drivers.bench.files import BenchFile
 from drivers.bench.limits import InstrumentLimits
-from drivers.bench.registry import BuildContext, InstrumentEntry, ModelRegistry
+from drivers.bench.registry import ModelRegistry
 from drivers.errors import ConfigurationError
 from drivers.instruments import (
     Attenuator,
@@ -28,10 +28,17 @@ from sim_backend.instruments.bias_controller import BIAS_LIMITS, BiasSettings
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
 from sim_backend.instruments.faults import FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS
+from sim_backend.instruments.model_makers import SimulatedModel, plain, with_settings
 from sim_backend.instruments.polarisation_controller import POLARISATION_LIMITS
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS
-from sim_backend.instruments.remote import Latency
 from sim_backend.instruments.scene_faults import check_target
+from sim_backend.instruments.scene_sections import (
+    NOT_THE_SCENE,
+    faults_of,
+    one_scene,
+    parameters_of,
+    seed_of,
+)
 from sim_backend.instruments.settings_tables import changed
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.instruments.switch import SWITCH_LIMITS
@@ -44,10 +51,7 @@ __all__ = ["BACKEND", "SCENE", "register_models", "scene_settings"]
 
 BACKEND = "sim"
 SCENE = "reference"
-"""The one scene that there is."""
-_RECEIVER = "passive-tap"
-_NOT_THE_SCENE = ("seed", "faults")
-"""Parameters that are not settings of a component."""
+"""The scene of this module; `models_amplifier` has the other."""
 
 
 def register_models(
@@ -83,7 +87,7 @@ def register_models(
         settings,
         seed=seed_of(files[0]) if seed is None else seed,
         clock=clock,
-        faults=_faults_of_reference(files[0]) if faults is None else faults,
+        faults=faults_of(files[0], check_target) if faults is None else faults,
     )
     for model in _models(bench):
         registry.register(BACKEND, model.name, model.kind, model, limits=model.limits)
@@ -101,7 +105,7 @@ def scene_settings(files: Sequence[BenchFile]) -> ReferenceSettings:
         ConfigurationError: no file, no or different scenes, an unknown one, or parameters that it
             refuses.
     """
-    first = one_scene(files, SCENE, _RECEIVER)
+    first = one_scene(files, SCENE)
     own = {key: value for key, value in parameters_of(first).items() if key not in NOT_THE_SCENE}
     try:
         return changed(_described(first), own, "scene.parameters")
@@ -127,7 +131,7 @@ def _described(file: BenchFile) -> ReferenceSettings:
 
 
 def _models(bench: SimulatedBench) -> list[SimulatedModel]:
-    plain: list[tuple[str, Any, InstrumentLimits, Callable[..., Instrument]]] = [
+    alike: list[tuple[str, Any, InstrumentLimits, Callable[..., Instrument]]] = [
         ("simulated laser", Laser, LASER_LIMITS, bench.laser),
         (
             "simulated waveform generator",
@@ -147,7 +151,7 @@ def _models(bench: SimulatedBench) -> list[SimulatedModel]:
     ]
     models = [
         SimulatedModel(name=name, kind=kind, limits=limits, bench=bench, make=plain(maker))
-        for name, kind, limits, maker in plain
+        for name, kind, limits, maker in alike
     ]
     models.append(
         SimulatedModel(
@@ -168,5 +172,3 @@ def _models(bench: SimulatedBench) -> list[SimulatedModel]:
         )
     )
     return models
-
-

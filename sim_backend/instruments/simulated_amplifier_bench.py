@@ -44,7 +44,7 @@ from sim_backend.scene.amplifier_bench import AmplifierBench, AmplifierBenchSett
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.detectors import PowerHead, PowerHeadSettings
 
-__all__ = ["SimulatedAmplifierBench"]
+__all__ = ["SimulatedAmplifierBench", "check_fault_of_instrument"]
 
 _POWER_UP_RATE_HZ = 800e6
 _FAULTS_OF_LIGHT = (
@@ -97,7 +97,7 @@ class SimulatedAmplifierBench:
         self.clock = SimulatedClock() if clock is None else clock
         self.faults = FaultPlan() if faults is None else faults
         for fault in self.faults.faults:
-            _check_fault(fault)
+            check_fault_of_instrument(fault)
         self.seed = seed
         self.latencies: dict[str, Latency] = {}
         chosen = AmplifierBenchSettings() if settings is None else settings
@@ -139,9 +139,7 @@ class SimulatedAmplifierBench:
         """Of the server's digitiser: a channel per port."""
         return replace(DIGITISER_LIMITS, channels=self.ports)
 
-    def laser(
-        self, party: str, role: str, *, limits: LaserLimits = LASER_LIMITS
-    ) -> SimulatedLaser:
+    def laser(self, party: str, role: str, *, limits: LaserLimits = LASER_LIMITS) -> SimulatedLaser:
         """A laser: server "laser" or "return_oscillator", client "oscillator" or "seed_laser"."""
         scene = self.scene
         lasers = {
@@ -301,7 +299,12 @@ class SimulatedAmplifierBench:
         )
 
 
-def _check_fault(fault: Fault) -> None:
+def check_fault_of_instrument(fault: Fault) -> None:
+    """Refuse a fault of the light.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
     if fault.kind in _FAULTS_OF_LIGHT:
         raise ConfigurationError(
             f"fault {fault.kind} of {fault.target!r}: on the bench with an amplifier only "

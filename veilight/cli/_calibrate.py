@@ -56,21 +56,22 @@ def run_calibrate(screen: Screen, order: CalibrateOrder) -> int:
     Raises:
         VeilightError: the bench cannot be opened or made safe, or the store cannot be used.
     """
-    from calibration.routines import all_routines
     from calibration.runner import Runner
     from veilight.bench_session import (
         default_store,
         open_pair,
         pair_name,
+        routines_for,
         routines_of,
         settings_for,
         store_of,
     )
     from veilight.benches import load_benches
 
-    names = _names(all_routines(), order.routines)
     path = order.store or default_store(order.benches)
-    store = store_of(path, pair_name(load_benches(order.benches)))
+    files = load_benches(order.benches)
+    store = store_of(path, pair_name(files))
+    names = _names(routines_for(files), order.routines)
     _check_folder(order.plots)
     with open_pair(order.benches, emit_light=order.emit_light, operator=order.operator) as pair:
         registry = routines_of(pair)

@@ -15,6 +15,10 @@ from veilight.cli._infer import (
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from calibration.store import Store
+    from drivers.optics.amplifier_optics import AmplifierBenchLink
     from drivers.optics.bench_link import BenchLink
     from protocol.client import Progress
     from protocol.models.model import Model
@@ -22,7 +26,10 @@ if TYPE_CHECKING:
     from veilight.bench_session import BenchPair
     from veilight.config import Configuration
     from veilight.datasets import Dataset
+    from veilight.live_view import Reading
     from veilight.runs import InferenceRequest, RunResult
+
+    AnyLink = BenchLink | AmplifierBenchLink
 
 __all__ = ["peak_to_average", "run_infer_over_bench", "run_with_live_view"]
 
@@ -39,12 +46,6 @@ def run_infer_over_bench(
     from dataclasses import replace
 
     from sim_backend.adversaries import HONEST
-    from veilight.bench_runs import (
-        bench_frames,
-        calibrated_values,
-        lit_bench,
-        refuse_long_bursts,
-    )
     from veilight.bench_session import default_store, open_pair, pair_name, store_of
     from veilight.benches import load_benches
 
@@ -55,13 +56,11 @@ def run_infer_over_bench(
     _explain_link(screen, configuration)
     with open_pair(order.benches, emit_light=order.emit_light, operator=order.operator) as pair:
         # Whatever refuses does so before a new ledger is made and before there is light.
-        values = calibrated_values(pair, store, override=order.override_calibration)
-        frames = bench_frames(pair, peak_to_average=peak_to_average(job.model, job.data))
-        refuse_long_bursts(frames, _sizes(job, frames.modes_per_frame), job.data.samples)
+        taints, light = _checked_light(pair, store, job, override=order.override_calibration)
         with (
             ledger_of(job, order) as ledger,
             data_ledger_of(job, order) as inputs,
-            lit_bench(pair, store, values, frames) as link,
+            light as link,
         ):
             request = make_request(
                 job.configuration,
@@ -73,22 +72,46 @@ def run_infer_over_bench(
                 data_ledger=inputs,
                 title=configuration.report.title or f"{job.title} over {name}",
             )
-            request = replace(request, optics=link, taints=values.taints)
+            request = replace(request, optics=link, taints=taints)
             kind = "simulated" if pair.access.simulated else "real"
             screen.say(f"{job.data.samples:,} samples of {job.data.name} over a bench ({kind}) ...")
             result = run_with_live_view(screen, request, link, pair)
     return finish(screen, job, result)
 
 
+def _checked_light(
+    pair: "BenchPair", store: "Store", job: InferenceJob, *, override: bool
+) -> "tuple[tuple[str, ...], AbstractContextManager[AnyLink]]":
+    """The taints of a run, and what switches its light on and off; nothing is switched yet.
+
+    Raises:
+        CalibrationError: the calibration of the bench may not be used.
+        LimitError: a burst is too long.
+    """
+    if pair.amplifies:
+        from veilight import amplifier_runs
+
+        found = amplifier_runs.calibrated_amplifier_values(pair, store, override=override)
+        agreement = amplifier_runs.port_agreement(pair)
+        amplifier_runs.refuse_long_port_bursts(agreement, _sizes(job, agreement.ports))
+        return found.taints, amplifier_runs.lit_amplifier_bench(pair, found, agreement)
+    from veilight import bench_runs
+
+    values = bench_runs.calibrated_values(pair, store, override=override)
+    frames = bench_runs.bench_frames(pair, peak_to_average=peak_to_average(job.model, job.data))
+    sizes = _sizes(job, frames.modes_per_frame)
+    bench_runs.refuse_long_bursts(frames, sizes, job.data.samples)
+    return values.taints, bench_runs.lit_bench(pair, store, values, frames)
+
+
 def run_with_live_view(
-    screen: Screen, request: "InferenceRequest", link: "BenchLink", pair: "BenchPair"
+    screen: Screen, request: "InferenceRequest", link: "AnyLink", pair: "BenchPair"
 ) -> "RunResult":
     """Run a request over a bench behind a progress bar and what the bench says about itself.
 
     Raises:
         VeilightError: see `run_inference`.
     """
-    from veilight.live_view import live_readings
     from veilight.runs import run_inference
 
     with screen.live("inference", ("party", "quantity", "value", "limits", "")) as show:
@@ -98,10 +121,21 @@ def run_with_live_view(
             show(
                 progress.symbols_done / progress.symbols_total,
                 note,
-                lambda: [reading.cells for reading in live_readings(link, pair)],
+                lambda: [reading.cells for reading in _readings(link, pair)],
             )
 
         return run_inference(request, report)
+
+
+def _readings(link: "AnyLink", pair: "BenchPair") -> "tuple[Reading, ...]":
+    """What the bench of a link says about itself."""
+    from drivers.optics.amplifier_optics import AmplifierBenchLink
+    from veilight.amplifier_view import amplifier_readings
+    from veilight.live_view import live_readings
+
+    if isinstance(link, AmplifierBenchLink):
+        return amplifier_readings(link, pair)
+    return live_readings(link, pair)
 
 
 def peak_to_average(model: "Model", data: "Dataset") -> float:

@@ -1,7 +1,6 @@
 """Bench files of the amplifier's bench: one scene, channels that fit it, and what is refused."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from drivers.instruments import (
     SystemClock,
     WaveformGenerator,
 )
-from drivers.settings_files import parse_toml
 from sim_backend.instruments import (
     FaultPlan,
     amplifier_scene_settings,
@@ -26,14 +24,12 @@ from sim_backend.instruments import (
 )
 from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
 from sim_backend.scene.clock import SimulatedClock
-
-EXAMPLES = Path(__file__).parents[4] / "examples" / "benches"
+from tests.amplifier_files import EXAMPLES, example_table
 
 
 def example(party: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> BenchFile:
     """The example file of a party, some of its sections changed."""
-    path = EXAMPLES / f"amplifier-{party}.toml"
-    table = parse_toml(path.read_text(), str(path))
+    table = example_table(party)
     for section, values in (changes or {}).items():
         table[section] = {**table[section], **values}
     return parse_bench(table, f"bench file {party}.toml")
@@ -71,7 +67,10 @@ def test_models_have_as_many_channels_as_the_scene_has_ports() -> None:
 def test_scene_takes_the_tap_from_the_gain_unless_its_parameters_say_otherwise() -> None:
     files = [example("server", {"bench": {"receiver_setting": 4.0}})]
     assert amplifier_scene_settings(files).tap == pytest.approx(0.75)
-    other = {"bench": {"receiver_setting": 4.0}, "scene": {"parameters": {"tap": 0.6}}}
+    other: dict[str, dict[str, Any]] = {
+        "bench": {"receiver_setting": 4.0},
+        "scene": {"parameters": {"tap": 0.6}},
+    }
     assert amplifier_scene_settings([example("server", other)]).tap == 0.6
 
 
@@ -111,8 +110,7 @@ def test_scene_is_refused_when_the_file_is_wrong(
     table = {**changes}
     if changes.get("bench", {}).get("oscillator") == "shared":
         # Such a file has no oscillator of its own, so that only the scene can refuse it.
-        path = EXAMPLES / "amplifier-client.toml"
-        whole = parse_toml(path.read_text(), str(path))
+        whole = example_table("client")
         whole["bench"]["oscillator"] = "shared"
         del whole["instruments"]["oscillator"]
         del whole["safety"]["detectors"]["tap_digitiser"]["light"][2]
@@ -135,7 +133,7 @@ def test_given_seed_and_faults_stand_before_those_of_the_file() -> None:
 
 
 def test_messages_take_the_time_of_the_instruments_settings() -> None:
-    table = parse_toml((EXAMPLES / "amplifier-client.toml").read_text(), "client")
+    table = example_table("client")
     table["instruments"]["amplifier"]["settings"] = {"transfer_s": 0.25}
     scene, (client,) = opened(parse_bench(table, "bench file client.toml"))
     before = scene.clock.now()
@@ -145,7 +143,7 @@ def test_messages_take_the_time_of_the_instruments_settings() -> None:
 
 
 def test_unknown_setting_of_an_instrument_is_refused() -> None:
-    table = parse_toml((EXAMPLES / "amplifier-client.toml").read_text(), "client")
+    table = example_table("client")
     table["instruments"]["mesh_driver"]["settings"] = {"speed": 1}
     with pytest.raises(ConfigurationError, match=r"unknown key settings\.speed"):
         opened(parse_bench(table, "bench file client.toml"))
@@ -164,7 +162,7 @@ def test_pump_goes_off_before_its_seed_when_the_seed_laser_is_closed() -> None:
     scene, (client,) = opened(example("client"))
     plan = LightPlan(power_w={"seed_laser": 1e-5}, gain_db={"amplifier": 3.0})
     client.safety.switch_on(plan)
-    assert scene.scene.amplifier.pump
+    assert client.get("amplifier", OpticalAmplifier).pump()
     seed = client.get("seed_laser", Laser)
     pumped_without_seed = []
     scene.clock.on_advance(
@@ -174,14 +172,14 @@ def test_pump_goes_off_before_its_seed_when_the_seed_laser_is_closed() -> None:
     )
     client.safety.close("seed_laser")
     assert not seed.emission()
-    assert not scene.scene.amplifier.pump
+    assert client.get("amplifier", OpticalAmplifier).is_safe()
     assert pumped_without_seed
     assert not any(pumped_without_seed)
     client.close()
 
 
 def test_gain_is_refused_when_the_detector_could_get_too_much() -> None:
-    table = parse_toml((EXAMPLES / "amplifier-client.toml").read_text(), "client")
+    table = example_table("client")
     table["safety"]["detectors"]["tap_digitiser"]["damage_w"] = 2e-4
     _, (client,) = opened(parse_bench(table, "bench file client.toml"))
     client.safety.switch_on(LightPlan(power_w={"seed_laser": 1e-5}, gain_db={"amplifier": 3.0}))
