@@ -20,7 +20,7 @@ from calibration.routines._bursts import (
     read,
 )
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
-from drivers.errors import CalibrationError
+from drivers.errors import CalibrationError, SynchronisationError
 from drivers.instruments import Trigger
 from drivers.optics.bench_frames import record_samples
 from drivers.optics.burst import BurstLayout
@@ -112,17 +112,23 @@ def _arrivals(
     electronic = context.results["electronic_noise"]
     for index in range(repetitions):
         context.progress(index, 2 * repetitions, "arrival of bursts")
-        traces = stage.burst(
-            layout, pilot_level=OPENING, longest_delay_s=stage.number("longest_delay_s")
-        )
+        longest_s = stage.number("longest_delay_s")
+        traces = stage.burst(layout, pilot_level=OPENING, longest_delay_s=longest_s)
         for party in PARTIES:
-            found = read(
-                stage,
-                party,
-                traces[party].volts[0],
-                layout,
-                electronic_v2=electronic[f"{party}_electronic_v2"].value,
-            )
+            try:
+                found = read(
+                    stage,
+                    party,
+                    traces[party].volts[0],
+                    layout,
+                    electronic_v2=electronic[f"{party}_electronic_v2"].value,
+                )
+            except SynchronisationError as error:
+                raise CalibrationError(
+                    f"delay: {error}. Light later than longest_delay_s = {longest_s:g} s is not "
+                    "looked for; with long fibres the pilots may need more photons ([frame] "
+                    "pilot_photons of the bench files)"
+                ) from error
             starts[party][index] = found.synchronisation.timing.start
             clocks[party][index] = found.clock_offset
     return starts, clocks

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.errors import CalibrationError, SynchronisationError
+from drivers.errors import CalibrationError
 from sim_backend.scene import truth
 from tests.unit.calibration.routines.lit_bench import SHORT, lit_bench, routine, scene_settings
 
@@ -40,5 +40,5 @@ def test_delay_is_refused_when_the_detector_shows_no_steps() -> None:
 
 def test_delay_is_refused_when_the_record_ends_before_the_burst() -> None:
     bench = lit_bench(after=("polarisation",))
-    with pytest.raises(SynchronisationError):
+    with pytest.raises(CalibrationError, match="longest_delay_s = .* is not looked for"):
         bench.run(routine("delay"), {**SHORT["delay"], "longest_delay_s": 1e-7})
