@@ -40,5 +40,5 @@ def test_delay_is_refused_when_the_detector_shows_no_steps() -> None:
 
 def test_delay_is_refused_when_the_record_ends_before_the_burst() -> None:
     bench = lit_bench(after=("polarisation",))
-    with pytest.raises(CalibrationError, match="longest_delay_s = .* is not looked for"):
+    with pytest.raises(CalibrationError, match=r"longest_delay_s = .* is not looked for"):
         bench.run(routine("delay"), {**SHORT["delay"], "longest_delay_s": 1e-7})
