@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from calibration.checks import Conditions, require
+from calibration.checks import Conditions, require_all
 from calibration.result import Result, Setting
-from calibration.routine import settings_of
 from calibration.routines import amplifier_routines
 from calibration.routines.mesh import meshes_of
 from calibration.store import Store
@@ -72,23 +71,15 @@ def load_amplifier_values(
             false, or a number cannot be a property of a bench.
         ConfigurationError: a setting is unknown or of another type than its default.
     """
-    registry = amplifier_routines()
-    usable = {}
-    for name in AMPLIFIER_ROUTINES:
-        routine = registry.get(name)
-        wanted = None if settings is None else settings_of(routine, settings.get(name, {}))
-        usable[name] = require(
-            store,
-            name,
-            conditions,
-            version=routine.version,
-            settings=wanted,
-            override=override,
-        )
-    return assemble_amplifier_values(
-        {name: one.result for name, one in usable.items()},
-        taints=tuple(taint for one in usable.values() for taint in one.taints),
+    results, taints = require_all(
+        store,
+        amplifier_routines(),
+        AMPLIFIER_ROUTINES,
+        conditions,
+        settings=settings,
+        override=override,
     )
+    return assemble_amplifier_values(results, taints=taints)
 
 
 def assemble_amplifier_values(

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from calibration.checks import Conditions, require
+from calibration.checks import Conditions, require_all
 from calibration.result import Quantity, Result, Setting
-from calibration.routine import settings_of
 from calibration.routines import all_routines
 from calibration.store import Store
 from drivers.errors import CalibrationError, ConfigurationError
@@ -76,25 +75,10 @@ def load_bench_values(
             false, or a number cannot be a property of a bench.
         ConfigurationError: a setting is unknown or of another type than its default.
     """
-    registry = all_routines()
-    usable = []
-    for name in BENCH_ROUTINES:
-        routine = registry.get(name)
-        wanted = None if settings is None else settings_of(routine, settings.get(name, {}))
-        usable.append(
-            require(
-                store,
-                name,
-                conditions,
-                version=routine.version,
-                settings=wanted,
-                override=override,
-            )
-        )
-    return assemble_bench_values(
-        dict(zip(BENCH_ROUTINES, (one.result for one in usable), strict=True)),
-        taints=tuple(taint for one in usable for taint in one.taints),
+    results, taints = require_all(
+        store, all_routines(), BENCH_ROUTINES, conditions, settings=settings, override=override
     )
+    return assemble_bench_values(results, taints=taints)
 
 
 def assemble_bench_values(

@@ -1,14 +1,15 @@
 """May this result be used here and now? The refusals, and what an override leaves behind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from calibration.moment import Moment
 from calibration.result import Quantity, Result, Setting
+from calibration.routine import Registry, settings_of
 from calibration.store import Store
 from drivers.errors import CalibrationError
 
-__all__ = ["Conditions", "Usable", "objections", "require"]
+__all__ = ["Conditions", "Usable", "objections", "require", "require_all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,46 @@ def require(
         result=result,
         taints=tuple(f"calibration {routine} ({result.id[:12]}): {reason}" for reason in found),
     )
+
+
+def require_all(
+    store: Store,
+    registry: Registry,
+    names: Iterable[str],
+    conditions: Conditions,
+    *,
+    settings: Mapping[str, Mapping[str, Setting]] | None = None,
+    override: bool = False,
+) -> tuple[dict[str, Result], tuple[str, ...]]:
+    """The newest results of several routines, if they may be used.
+
+    Args:
+        store: of the bench.
+        registry: the routines.
+        names: of those that are wanted.
+        conditions: where and when the results are to be used.
+        settings: routine -> what the bench says about its settings, defaults for the rest; results
+            made with others are refused. None accepts any.
+        override: see `require`.
+
+    Returns:
+        Results by routine, and all taints.
+
+    Raises:
+        CalibrationError: see `require`.
+        ConfigurationError: a routine or setting is unknown, or a setting of another type.
+    """
+    results: dict[str, Result] = {}
+    taints: list[str] = []
+    for name in names:
+        routine = registry.get(name)
+        wanted = None if settings is None else settings_of(routine, settings.get(name, {}))
+        usable = require(
+            store, name, conditions, version=routine.version, settings=wanted, override=override
+        )
+        results[name] = usable.result
+        taints.extend(usable.taints)
+    return results, tuple(taints)
 
 
 def objections(
