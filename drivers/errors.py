@@ -10,8 +10,14 @@
     │       ├── SynchronisationError  no frame was found where it must be, or more than one
     │       └── PhaseError        the phase between light and oscillator cannot be followed
     ├── InstrumentError           an instrument is closed, failed, or answered nonsense
+    │   ├── LinkError             the link to an instrument is missing, broken or cut off
+    │   │   └── LinkTimeoutError  no answer within the deadline
+    │   ├── AnswerError           an answer that makes no sense, shown in hexadecimal
+    │   ├── RefusedError          the instrument reports an error: the order was not carried out
+    │   ├── OwnershipError        an instrument belongs to another process
     │   ├── ReadbackError         a setting was accepted but not applied
     │   └── SafetyError           an order of steps that could harm, or a safe state not reached
+    │       └── WatchdogError     no second process watches over the light
     ├── CalibrationError          a calibration is missing, stale, of other instruments, or failed
     ├── LedgerError               the ledger is missing, damaged or rolled back
     │   └── BudgetError           the ledger refuses: the budget would be exceeded
@@ -23,6 +29,7 @@ A message names the thing, the quantity, the value with its unit, the limit, and
 """
 
 __all__ = [
+    "AnswerError",
     "BudgetError",
     "CalibrationError",
     "ConfigurationError",
@@ -30,17 +37,22 @@ __all__ = [
     "InstrumentError",
     "LedgerError",
     "LimitError",
+    "LinkError",
+    "LinkTimeoutError",
     "ModelError",
     "OpticsError",
     "OutputError",
+    "OwnershipError",
     "PhaseError",
     "ProtocolError",
     "ReadbackError",
+    "RefusedError",
     "SafetyError",
     "SynchronisationError",
     "TraceError",
     "VeilightError",
     "VerificationError",
+    "WatchdogError",
 ]
 
 
@@ -84,12 +96,36 @@ class InstrumentError(VeilightError):
     """An instrument is closed, failed, or answered nonsense."""
 
 
+class LinkError(InstrumentError):
+    """The link to an instrument is missing, broken or cut off."""
+
+
+class LinkTimeoutError(LinkError, TimeoutError):
+    """No answer within the deadline."""
+
+
+class AnswerError(InstrumentError):
+    """An answer that makes no sense, shown in hexadecimal."""
+
+
+class RefusedError(InstrumentError):
+    """The instrument reports an error: the order was not carried out."""
+
+
+class OwnershipError(InstrumentError):
+    """An instrument belongs to another process."""
+
+
 class ReadbackError(InstrumentError):
     """A setting was accepted but not applied."""
 
 
 class SafetyError(InstrumentError):
     """An order of steps that could harm, or a safe state that was not reached."""
+
+
+class WatchdogError(SafetyError):
+    """No second process watches over the light, so that none may be switched on."""
 
 
 class CalibrationError(VeilightError):

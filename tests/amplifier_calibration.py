@@ -13,6 +13,7 @@ from calibration.routine import Context, Routine, settings_of
 from drivers.instruments import Attenuator, Instrument, Laser, OpticalAmplifier
 from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
 from sim_backend.scene.amplifier_bench import AmplifierBenchSettings
+from sim_backend.scene.detectors import PowerHeadSettings
 
 __all__ = ["AmplifierCalibrationBench", "open_amplifier_calibration"]
 
@@ -50,9 +51,12 @@ class AmplifierCalibrationBench:
 
 
 def open_amplifier_calibration(
-    settings: AmplifierBenchSettings | None = None, *, seed: int = 1
+    settings: AmplifierBenchSettings | None = None,
+    *,
+    seed: int = 1,
+    head: PowerHeadSettings | None = None,
 ) -> AmplifierCalibrationBench:
-    """Open every instrument of the scene."""
+    """Open every instrument of the scene, the launch power meter with a head of one's own."""
     bench = SimulatedAmplifierBench(settings, seed=seed)
     instruments: dict[str, Instrument] = {
         "server.laser": bench.laser("server", "laser"),
@@ -60,7 +64,7 @@ def open_amplifier_calibration(
         "server.weight_generator": bench.weight_generator(),
         "server.weight_bias": bench.weight_bias(),
         "server.attenuator": bench.attenuator(),
-        "server.launch_power_meter": bench.launch_power_meter(),
+        "server.launch_power_meter": bench.launch_power_meter(head),
         "server.return_digitiser": bench.return_digitiser(),
         "client.oscillator": bench.laser("client", "oscillator"),
         "client.seed_laser": bench.laser("client", "seed_laser"),

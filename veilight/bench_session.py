@@ -95,10 +95,15 @@ def open_pair(
 
     files = load_benches(paths)
     name = pair_name(files)
+    if files[0].content.bench.detection == "homodyne":
+        raise ConfigurationError(
+            f"{files[0].where}: bench.detection is 'homodyne'; calibration and runs are for "
+            "'heterodyne' benches"
+        )
     _refuse_real_light(files, emit_light)
     benches = build_benches(files)
     # A simulated clock starts anew with every bench; only the system's can be told apart by boot.
-    clock_id = secrets.token_hex(16) if any(file.simulated for file in files) else system_clock_id()
+    clock_id = secrets.token_hex(16) if any(file.in_process for file in files) else system_clock_id()
     with ExitStack() as stack:
         for bench in benches:
             stack.enter_context(bench)

@@ -7,10 +7,32 @@ bench is made of.
 from collections.abc import Sequence
 from pathlib import Path
 
-from drivers.bench import Bench, BenchFile, ModelRegistry, check_together, load_bench
-from drivers.instruments import SystemClock
+from drivers.bench import (
+    Bench,
+    BenchFile,
+    ModelRegistry,
+    check_together,
+    load_bench,
+    parse_bench,
+)
+from drivers.bench.ownership import Ownership
+from drivers.bench.safe_state import safe_order
+from drivers.bench.watchdog import Watchdog, WatchdogSpec
+from drivers.errors import SafetyError
+from drivers.instruments import OpticalAmplifier, SystemClock
+from drivers.settings_files import parse_toml
 
-__all__ = ["build_benches", "load_benches", "registry_for"]
+__all__ = [
+    "build_benches",
+    "load_benches",
+    "make_safe_one_by_one",
+    "registry_for",
+    "safe_by_files",
+    "watchdog_for",
+]
+
+_OWNER_ENDS_S = 5.0
+"""How long a program that was just ended may take to let go of its instruments."""
 
 
 def load_benches(paths: Sequence[str | Path], *, complete: bool = True) -> tuple[BenchFile, ...]:
@@ -39,7 +61,7 @@ def registry_for(files: Sequence[BenchFile]) -> ModelRegistry:
     Raises:
         ConfigurationError: the scene is unknown or refuses its parameters.
     """
-    if not any(file.simulated for file in files):
+    if not any(file.in_process for file in files):
         return ModelRegistry(SystemClock())
     from sim_backend.instruments import (
         AMPLIFIER_SCENE,
@@ -62,6 +84,9 @@ def build_benches(
 ) -> tuple[Bench, ...]:
     """Closed benches of files that are used together, in their order.
 
+    Real instruments share a watchdog, which starts when the first bench is opened. A registry of
+    the caller's own may hold instruments that no other process can reach: then there is none.
+
     Args:
         files: files of `load_benches`.
         registry: the models that there are; made from the files by default.
@@ -70,4 +95,81 @@ def build_benches(
         ConfigurationError: an unknown model, an impossible limit or a refused setting.
     """
     models = registry_for(files) if registry is None else registry
-    return tuple(Bench.build(file, models) for file in files)
+    watchdog = watchdog_for(files) if registry is None else None
+    return tuple(
+        Bench.build(file, models, watchdog=watchdog if file in _watched(files) else None)
+        for file in files
+    )
+
+
+def watchdog_for(files: Sequence[BenchFile]) -> Watchdog | None:
+    """The watchdog that benches of real instruments share, not started; None for simulated ones.
+
+    Args:
+        files: files that are used together; the strictest of their times holds.
+    """
+    watched = _watched(files)
+    if not watched:
+        return None
+    timeout_s = min(file.content.safety.watchdog_timeout_s for file in watched)
+    spec = WatchdogSpec(
+        files=tuple((file.where, file.text) for file in watched),
+        hang_s=min(file.content.safety.hang_s for file in watched),
+    )
+    return Watchdog(spec, interval_s=timeout_s / 5, timeout_s=timeout_s)
+
+
+def safe_by_files(files: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Make every instrument of bench files safe, over connections of its own.
+
+    For the watchdog's process. Whatever fails, everything else is tried.
+
+    Args:
+        files: where each file is, and its text.
+
+    Returns:
+        What failed, by bench and role; empty when all is safe.
+    """
+    benches: list[Bench] = []
+    failures: dict[str, str] = {}
+    ownership = Ownership(wait_s=_OWNER_ENDS_S)
+    for where, text in files:
+        try:
+            file = parse_bench(parse_toml(text, where), where, text=text)
+            benches.append(Bench.build(file, registry_for([file]), ownership=ownership))
+        except Exception as error:
+            failures[where] = str(error)
+    # A pumped amplifier must not lose the seed that comes from the other bench.
+    for bench in sorted(benches, key=lambda bench: not _amplifies(bench)):
+        for role, text in make_safe_one_by_one(bench).items():
+            failures[f"{bench.file.name}: {role}"] = text
+    return failures
+
+
+def make_safe_one_by_one(bench: Bench) -> dict[str, str]:
+    """Open and close every instrument of a closed bench, each of which makes it safe.
+
+    Args:
+        bench: whose instruments are tried in the safe order, whatever the others answer.
+
+    Returns:
+        What failed, by role; empty when all is safe.
+    """
+    failures = {}
+    for role in safe_order(bench.instruments, bench.file.content.safety):
+        try:
+            with bench.owning(role), bench.instruments[role] as instrument:
+                if not instrument.is_safe():
+                    raise SafetyError(f"{role}: its readback is not the safe state")
+        except Exception as error:
+            failures[role] = str(error) or type(error).__name__
+    return failures
+
+
+def _watched(files: Sequence[BenchFile]) -> tuple[BenchFile, ...]:
+    """Files of benches that need a watchdog: somebody could be harmed."""
+    return tuple(file for file in files if file.content.safety.watchdog and not file.simulated)
+
+
+def _amplifies(bench: Bench) -> bool:
+    return any(isinstance(found, OpticalAmplifier) for found in bench.instruments.values())

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from calibration.fits.estimates import Estimate, log_normal, normal
+from calibration.fits.estimates import Estimate, critical_value, log_normal, normal
 from calibration.fits.least_squares import Array
 from calibration.result import FitData, Quantity, Result, Series, Setting
 from calibration.routine import Context, Routine
@@ -38,10 +38,16 @@ class PortLoss(Routine):
 
     Pilots of known photons go the way of a run: through the calibrated meshes and the pumped
     amplifier. A launched mean q arrives in the client's record as client_gain (q . x) and in the
-    server's as return_gain q. The client's gain is sqrt(forward G tau eta / 2) for the amplifier's
-    measured gain G, the tap tau and a heterodyne record with efficiency eta (two settings, from
-    data sheets), which tells forward_transmittance. Also what the client's detector sees in the
-    vacuum slots under the pumped amplifier, what the phase tracking leaves, and the delays.
+    server's as return_gain q, shrunk by exp(-v/2) by the phase error v that the tracking leaves.
+    The client's gain is sqrt(forward G tau eta / 2) exp(-v/2) for the amplifier's measured gain G,
+    the tap tau and a heterodyne record with efficiency eta (two settings, from data sheets), which
+    tells forward_transmittance. Also what the client's detector sees in the vacuum slots under the
+    pumped amplifier, what the phase tracking leaves, and the delays.
+
+    Intervals hold everything: beside the scatter of data vectors, that launched means are known no
+    better than the photons of the routine "port_photons", and records no better than the shot noise
+    of "port_noise", which is their unit. return_gain_scatter is the relative scatter alone, which
+    is what a run compares: its means and records are in the same photons and shot noise.
     """
 
     name = "port_loss"
@@ -82,7 +88,7 @@ class PortLoss(Routine):
             context.progress(done, vectors, "sending pilots along data vectors")
             seen.append(_see(context, stage, meshes))
         mean_q = 2 * math.sqrt(stage.number("pilot_photons"))
-        gains = _by_party(seen, lambda one: one.pilot_amplitude / mean_q)
+        gains = _by_party(seen, lambda one: one.pilot_amplitude * one.phase.mean_factor / mean_q)
         return context.result(
             quantities=_quantities(context, stage, seen, gains),
             fit_data=[
@@ -100,18 +106,24 @@ def _quantities(
     spread = scatter / math.sqrt(2 * (len(seen) - 1))
     rate_hz = stage.format.sample_rate_hz
     timing_s = _by_party(seen, lambda one: one.timing_error_samples / rate_hz)
-    phase = _by_party(seen, lambda one: one.phase.mean_variance_rad2)
-    vacuum = np.array([one.client.vacuum_snu for one in seen])
+    phase = _phase_variances(stage, seen)
+    vacuum = _mean([one.client.vacuum_snu for one in seen])
+    launched = _launched_error(context)
+    shot = {"client": _shot_error(context, "client", 1)}
+    shot["server"] = _shot_error(context, "server", stage.ports)
+    client = _widened(gain, math.hypot(launched, shot["client"] / 2))
+    server = _widened(back, math.hypot(launched, shot["server"] / 2))
+    forward = _forward(context, stage, client, phase["client"].value)
     return [
-        gain.quantity("client_gain", "1"),
-        back.quantity("return_gain", "1"),
+        client.quantity("client_gain", "1"),
+        server.quantity("return_gain", "1"),
         normal(scatter, spread).quantity("return_gain_scatter", "1"),
-        _forward(context, stage, gain).quantity("forward_transmittance", "1"),
-        _mean(vacuum).quantity("client_vacuum_snu", "SNU"),
+        forward.quantity("forward_transmittance", "1"),
+        _widened(vacuum, shot["client"]).quantity("client_vacuum_snu", "SNU"),
         _mean(timing_s["client"]).quantity("forward_delay_s", "s"),
         _mean(timing_s["server"]).quantity("round_trip_delay_s", "s"),
-        _mean(phase["client"]).quantity("client_phase_variance_rad2", "rad^2"),
-        _mean(phase["server"]).quantity("server_phase_variance_rad2", "rad^2"),
+        phase["client"].quantity("client_phase_variance_rad2", "rad^2"),
+        phase["server"].quantity("server_phase_variance_rad2", "rad^2"),
     ]
 
 
@@ -163,18 +175,68 @@ def _mean(values: Sequence[float] | Array) -> Estimate:
     return normal(float(found.mean()), error, degrees_of_freedom=found.size - 1)
 
 
-def _forward(context: Context, stage: PortStage, client_gain: Estimate) -> Estimate:
+def _widened(found: Estimate, relative: float) -> Estimate:
+    """An estimate with a known relative standard uncertainty beside that of its scatter."""
+    known = abs(found.value) * relative
+    half = math.hypot(found.interval95[1] - found.value, critical_value() * known)
+    return Estimate(
+        value=found.value,
+        uncertainty=math.hypot(found.uncertainty, known),
+        interval95=(found.value - half, found.value + half),
+    )
+
+
+def _launched_error(context: Context) -> float:
+    """Relative standard uncertainty of launched means; the meter's is common to all ports."""
+    results = context.results["port_photons"]
+    photons, v_pi = results["full_photons_0"], results["weight_v_pi_v"]
+    return math.hypot(photons.uncertainty / photons.value / 2, v_pi.uncertainty / v_pi.value)
+
+
+def _shot_error(context: Context, party: Party, channels: int) -> float:
+    """Relative standard uncertainty of a party's unit of variance, its detectors averaged."""
+    noise = context.results["port_noise"]
+    shots = [noise[f"{party}_{channel}_shot_v2"] for channel in range(channels)]
+    return math.hypot(*(shot.uncertainty / shot.value for shot in shots)) / channels
+
+
+def _phase_variances(stage: PortStage, seen: Sequence[_Seen]) -> dict[Party, Estimate]:
+    """What the tracking leaves, by its own prediction.
+
+    The prediction takes a round of pilots for one reading at one moment. It shows the phase
+    averaged over the round, whose walk w per slot takes w c / 2 from the variance R of a reading, c
+    the mean distance of two of its pilots. What is left goes with the root of R, so that the
+    prediction is good to half that share of it.
+    """
+    ports, form = stage.ports, stage.format
+    distance = form.pilot_spacing * (ports**2 - 1) / (3 * ports)
+    slots_rad2 = distance * math.pi / form.symbol_rate_hz
+    found = _by_party(seen, lambda one: one.phase.mean_variance_rad2)
+    shares = _by_party(
+        seen, lambda one: slots_rad2 * one.phase.linewidth_hz / one.phase.pilot_variance_rad2
+    )
+    return {
+        party: _widened(_mean(values), float(shares[party].mean()) / 2)
+        for party, values in found.items()
+    }
+
+
+def _forward(
+    context: Context, stage: PortStage, client_gain: Estimate, phase_variance_rad2: float
+) -> Estimate:
     """Power transmittance from the launch to the amplifier's input."""
     gain = context.results["amplifier"]["gain"]
-    photons = context.results["port_photons"]["full_photons_0"]
     tap, efficiency = stage.number("tap_fraction"), stage.number("client_efficiency")
-    value = client_gain.value**2 / (gain.value * tap * efficiency / 2)
+    power = client_gain.value**2 * math.exp(phase_variance_rad2)
+    value = power / (gain.value * tap * efficiency / 2)
+    tap_error = stage.number("tap_uncertainty")
     relative = math.hypot(
         2 * client_gain.uncertainty / client_gain.value,
         gain.uncertainty / gain.value,
-        stage.number("tap_uncertainty") / tap,
+        tap_error / tap,
+        # The gain was told from what the same tap leaves: a larger one errs both the same way.
+        tap_error * math.sqrt(2 / (tap * (1 - tap))),
         stage.number("client_efficiency_uncertainty") / efficiency,
-        photons.uncertainty / photons.value,
     )
     return log_normal(value, value * relative)
 

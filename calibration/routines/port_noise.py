@@ -50,8 +50,7 @@ class PortNoise(Routine):
                 name = f"{party}_{channel}"
                 quantities.append(dark.variance.quantity(f"{name}_electronic_v2", "V^2"))
                 quantities.append(_shot(dark, lit, name).quantity(f"{name}_shot_v2", "V^2"))
-            worst = min(pairs, key=lambda pair: pair[1].variance_v2 / pair[0].variance_v2)
-            quantities.append(_clearance(*worst).quantity(f"{party}_clearance_db", "dB"))
+                quantities.append(_clearance(dark, lit).quantity(f"{name}_clearance_db", "dB"))
         return context.result(quantities=quantities)
 
 

@@ -1,20 +1,27 @@
 """A bench: all instruments of one party, opened in a safe order and always closed safe."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
 from drivers.bench.files import BenchFile
+from drivers.bench.guard import Guard, Guarded, NotGuarded, Unguarded
 from drivers.bench.limits import narrowed_limits
+from drivers.bench.ownership import Claim, Ownership
 from drivers.bench.registry import BuildContext, InstrumentEntry, ModelRegistry, RegisteredModel
 from drivers.bench.roles import role_of
 from drivers.bench.safe_state import safe_order
 from drivers.bench.safety import Safety
+from drivers.bench.shield import uninterrupted
+from drivers.bench.watchdog import Watchdog
 from drivers.errors import ConfigurationError, InstrumentError, SafetyError, VeilightError
 from drivers.instruments import Clock, Identity, Instrument
 
 __all__ = ["Bench", "refuse_identity", "resolve_models"]
 
+_LOG = logging.getLogger("veilight.safety")
 _Kind = TypeVar("_Kind", bound=Instrument)
 
 
@@ -42,7 +49,12 @@ def resolve_models(file: BenchFile, registry: ModelRegistry) -> dict[str, BuildC
             )
         except ConfigurationError as error:
             raise ConfigurationError(f"{file.where}: {error}") from error.__cause__
-        contexts[role] = BuildContext(limits=limits, clock=registry.clock)
+        contexts[role] = BuildContext(
+            limits=limits,
+            clock=registry.clock,
+            links=registry.links,
+            simulated=file.simulated,
+        )
     return contexts
 
 
@@ -63,29 +75,59 @@ class Bench:
     """The instruments of one bench file by role. A context manager: `with` opens and closes it.
 
     On leaving, whatever the reason, every instrument is brought to its safe state in the safe
-    order. Signals get there by the exception that they raise in the caller.
+    order. Signals get there by the exception that they raise in the caller. While it is open, its
+    instruments belong to this process alone, and its watchdog lives.
 
     Args:
         file: the bench file.
         instruments: closed instruments by role, named by their roles.
         clock: for settling times.
+        ownership: claims the instruments that are not simulated in this process.
+        watchdog: brings the bench to the safe state if this process cannot; may be shared.
     """
 
     def __init__(
-        self, file: BenchFile, instruments: Mapping[str, Instrument], clock: Clock
+        self,
+        file: BenchFile,
+        instruments: Mapping[str, Instrument],
+        clock: Clock,
+        *,
+        ownership: Ownership | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._file = file
         self._instruments = dict(instruments)
         self._clock = clock
-        self._safety = Safety(self._instruments, file.content.safety, clock)
+        self._ownership = Ownership() if ownership is None else ownership
+        self._claims: list[Claim] = []
+        self._watchdog = watchdog
+        self._place = f"{file.party} {file.name}"
+        guard: Guard = Unguarded()
+        if watchdog is not None:
+            guard = Guarded(watchdog, self._place)
+        elif file.content.safety.watchdog and not file.simulated:
+            guard = NotGuarded()
+        self._safety = Safety(self._instruments, file.content.safety, clock, guard)
+        for instrument in self._instruments.values():
+            instrument.on_use(guard.alive)
 
     @classmethod
-    def build(cls, file: BenchFile, registry: ModelRegistry) -> Self:
+    def build(
+        cls,
+        file: BenchFile,
+        registry: ModelRegistry,
+        *,
+        ownership: Ownership | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> Self:
         """Make the closed instruments of a bench file.
 
         Args:
             file: the bench file.
             registry: the models that there are.
+            ownership: claims the instruments that are not simulated in this process.
+            watchdog: brings the bench to the safe state if this process cannot. Real instruments
+                cannot be armed without, unless `safety.watchdog` is false.
 
         Raises:
             ConfigurationError: an unknown model, one of the wrong kind, an impossible limit or a
@@ -99,7 +141,7 @@ class Bench:
             except ConfigurationError as error:
                 path = f"{file.where}: instruments.{role}"
                 raise ConfigurationError(f"{path}: {error}") from error
-        return cls(file, made, registry.clock)
+        return cls(file, made, registry.clock, ownership=ownership, watchdog=watchdog)
 
     @property
     def file(self) -> BenchFile:
@@ -119,7 +161,8 @@ class Bench:
     @property
     def simulated(self) -> bool:
         """Whether any instrument is simulated: then all results are."""
-        return any(instrument.simulated for instrument in self._instruments.values())
+        simulated = any(instrument.simulated for instrument in self._instruments.values())
+        return simulated or self._file.simulated
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
@@ -146,12 +189,18 @@ class Bench:
         """Open every instrument, safe state first of all, those that block light before lasers.
 
         Raises:
+            OwnershipError: an instrument belongs to another process; nothing was opened.
+            WatchdogError: the watchdog cannot be started; nothing was opened.
             InstrumentError: an instrument cannot be opened, or another one answered than the file
                 names; all that were opened are closed again.
             SafetyError: an instrument did not reach its safe state.
         """
         entries = self._file.entries()
         try:
+            for role in self._owned():
+                self._claims.append(self._claim(role))
+            if self._watchdog is not None:
+                self._watchdog.hold(self._place, self._watchdog_lost)
             for role in safe_order(self._instruments, self._file.content.safety):
                 identity = self._instruments[role].open()
                 refuse_identity(entries[role], identity)
@@ -166,10 +215,31 @@ class Bench:
     def close(self) -> None:
         """Bring everything to the safe state, then close every instrument. Idempotent.
 
+        A signal meanwhile waits until all is done. Where the safe state was not reached, the
+        watchdog tries it too.
+
         Raises:
             SafetyError: instruments that did not reach their safe state; all are closed.
             InstrumentError: the connection to an instrument was not given back.
         """
+        with uninterrupted("close the bench"):
+            safe, helped = False, None
+            try:
+                failures = self._close_instruments()
+                safe = not any(isinstance(failure, SafetyError) for failure in failures)
+            finally:
+                helped = self._let_go(safe)
+            if failures:
+                first = failures[0]
+                for other in failures[1:]:
+                    first.add_note(str(other))
+                if not safe and helped is not None:
+                    tried = "reached the safe state" if helped else "could not do it either"
+                    raise SafetyError(f"{first}. The watchdog tried too, and {tried}") from first
+                raise first
+
+    def _close_instruments(self) -> list[VeilightError]:
+        """Make all safe and close all; what failed, the worst first."""
         failures: list[VeilightError] = []
         try:
             if any(instrument.is_open for instrument in self._instruments.values()):
@@ -182,11 +252,44 @@ class Bench:
                     self._instruments[role].close()
                 except VeilightError as error:
                     failures.append(error)
-        if failures:
-            first = failures[0]
-            for other in failures[1:]:
-                first.add_note(str(other))
-            raise first
+        return failures
+
+    @contextmanager
+    def owning(self, role: str) -> Iterator[None]:
+        """Own one instrument of a closed bench, to open it alone.
+
+        Args:
+            role: of the instrument.
+
+        Raises:
+            OwnershipError: it belongs to another process.
+        """
+        if role not in self._owned():
+            yield
+            return
+        with self._claim(role):
+            yield
+
+    def _owned(self) -> list[str]:
+        """The roles whose instruments other processes could reach too."""
+        entries = self._file.entries()
+        return [role for role in self._instruments if entries[role].backend != "sim"]
+
+    def _claim(self, role: str) -> Claim:
+        address = self._file.entries()[role].address
+        return self._ownership.claim(address, role=role, bench=self._file.name)
+
+    def _let_go(self, safe: bool) -> bool | None:
+        """Nothing is open any more; what the watchdog achieved if it had to try."""
+        while self._claims:
+            self._claims.pop().release()
+        return None if self._watchdog is None else self._watchdog.let_go(self._place, safe=safe)
+
+    def _watchdog_lost(self, what: str) -> None:
+        """In a thread of the watchdog: no light without it."""
+        if not self._safety.is_latched:
+            _LOG.critical("%s: %s", self._place, what)
+            self._safety.make_safe(what)
 
     def __enter__(self) -> Self:
         self.open()

@@ -5,6 +5,7 @@ looked at on its own, so that one that fails hides no other, and closed again in
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -68,18 +69,26 @@ def check_bench(bench: Bench) -> tuple[Finding, ...]:
     Returns:
         Findings in the order of the checks, at least one for each instrument.
     """
-    file = bench.file
-    entries = file.entries()
+    entries = bench.file.entries()
     findings: list[Finding] = []
-    for role in safe_order(bench.instruments, file.content.safety):
-        instrument = bench.instruments[role]
-        findings += _check_one(instrument, entries[role], file.content.frame)
+    for role in safe_order(bench.instruments, bench.file.content.safety):
+        findings += _check_one(bench, entries[role])
     return tuple(findings)
 
 
-def _check_one(
-    instrument: Instrument, entry: InstrumentEntry, frame: FrameSection
-) -> list[Finding]:
+def _check_one(bench: Bench, entry: InstrumentEntry) -> list[Finding]:
+    with ExitStack() as owned:
+        return _check_owned(bench, entry, owned)
+
+
+def _check_owned(bench: Bench, entry: InstrumentEntry, owned: ExitStack) -> list[Finding]:
+    instrument, frame = bench.instruments[entry.role], bench.file.content.frame
+
+    def reachable() -> str:
+        owned.enter_context(bench.owning(entry.role))
+        instrument.open()
+        return "answers"
+
     def identity() -> str:
         refuse_identity(entry, instrument.identity)
         return instrument.identity.text
@@ -91,7 +100,7 @@ def _check_one(
     }
     if isinstance(instrument, WaveformGenerator | Digitiser):
         checks["clock"] = lambda: _clock(instrument, frame)
-    opened = _find(entry.role, "reachable", lambda: _reachable(instrument))
+    opened = _find(entry.role, "reachable", reachable)
     if not opened.passed:
         return [opened]
     try:
@@ -110,11 +119,6 @@ def _find(role: str, name: str, check: Callable[[], str]) -> Finding:
         remedy = _REMEDIES[name].format(role=role)
         return Finding(role=role, check=name, passed=False, found=str(error), remedy=remedy)
     return Finding(role=role, check=name, passed=True, found=found)
-
-
-def _reachable(instrument: Instrument) -> str:
-    instrument.open()
-    return "answers"
 
 
 def _closed(instrument: Instrument) -> str:

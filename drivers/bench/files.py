@@ -78,11 +78,16 @@ class BenchFile:
     def roles(self) -> dict[str, Role]:
         """The roles that this bench can have, filled or not."""
         bench = self.content.bench
-        return roles_of(bench.party, bench.receiver, bench.oscillator)
+        return roles_of(bench.party, bench.receiver, bench.oscillator, bench.detection)
 
     @property
     def simulated(self) -> bool:
-        """Whether any instrument is simulated."""
+        """Whether any instrument is simulated, in this process or behind its address."""
+        return self.content.bench.twin or self.in_process
+
+    @property
+    def in_process(self) -> bool:
+        """Whether any instrument is simulated in this process, on a clock of its own."""
         return any(entry.backend == "sim" for entry in self.content.instruments.values())
 
     def missing(self) -> tuple[str, ...]:
@@ -113,6 +118,7 @@ class BenchFile:
             backend=section.backend,
             address=section.address,
             serial=section.serial,
+            channel=section.channel,
             settings=section.settings,
         )
 
@@ -151,7 +157,12 @@ def parse_bench(
         message = explain(error.errors()[0], BenchContent)
         raise ConfigurationError(f"{where}: {message}") from error
     file = BenchFile(where=where, content=content, text=text)
-    checks: list[Callable[[BenchFile], None]] = [_check_roles, _check_addresses, _check_scene]
+    checks: list[Callable[[BenchFile], None]] = [
+        _check_detection,
+        _check_roles,
+        _check_addresses,
+        _check_scene,
+    ]
     if complete:
         checks.append(_check_complete)
     checks.append(_check_safety)
@@ -171,6 +182,7 @@ def check_together(files: Sequence[BenchFile]) -> None:
             address, or differ in receiver or burst format.
     """
     used: dict[tuple[str, str], tuple[BenchFile, str]] = {}
+    # A box belongs to one bench, with all its channels: its link has one owner.
     for file in files:
         for role, entry in file.entries().items():
             owner = used.setdefault((entry.backend, entry.address), (file, role))
@@ -191,7 +203,7 @@ def _check_pair(first: BenchFile, second: BenchFile) -> None:
             "for the server and one for the client"
         )
     for section, keys in (
-        ("bench", ("receiver", "receiver_setting", "oscillator")),
+        ("bench", ("receiver", "receiver_setting", "oscillator", "detection")),
         ("frame", tuple(FrameSection.model_fields)),
     ):
         for key in keys:
@@ -203,6 +215,24 @@ def _check_pair(first: BenchFile, second: BenchFile) -> None:
                 )
 
 
+def _check_detection(file: BenchFile) -> None:
+    """Homodyne detection needs one laser, the tap and a record around 0 Hz."""
+    bench, frame = file.content.bench, file.content.frame
+    if bench.detection != "homodyne":
+        return
+    if bench.oscillator != "shared" or bench.receiver != "passive-tap":
+        raise ConfigurationError(
+            f"bench.detection is 'homodyne', with receiver {bench.receiver!r} and oscillator "
+            f"{bench.oscillator!r}; it needs a 'passive-tap' and a 'shared' oscillator: the phase "
+            "of two lasers cannot be held between bursts"
+        )
+    if frame.cycles_per_symbol != 0:
+        raise ConfigurationError(
+            f"frame.cycles_per_symbol is {frame.cycles_per_symbol:g}; with homodyne detection the "
+            "oscillators are not shifted: write cycles_per_symbol = 0"
+        )
+
+
 def _check_roles(file: BenchFile) -> None:
     bench = file.content.bench
     for name in file.content.instruments:
@@ -212,7 +242,7 @@ def _check_roles(file: BenchFile) -> None:
             )
             raise ConfigurationError(
                 f"unknown role instruments.{name} for the {bench.party} of a {bench.receiver} "
-                f"bench with {bench.oscillator} oscillator; {hint}"
+                f"bench with {bench.oscillator} oscillator and {bench.detection} detection; {hint}"
             )
 
 
@@ -231,13 +261,14 @@ def _check_complete(file: BenchFile) -> None:
 
 
 def _check_addresses(file: BenchFile) -> None:
-    used: dict[tuple[str, str], str] = {}
+    used: dict[tuple[str, str, int], str] = {}
     for role, entry in file.entries().items():
-        other = used.setdefault((entry.backend, entry.address), role)
+        other = used.setdefault((entry.backend, entry.address, entry.channel), role)
         if other != role:
             raise ConfigurationError(
                 f"instruments.{role}.address {entry.address!r} is also that of "
-                f"instruments.{other}; every role needs an instrument of its own"
+                f"instruments.{other}; every role needs an instrument of its own, or another "
+                "channel of the same box"
             )
 
 
@@ -249,7 +280,7 @@ def _check_scene(file: BenchFile) -> None:
             f"instruments.{other}.backend is {file.entries()[other].backend!r}, but that of "
             f"instruments.{backends['sim']} is 'sim'; a bench is simulated as a whole or not at all"
         )
-    if file.simulated and file.content.scene is None:
+    if file.in_process and file.content.scene is None:
         raise ConfigurationError(
             "scene is missing: there are instruments of backend 'sim'; write [scene] with the "
             "name of a scene"

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from drivers.bench.guard import Guard, Unguarded
 from drivers.bench.interlocks import RefusedStepError
 from drivers.bench.safe_state import drive_to_safe, unsafe_roles
 from drivers.errors import SafetyError
@@ -27,11 +28,18 @@ class Latch:
     Args:
         instruments: the instruments by role.
         order: the roles in the order in which they are made safe.
+        guard: must live whenever there may be light; nobody by default.
     """
 
-    def __init__(self, instruments: Mapping[str, Instrument], order: Sequence[str]) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        order: Sequence[str],
+        guard: Guard | None = None,
+    ) -> None:
         self._instruments = dict(instruments)
         self._order = tuple(order)
+        self._guard: Guard = Unguarded() if guard is None else guard
         self._lock = threading.RLock()
         self._latched_by: str | None = "it has not been armed since it was opened"
 
@@ -52,6 +60,7 @@ class Latch:
 
         Raises:
             SafetyError: nobody is named, or an instrument does not read back as safe.
+            WatchdogError: the bench needs a watchdog, and none answers.
         """
         if not operator.strip():
             raise SafetyError("the bench can only be armed by an operator; give a name")
@@ -63,6 +72,7 @@ class Latch:
                     f"the bench cannot be armed: {', '.join((*closed, *unsafe))} "
                     "closed or not in the safe state; run make_safe() and look at what it says"
                 )
+            self._guard.require()
             self._latched_by = None
             _LOG.info("armed by %s", operator)
 
@@ -76,6 +86,7 @@ class Latch:
             self._latched_by = reason
             _LOG.info("to the safe state: %s", reason)
             drive_to_safe(self._instruments, self._order)
+            self._guard.set_light(False)
 
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
@@ -97,6 +108,8 @@ class Latch:
         """Take one step unless the bench was latched in the meantime."""
         with self._lock:
             self._refuse_latched()
+            self._guard.require()
+            self._guard.set_light(True)
             action()
 
     def _refuse_latched(self) -> None:
@@ -112,6 +125,7 @@ class Latch:
         with self._lock:
             self._refuse_latched()
             try:
+                self._guard.require()
                 yield
             except RefusedStepError:
                 raise

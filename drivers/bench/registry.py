@@ -6,13 +6,16 @@ simulator register their models, the program composes them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.bench.limits import InstrumentLimits
 from drivers.bench.roles import Kind
 from drivers.errors import ConfigurationError
 from drivers.instruments import Clock, Instrument
 from drivers.settings_files import nearest
+
+if TYPE_CHECKING:
+    from drivers.transports.pool import LinkPool
 
 __all__ = [
     "BuildContext",
@@ -35,6 +38,7 @@ class InstrumentEntry:
         backend: `sim`, `visa` or `serial`.
         address: where the instrument is reached.
         serial: serial number that must answer; empty for any.
+        channel: which port, slot or output of the box at the address the role uses, from 1.
         settings: what the model's own settings are, unchecked; the factory checks them.
     """
 
@@ -45,6 +49,7 @@ class InstrumentEntry:
     backend: str
     address: str
     serial: str
+    channel: int = 1
     settings: Mapping[str, object]
 
 
@@ -56,10 +61,14 @@ class BuildContext:
         limits: the model's own limits, narrowed by the bench file; of the class that the model
             was registered with.
         clock: monotonic clock of the bench.
+        links: the links to instruments, one per box.
+        simulated: whether the file says that a simulation is behind its addresses.
     """
 
     limits: InstrumentLimits
     clock: Clock
+    links: "LinkPool"
+    simulated: bool = False
 
 
 class InstrumentFactory(Protocol):
@@ -89,14 +98,19 @@ class RegisteredModel:
 
 
 class ModelRegistry:
-    """Models by backend and name, and the clock that their instruments live by.
+    """Models by backend and name, and the clock and links that their instruments live by.
 
     Args:
         clock: of all benches that are opened with this registry: real or simulated time.
+        links: of all benches; new ones by default.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, links: "LinkPool | None" = None) -> None:
+        # Here, because a link names instruments of a bench in its messages.
+        from drivers.transports.pool import LinkPool
+
         self.clock = clock
+        self.links = LinkPool(clock) if links is None else links
         self._models: dict[tuple[str, str], RegisteredModel] = {}
 
     def register(

@@ -19,13 +19,23 @@ from drivers.instruments import (
     WaveformGenerator,
 )
 
-__all__ = ["Kind", "Oscillator", "Party", "ReceiverName", "Role", "role_of", "roles_of"]
+__all__ = [
+    "Detection",
+    "Kind",
+    "Oscillator",
+    "Party",
+    "ReceiverName",
+    "Role",
+    "role_of",
+    "roles_of",
+]
 
 Kind: TypeAlias = type[Any]
 """An abstract class of `drivers.instruments`; a type checker refuses those for `type[X]`."""
 Party: TypeAlias = Literal["server", "client"]
 ReceiverName: TypeAlias = Literal["passive-tap", "feed-forward-tap", "amplifier"]
 Oscillator: TypeAlias = Literal["own", "shared"]
+Detection: TypeAlias = Literal["heterodyne", "homodyne"]
 _Instrument = TypeVar("_Instrument", bound=Instrument)
 
 
@@ -46,15 +56,24 @@ class Role:
     purpose: str
 
 
-def roles_of(party: Party, receiver: ReceiverName, oscillator: Oscillator) -> dict[str, Role]:
+def roles_of(
+    party: Party,
+    receiver: ReceiverName,
+    oscillator: Oscillator,
+    detection: Detection = "heterodyne",
+) -> dict[str, Role]:
     """The roles of a party's bench by name, in the order of the light.
 
     Args:
         party: whose bench.
         receiver: of the client.
         oscillator: `own` laser, or light of the server's laser behind a frequency shifter.
+        detection: `heterodyne` records a beat, `homodyne` has a phase shifter in the oscillator.
     """
     roles = _server(receiver, oscillator) if party == "server" else _client(receiver, oscillator)
+    if detection == "homodyne":
+        name = "return_phase" if party == "server" else "tap_phase"
+        roles.append(_role(name, PhaseDriver, "turns the phase of the party's local oscillator"))
     return {role.name: role for role in roles}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from drivers.bench.light import upstream_of
 from drivers.bench.sections import SafetySection
+from drivers.bench.shield import uninterrupted
 from drivers.errors import SafetyError
 from drivers.instruments import Attenuator, Instrument, Laser, OpticalAmplifier, Switch
 
@@ -51,6 +52,11 @@ def drive_to_safe(instruments: Mapping[str, Instrument], order: Iterable[str]) -
         SafetyError: instruments that did not get there; the message lists all of them.
         KeyboardInterrupt: it came on the way; raised when everything has been tried.
     """
+    with uninterrupted("to the safe state"):
+        _drive_to_safe(instruments, order)
+
+
+def _drive_to_safe(instruments: Mapping[str, Instrument], order: Iterable[str]) -> None:
     failures: dict[str, BaseException] = {}
     interruption: BaseException | None = None
     opened = [role for role in order if instruments[role].is_open]

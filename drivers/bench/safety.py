@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from drivers.bench.guard import Guard
 from drivers.bench.interlocks import (
     PROTECTING,
     RefusedStepError,
@@ -73,12 +74,17 @@ class Safety(Latch):
         instruments: the instruments by role.
         settings: the safety section of the bench file.
         clock: for settling times.
+        guard: must live whenever there may be light; nobody by default.
     """
 
     def __init__(
-        self, instruments: Mapping[str, Instrument], settings: SafetySection, clock: Clock
+        self,
+        instruments: Mapping[str, Instrument],
+        settings: SafetySection,
+        clock: Clock,
+        guard: Guard | None = None,
     ) -> None:
-        super().__init__(instruments, safe_order(instruments, settings))
+        super().__init__(instruments, safe_order(instruments, settings), guard)
         self._settings = settings
         self._clock = clock
 
@@ -109,6 +115,7 @@ class Safety(Latch):
         """
         with self._lock, self.guarded("switch everything off"):
             drive_to_safe(self._instruments, self._order)
+            self._guard.set_light(False)
 
     def protect(self) -> None:
         """Close every way to the detectors, pumps off first, and bring the generators to nothing.
@@ -152,13 +159,31 @@ class Safety(Latch):
     def check(self) -> None:
         """Look at monitors, detectors and seeds; call it as often as possible while light is on.
 
+        It is a sign of life as well: a program that gives none while light is on is taken to hang.
+
         Raises:
             SafetyError: a monitor disagrees with its laser, a detector is above its ceiling, or a
                 pumped amplifier has lost its seed; the bench is safe and latched.
+            WatchdogError: the bench is armed and its watchdog does not answer; likewise.
             InstrumentError: an instrument cannot be read; the bench is safe and latched.
         """
         with self._lock, self.guarded("look at the light"):
+            if not self.is_latched:
+                self._guard.require()
+            self.alive()
             watch(self._instruments, self._settings)
+
+    def alive(self, busy_s: float = 0.0) -> None:
+        """Say that the program lives, before it computes for long with light on.
+
+        Every step, every `check` and every use of an instrument says so too. A thread that reads
+        instruments for ever would hide that the rest of the program hangs.
+
+        Args:
+            busy_s: time in s >= 0 for which the program will use no instrument, beyond the
+                `hang_s` of the bench file.
+        """
+        self._guard.alive(busy_s)
 
     def lock_biases(self) -> None:
         """Lock every channel of the modulator biases to the null, where the lasers are on.
@@ -301,6 +326,7 @@ class Safety(Latch):
 
     def _settle(self) -> None:
         self._clock.sleep(self._settings.settle_s)
+        self.alive()
         watch(self._instruments, self._settings)
 
     def _refuse_overload(self, change: Callable[[LightState], LightState], step: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from drivers.bench.roles import Oscillator, Party, ReceiverName
+from drivers.bench.roles import Detection, Oscillator, Party, ReceiverName
 
 if TYPE_CHECKING:
     from drivers.optics.burst import BurstFormat
@@ -45,6 +45,9 @@ class BenchSection(Section):
     """Whose bench it is and how it is built.
 
     `receiver_setting` is the tapped fraction of a tap, or the power gain of the amplifier.
+    `detection` is heterodyne (a beat holds both quadratures) or homodyne (phase shifters in the
+    oscillators choose one). `twin` says that emulators are behind the addresses; results are then
+    marked as simulated.
     """
 
     name: _Name
@@ -52,14 +55,20 @@ class BenchSection(Section):
     receiver: ReceiverName = "passive-tap"
     receiver_setting: _Positive = 0.5
     oscillator: Oscillator = "own"
+    detection: Detection = "heterodyne"
+    twin: bool = False
 
 
 class InstrumentSection(Section):
-    """One instrument: `limits` narrow the model's own, `settings` are the model's to read."""
+    """One instrument: `limits` narrow the model's own, `settings` are the model's to read.
+
+    `channel` is the port, slot or output of the box at `address` that the role uses.
+    """
 
     model: _Name
     backend: Literal["sim", "visa", "serial"]
     address: _Name
+    channel: Annotated[int, Field(ge=1, le=256)] = 1
     serial: str = ""
     limits: dict[str, Any] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -120,6 +129,11 @@ class SafetySection(Section):
         ramp_steps: steps from a laser's lowest power to the power wanted.
         attenuator_step_db: largest step when the attenuator is opened.
         agreement_db: a monitor that reads more than this above the expected stops everything.
+        watchdog: whether a second process must watch over the light of real instruments: it
+            brings the bench to the safe state when the program dies or hangs.
+        watchdog_timeout_s: longest silence between the two processes, either way.
+        hang_s: longest time with light on in which the program uses no instrument and says nothing
+            else of itself; after it the program is ended.
         detectors: every digitiser and power meter by role.
         monitors: power meters that watch a laser, by role.
     """
@@ -132,6 +146,9 @@ class SafetySection(Section):
     ramp_steps: int = Field(default=5, ge=1, le=1000)
     attenuator_step_db: _Positive = 10.0
     agreement_db: _Positive = 1.0
+    watchdog: bool = True
+    watchdog_timeout_s: float = Field(default=1.0, ge=0.2, le=60.0)
+    hang_s: float = Field(default=60.0, ge=1.0, le=86400.0)
     detectors: dict[str, DetectorSafety] = Field(default_factory=dict)
     monitors: dict[str, MonitorSafety] = Field(default_factory=dict)
 

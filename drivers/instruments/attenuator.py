@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 from drivers.instruments.base import Clock, Instrument
@@ -34,6 +35,7 @@ class Attenuator(Instrument):
     """
 
     kind: ClassVar[str] = "attenuator"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("attenuation", "shutter")
     attenuation_tolerance_db: ClassVar[float] = 0.1
     """Largest difference in dB between the attenuation set and the one read back."""
 
@@ -59,12 +61,12 @@ class Attenuator(Instrument):
         self._limits.attenuation_db.check(self._name, "attenuation", "dB", attenuation_db)
         with self._setting(f"set attenuation {attenuation_db} dB"):
             self._set_attenuation_db(attenuation_db)
-            self._confirm(
+            self._confirm_attenuation(attenuation_db)
+            self._keep(
                 "attenuation",
-                "dB",
-                attenuation_db,
-                self._get_attenuation_db(),
-                self.attenuation_tolerance_db,
+                f"{attenuation_db:.6g} dB",
+                partial(self._set_attenuation_db, attenuation_db),
+                partial(self._confirm_attenuation, attenuation_db),
             )
 
     @final
@@ -87,7 +89,13 @@ class Attenuator(Instrument):
         """
         with self._setting(f"set shutter {'open' if open_ else 'closed'}"):
             self._set_shutter(open_)
-            self._confirm_state("shutter open", open_, self._get_shutter())
+            self._confirm_shutter(open_)
+            self._keep(
+                "shutter",
+                "open" if open_ else "closed",
+                partial(self._set_shutter, open_),
+                partial(self._confirm_shutter, open_),
+            )
 
     @final
     def shutter_open(self) -> bool:
@@ -98,6 +106,13 @@ class Attenuator(Instrument):
         """
         with self._held("shutter?"):
             return self._get_shutter()
+
+    def _confirm_attenuation(self, attenuation_db: float) -> None:
+        found_db, tolerance_db = self._get_attenuation_db(), self.attenuation_tolerance_db
+        self._confirm("attenuation", "dB", attenuation_db, found_db, tolerance_db)
+
+    def _confirm_shutter(self, open_: bool) -> None:
+        self._confirm_state("shutter open", open_, self._get_shutter())
 
     def _make_safe(self) -> None:
         highest_db = self._limits.attenuation_db.highest

@@ -12,6 +12,8 @@ The rules, kept here and in the kinds and never in a vendor's driver:
 * An error in the middle of a set, an interruption included, puts the instrument into its safe
   state; the error then goes on, with a note if the safe state was not reached.
 * The instrument is in its safe state, by readback, after `open` and before `close` lets go of it.
+* What was set and read back is remembered. A failure of the link names the instrument, the call and
+  that last good state; after a reconnection the instrument must still be in it (`_restore`).
 
 Logger: `veilight.instruments`; what is set is logged at INFO, what is asked at DEBUG.
 """
@@ -30,7 +32,14 @@ from typing import ClassVar, Protocol, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import InstrumentError, ReadbackError, SafetyError
+from drivers.errors import (
+    AnswerError,
+    InstrumentError,
+    LinkError,
+    ReadbackError,
+    RefusedError,
+    SafetyError,
+)
 from drivers.instruments.limits import Range, check_not_negative
 
 __all__ = ["Clock", "Identity", "Instrument", "Range", "SystemClock", "Trigger"]
@@ -88,6 +97,15 @@ class Trigger(Enum):
     """The bench's trigger line."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Applied:
+    """A setting that was read back: for messages, and to make sure of it after a reconnection."""
+
+    text: str
+    apply: Callable[[], None]
+    confirm: Callable[[], None]
+
+
 class Instrument(ABC):
     """One instrument of a bench. A context manager: `with` opens it and closes it.
 
@@ -102,7 +120,10 @@ class Instrument(ABC):
     """
 
     kind: ClassVar[str]
-    simulated: ClassVar[bool] = False
+    simulated: bool = False
+    """Whether a simulation answers; known for sure when it is open."""
+    lost_when_safe: ClassVar[tuple[str, ...]] = ()
+    """First words of the settings that the safe state changes; they are never re-applied."""
     safe_deadline_s: ClassVar[float] = 0.1
     """Longest time from the order to the readback of the safe state; a slow shutter needs more."""
     poll_interval_s: ClassVar[float] = 1e-3
@@ -113,6 +134,8 @@ class Instrument(ABC):
         self._clock: Clock = SystemClock() if clock is None else clock
         self._lock = threading.RLock()
         self._identity: Identity | None = None
+        self._applied: dict[str, _Applied] = {}
+        self._used: Callable[[], None] = lambda: None
 
     @final
     @property
@@ -150,7 +173,12 @@ class Instrument(ABC):
         with self._lock:
             if self._identity is not None:
                 raise InstrumentError(f"{self._name}: is open already; close() it first")
-            identity = self._open()
+            self._applied.clear()
+            try:
+                identity = self._open()
+            except (LinkError, AnswerError, RefusedError) as error:
+                named = self._with_state("open", error)
+                raise named from named.__cause__
             self._identity = identity
             try:
                 self.make_safe()
@@ -180,6 +208,15 @@ class Instrument(ABC):
                 raise
             self._release(None)
             _LOG.info("%s: closed", self._name)
+
+    @final
+    def on_use(self, used: Callable[[], None]) -> None:
+        """Have a function called at every use of the open instrument: its user lives.
+
+        Args:
+            used: takes no time and raises nothing.
+        """
+        self._used = used
 
     def __enter__(self) -> Self:
         self.open()
@@ -222,6 +259,7 @@ class Instrument(ABC):
                     f"{self._name}: its readback is not the safe state {self.safe_deadline_s} s "
                     "after the order; switch it off by hand before going near the light"
                 )
+            self._forget(*self.lost_when_safe)
             self._became_safe()
             _LOG.info("%s: safe", self._name)
 
@@ -262,7 +300,12 @@ class Instrument(ABC):
             if self._identity is None:
                 raise self._closed_error()
             _LOG.debug("%s: %s", self._name, action)
-            yield
+            self._used()
+            try:
+                yield
+            except (LinkError, AnswerError, RefusedError) as error:
+                named = self._with_state(action, error)
+                raise named from named.__cause__
 
     @contextmanager
     def _guarded(self, action: str) -> Iterator[None]:
@@ -281,6 +324,69 @@ class Instrument(ABC):
             _LOG.info("%s: %s", self._name, action)
             with self._guarded(action):
                 yield
+
+    def _keep(
+        self, setting: str, text: str, apply: Callable[[], None], confirm: Callable[[], None]
+    ) -> None:
+        """Remember a setting that was just read back. For the kinds.
+
+        Args:
+            setting: its name, such as "power".
+            text: its value with the unit.
+            apply: sets it again; without the lock.
+            confirm: reads it back, raises ReadbackError where it is another; without the lock.
+        """
+        self._applied[setting] = _Applied(text=text, apply=apply, confirm=confirm)
+
+    def _forget(self, *settings: str) -> None:
+        """Forget settings that are known to have changed, by the first words of their names."""
+        for known in [name for name in self._applied if name.startswith(settings)]:
+            del self._applied[known]
+
+    def _restore(self) -> None:
+        """After a reconnection: make sure that the instrument is in its last good state.
+
+        For transports, which hold the link; takes no lock of the instrument, because another
+        thread may hold it and wait for the link.
+
+        Raises:
+            ReadbackError: it had forgotten settings. It was made safe, and those settings were
+                applied again that do not let light through.
+        """
+        lost: list[str] = []
+        for setting, applied in tuple(self._applied.items()):
+            try:
+                applied.confirm()
+            except ReadbackError:
+                lost.append(setting)
+        if not lost:
+            return
+        self._make_safe()
+        self._forget(*self.lost_when_safe)
+        self._became_safe()
+        for setting in lost:
+            kept = self._applied.get(setting)
+            if kept is not None:
+                kept.apply()
+                kept.confirm()
+        raise ReadbackError(
+            f"{self._name}: had forgotten {', '.join(lost)} after a reconnection, as after a power "
+            "cut; it was made safe and set again. Switch its light on anew"
+        )
+
+    def _with_state(self, action: str, error: InstrumentError) -> InstrumentError:
+        """The error with the instrument, what it was asked to do, and its last good state."""
+        if getattr(error, "names_instrument", False):
+            return error
+        known = ", ".join(f"{name} {one.text}" for name, one in self._applied.items())
+        named = type(error)(
+            f"{self._name}: {action}: {error}; last good state: {known or 'nothing set yet'}"
+        )
+        named.names_instrument = True  # type: ignore[attr-defined]
+        named.__cause__ = error
+        for note in getattr(error, "__notes__", ()):
+            named.add_note(note)
+        return named
 
     def _make_safe_after(self, error: BaseException) -> None:
         try:

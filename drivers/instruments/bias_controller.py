@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import InstrumentError
@@ -55,6 +56,7 @@ class BiasController(Instrument):
     """
 
     kind: ClassVar[str] = "bias controller"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("bias",)
     voltage_tolerance_v: ClassVar[float] = 0.01
     """Largest difference in V between a voltage set and the one read back."""
 
@@ -88,12 +90,12 @@ class BiasController(Instrument):
                 )
             with self._setting(f"set bias of channel {channel} to {volts} V"):
                 self._set_voltage(channel, volts)
-                self._confirm(
+                self._confirm_voltage(channel, volts)
+                self._keep(
                     f"bias of channel {channel}",
-                    "V",
-                    volts,
-                    self._get_voltage(channel),
-                    self.voltage_tolerance_v,
+                    f"{volts:.6g} V",
+                    partial(self._set_voltage, channel, volts),
+                    partial(self._confirm_voltage, channel, volts),
                 )
 
     @final
@@ -119,6 +121,7 @@ class BiasController(Instrument):
         check_channel(self._name, channel, self._limits.channels)
         with self._setting(f"lock channel {channel} to {point.value}"):
             self._loops.add(channel)
+            self._forget(f"bias of channel {channel}")
             self._lock_to(channel, point)
 
     @final
@@ -150,6 +153,10 @@ class BiasController(Instrument):
 
     def _became_safe(self) -> None:
         self._loops.clear()
+
+    def _confirm_voltage(self, channel: int, volts: float) -> None:
+        found_v, tolerance_v = self._get_voltage(channel), self.voltage_tolerance_v
+        self._confirm(f"bias of channel {channel}", "V", volts, found_v, tolerance_v)
 
     def _make_safe(self) -> None:
         steps = []

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 from drivers.instruments.base import Clock, Instrument
@@ -35,6 +36,7 @@ class Laser(Instrument):
     """
 
     kind: ClassVar[str] = "laser"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("emission",)
     power_tolerance: ClassVar[float] = 0.02
     """Largest relative difference between the power set and the one read back."""
     wavelength_tolerance_m: ClassVar[float] = 1e-12
@@ -62,8 +64,13 @@ class Laser(Instrument):
         self._limits.power_w.check(self._name, "power", "W", power_w)
         with self._setting(f"set power {power_w} W"):
             self._set_power(power_w)
-            tolerance_w = self.power_tolerance * power_w
-            self._confirm("power", "W", power_w, self._get_power(), tolerance_w)
+            self._confirm_power(power_w)
+            self._keep(
+                "power",
+                f"{power_w:.6g} W",
+                partial(self._set_power, power_w),
+                partial(self._confirm_power, power_w),
+            )
 
     @final
     def power_w(self) -> float:
@@ -87,12 +94,12 @@ class Laser(Instrument):
         self._limits.wavelength_m.check(self._name, "wavelength", "m", wavelength_m)
         with self._setting(f"set wavelength {wavelength_m} m"):
             self._set_wavelength(wavelength_m)
-            self._confirm(
+            self._confirm_wavelength(wavelength_m)
+            self._keep(
                 "wavelength",
-                "m",
-                wavelength_m,
-                self._get_wavelength(),
-                self.wavelength_tolerance_m,
+                f"{wavelength_m:.12g} m",
+                partial(self._set_wavelength, wavelength_m),
+                partial(self._confirm_wavelength, wavelength_m),
             )
 
     @final
@@ -115,7 +122,13 @@ class Laser(Instrument):
         """
         with self._setting(f"set emission {'on' if on else 'off'}"):
             self._set_emission(on)
-            self._confirm_state("emission", on, self._get_emission())
+            self._confirm_emission(on)
+            self._keep(
+                "emission",
+                "on" if on else "off",
+                partial(self._set_emission, on),
+                partial(self._confirm_emission, on),
+            )
 
     @final
     def emission(self) -> bool:
@@ -146,6 +159,17 @@ class Laser(Instrument):
             InstrumentError: Not settled within `timeout_s`, or closed.
         """
         self._wait("settling of power and wavelength", self.is_settled, timeout_s)
+
+    def _confirm_power(self, power_w: float) -> None:
+        tolerance_w = self.power_tolerance * power_w
+        self._confirm("power", "W", power_w, self._get_power(), tolerance_w)
+
+    def _confirm_wavelength(self, wavelength_m: float) -> None:
+        found_m = self._get_wavelength()
+        self._confirm("wavelength", "m", wavelength_m, found_m, self.wavelength_tolerance_m)
+
+    def _confirm_emission(self, on: bool) -> None:
+        self._confirm_state("emission", on, self._get_emission())
 
     def _make_safe(self) -> None:
         self._set_emission(False)

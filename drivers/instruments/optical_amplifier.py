@@ -7,6 +7,7 @@ Communication Systems, chapter 7).
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import SafetyError
@@ -44,6 +45,7 @@ class OpticalAmplifier(Instrument):
     """
 
     kind: ClassVar[str] = "optical amplifier"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("pump",)
     gain_tolerance_db: ClassVar[float] = 0.1
     """Largest difference in dB between the gain set and the one read back."""
 
@@ -72,7 +74,13 @@ class OpticalAmplifier(Instrument):
             if self._get_pump():
                 self._need_seed()
             self._set_gain_db(gain_db)
-            self._confirm("gain", "dB", gain_db, self._get_gain_db(), self.gain_tolerance_db)
+            self._confirm_gain(gain_db)
+            self._keep(
+                "gain",
+                f"{gain_db:.6g} dB",
+                partial(self._set_gain_db, gain_db),
+                partial(self._confirm_gain, gain_db),
+            )
 
     @final
     def gain_db(self) -> float:
@@ -121,7 +129,13 @@ class OpticalAmplifier(Instrument):
             if on:
                 self._need_seed()
             self._set_pump(on)
-            self._confirm_state("pump", on, self._get_pump())
+            self._confirm_pump(on)
+            self._keep(
+                "pump",
+                "on" if on else "off",
+                partial(self._set_pump, on),
+                partial(self._confirm_pump, on),
+            )
 
     @final
     def pump(self) -> bool:
@@ -152,6 +166,12 @@ class OpticalAmplifier(Instrument):
                 f"{needed.highest} W; bring the seed into range before the pump"
             )
         return seed_w
+
+    def _confirm_gain(self, gain_db: float) -> None:
+        self._confirm("gain", "dB", gain_db, self._get_gain_db(), self.gain_tolerance_db)
+
+    def _confirm_pump(self, on: bool) -> None:
+        self._confirm_state("pump", on, self._get_pump())
 
     def _make_safe(self) -> None:
         self._set_pump(False)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
@@ -43,6 +44,7 @@ class PhaseDriver(Instrument):
     """
 
     kind: ClassVar[str] = "phase driver"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("voltages",)
     voltage_tolerance_v: ClassVar[float] = 0.01
     """Largest difference in V between a voltage set and the one read back."""
 
@@ -72,8 +74,16 @@ class PhaseDriver(Instrument):
         check_vector(self._name, "volts", volts, np.float64, self._limits.channels)
         self._limits.volts.check_all(self._name, "volts", "V", volts)
         with self._setting(f"set {len(volts)} voltages"):
-            self._set_voltages(volts.copy())
-            self._confirm_all("volts", "V", volts, self._get_voltages(), self.voltage_tolerance_v)
+            asked = volts.copy()
+            self._set_voltages(asked.copy())
+            self._confirm_voltages(asked)
+            # The values stay out of messages: on a mesh they are somebody's secret.
+            self._keep(
+                "voltages",
+                f"on {len(asked)} channels",
+                partial(self._set_voltages, asked),
+                partial(self._confirm_voltages, asked),
+            )
 
     @final
     def voltages(self) -> NDArray[np.float64]:
@@ -84,6 +94,9 @@ class PhaseDriver(Instrument):
         """
         with self._held("voltages?"):
             return self._get_voltages()
+
+    def _confirm_voltages(self, volts: NDArray[np.float64]) -> None:
+        self._confirm_all("volts", "V", volts, self._get_voltages(), self.voltage_tolerance_v)
 
     def _make_safe(self) -> None:
         self._set_voltages(np.zeros(self._limits.channels))

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
@@ -73,8 +74,15 @@ class PolarisationController(Instrument):
         check_vector(self._name, "angles", rad, np.float64, self._limits.channels)
         self._limits.angle_rad.check_all(self._name, "angles", "rad", rad)
         with self._setting(f"set {len(rad)} angles"):
-            self._set_angles(rad.copy())
-            self._confirm_all("angles", "rad", rad, self._get_angles(), self.angle_tolerance_rad)
+            asked = rad.copy()
+            self._set_angles(asked.copy())
+            self._confirm_angles(asked)
+            self._keep(
+                "angles",
+                f"{[round(float(one), 4) for one in asked]} rad",
+                partial(self._set_angles, asked),
+                partial(self._confirm_angles, asked),
+            )
 
     @final
     def angles(self) -> NDArray[np.float64]:
@@ -85,6 +93,9 @@ class PolarisationController(Instrument):
         """
         with self._held("angles?"):
             return self._get_angles()
+
+    def _confirm_angles(self, rad: NDArray[np.float64]) -> None:
+        self._confirm_all("angles", "rad", rad, self._get_angles(), self.angle_tolerance_rad)
 
     def _make_safe(self) -> None:
         return

@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import InstrumentError, LimitError
@@ -63,12 +64,12 @@ class PowerMeter(Instrument):
         self._limits.wavelength_m.check(self._name, "wavelength", "m", wavelength_m)
         with self._setting(f"set wavelength {wavelength_m} m"):
             self._set_wavelength(wavelength_m)
-            self._confirm(
+            self._confirm_wavelength(wavelength_m)
+            self._keep(
                 "wavelength",
-                "m",
-                wavelength_m,
-                self._get_wavelength(),
-                self.wavelength_tolerance_m,
+                f"{wavelength_m:.12g} m",
+                partial(self._set_wavelength, wavelength_m),
+                partial(self._confirm_wavelength, wavelength_m),
             )
 
     @final
@@ -93,8 +94,13 @@ class PowerMeter(Instrument):
         check_not_negative(self._name, "averaging", "s", duration_s)
         with self._setting(f"set averaging {duration_s} s"):
             self._set_averaging(duration_s)
-            tolerance_s = self.averaging_tolerance * duration_s
-            self._confirm("averaging", "s", duration_s, self._get_averaging(), tolerance_s)
+            self._confirm_averaging(duration_s)
+            self._keep(
+                "averaging",
+                f"{duration_s:.6g} s",
+                partial(self._set_averaging, duration_s),
+                partial(self._confirm_averaging, duration_s),
+            )
 
     @final
     def power_w(self) -> float:
@@ -128,6 +134,14 @@ class PowerMeter(Instrument):
         """
         with self._setting("zero"):
             self._zero()
+
+    def _confirm_wavelength(self, wavelength_m: float) -> None:
+        found_m = self._get_wavelength()
+        self._confirm("wavelength", "m", wavelength_m, found_m, self.wavelength_tolerance_m)
+
+    def _confirm_averaging(self, duration_s: float) -> None:
+        tolerance_s = self.averaging_tolerance * duration_s
+        self._confirm("averaging", "s", duration_s, self._get_averaging(), tolerance_s)
 
     def _make_safe(self) -> None:
         return

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import ConfigurationError, LimitError
@@ -47,6 +48,7 @@ class Switch(Instrument):
     """
 
     kind: ClassVar[str] = "switch"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("position",)
 
     def __init__(self, name: str, *, limits: SwitchLimits, clock: Clock | None = None) -> None:
         super().__init__(name, clock=clock)
@@ -74,7 +76,13 @@ class Switch(Instrument):
             )
         with self._setting(f"select {position}"):
             self._select(position)
-            self._confirm_state("position", position, self._get_selected())
+            self._confirm_position(position)
+            self._keep(
+                "position",
+                position,
+                partial(self._select, position),
+                partial(self._confirm_position, position),
+            )
 
     @final
     def selected(self) -> str:
@@ -85,6 +93,9 @@ class Switch(Instrument):
         """
         with self._held("position?"):
             return self._get_selected()
+
+    def _confirm_position(self, position: str) -> None:
+        self._confirm_state("position", position, self._get_selected())
 
     def _make_safe(self) -> None:
         self._select(self._limits.safe_position)

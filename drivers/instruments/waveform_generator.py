@@ -62,6 +62,7 @@ class WaveformGenerator(Instrument):
     """
 
     kind: ClassVar[str] = "waveform generator"
+    lost_when_safe: ClassVar[tuple[str, ...]] = ("output",)
     sample_rate_tolerance: ClassVar[float] = 1e-9
     """Largest relative difference between the sample rate set and the one read back."""
 
@@ -92,12 +93,12 @@ class WaveformGenerator(Instrument):
             self._refuse_when_armed("set the sample rate")
             with self._setting(f"set sample rate {sample_rate_hz} Hz"):
                 self._set_sample_rate(sample_rate_hz)
-                self._confirm(
+                self._confirm_sample_rate(sample_rate_hz)
+                self._keep(
                     "sample rate",
-                    "Hz",
-                    sample_rate_hz,
-                    self._get_sample_rate(),
-                    self.sample_rate_tolerance * sample_rate_hz,
+                    f"{sample_rate_hz:.12g} Hz",
+                    partial(self._set_sample_rate, sample_rate_hz),
+                    partial(self._confirm_sample_rate, sample_rate_hz),
                 )
 
     @final
@@ -166,7 +167,13 @@ class WaveformGenerator(Instrument):
         check_channel(self._name, channel, self._limits.channels)
         with self._setting(f"set output {channel} {'on' if on else 'off'}"):
             self._set_output(channel, on)
-            self._confirm_state(f"output {channel}", on, self._get_output(channel))
+            self._confirm_output(channel, on)
+            self._keep(
+                f"output {channel}",
+                "on" if on else "off",
+                partial(self._set_output, channel, on),
+                partial(self._confirm_output, channel, on),
+            )
 
     @final
     def output(self, channel: int) -> bool:
@@ -258,6 +265,14 @@ class WaveformGenerator(Instrument):
                 f"{self._name}: is armed or plays, it cannot {action} now; wait for the end of the "
                 "play or stop() it first"
             )
+
+    def _confirm_sample_rate(self, sample_rate_hz: float) -> None:
+        tolerance_hz = self.sample_rate_tolerance * sample_rate_hz
+        found_hz = self._get_sample_rate()
+        self._confirm("sample rate", "Hz", sample_rate_hz, found_hz, tolerance_hz)
+
+    def _confirm_output(self, channel: int, on: bool) -> None:
+        self._confirm_state(f"output {channel}", on, self._get_output(channel))
 
     def _make_safe(self) -> None:
         channels = range(self._limits.channels)

@@ -25,7 +25,7 @@ from drivers.optics.record_reader import RecordExpectation, RecordReader
 from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 
-__all__ = ["BenchClientOptics", "ClientInstruments"]
+__all__ = ["BenchClientOptics", "ClientInstruments", "on_clock"]
 
 _MISALIGNMENT_LIMIT_SLOTS = 0.125
 """The oscillator changes its level where the Hann pulse has less than 1e-3 of its energy."""
@@ -125,7 +125,7 @@ class BenchClientOptics:
         self._forget()
         self._levels[block] = levels.numpy()
         oscillator = compose_oscillator(layout, self._frame_levels(block))
-        volts = volts_from_amplitude(_on_clock(oscillator, values.clock_offset), values.data_v_pi_v)
+        volts = volts_from_amplitude(on_clock(oscillator, values.clock_offset), values.data_v_pi_v)
         with self._guard.guarding(block):
             self._arm(layout, volts)
         self._order.loaded(block)
@@ -223,7 +223,7 @@ class BenchClientOptics:
             )
 
 
-def _on_clock(samples: NDArray[np.float32], clock_offset: float) -> NDArray[np.float32]:
+def on_clock(samples: NDArray[np.float32], clock_offset: float) -> NDArray[np.float32]:
     """A waveform stretched by a clock offset, linear between samples."""
     if abs(clock_offset) * samples.size < 1 / 16:
         return samples

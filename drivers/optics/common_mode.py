@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from drivers.optics.slot_filter import SlotTiming
 
-__all__ = ["remove_common_mode"]
+__all__ = ["own_and_steps", "remove_common_mode"]
 
 _BLOCK_SLOTS = 65_536
 _TERMS = 12
@@ -63,6 +63,30 @@ def remove_common_mode(
         found *= _turn(slots, timing, cycles_per_sample).conj()
         values[start : start + _BLOCK_SLOTS] -= found.astype(np.complex64)
     return removed / values.size / 2
+
+
+def own_and_steps(
+    levels: NDArray[np.float32], slots: NDArray[np.intp], timing: SlotTiming, *, moving: bool
+) -> NDArray[np.float64]:
+    """What a filter around 0 Hz sees of the oscillator's power: its own level too, and a constant.
+
+    Args:
+        levels: oscillator level in every slot of the burst, shape (total slots,).
+        slots: the slots that are asked for.
+        timing: where the slots lie.
+        moving: the slots wander against the samples, so that every term may follow f.
+
+    Returns:
+        Terms, shape (6 or 16, slots).
+    """
+    steps = _terms(levels, slots, timing)
+    power = np.square(levels[slots].astype(np.float64))
+    if not moving:
+        return np.concatenate((np.ones((1, slots.size)), power[None], steps[:4]))
+    starts = timing.starts(slots)
+    fraction = starts - np.rint(starts)
+    own = np.stack((np.ones(slots.size), power, power * fraction, power * fraction**2))
+    return np.concatenate((own, steps))
 
 
 def _terms(

@@ -19,8 +19,8 @@ from drivers.optics.burst import BurstLayout
 from drivers.optics.pilot_budget import LEAST_POWER_SNU, missed_preamble_probability
 from drivers.optics.receiver import Demodulated, Receiver, ReceiverSettings
 from drivers.optics.running_scale import RunningScale
-from drivers.optics.slot_filter import SlotTiming, filter_slots
-from drivers.optics.synchronisation import SearchSettings
+from drivers.optics.slot_filter import Record, SlotTiming, filter_slots
+from drivers.optics.synchronisation import SearchSettings, Synchronisation, synchronise
 from drivers.optics.trace_checks import OFFSET_BLOCKS, TraceChecker
 
 __all__ = ["CLOCK_LIMIT", "LARGEST_CLOCK_OFFSET", "RecordExpectation", "RecordReader"]
@@ -104,6 +104,11 @@ class RecordReader:
         self.scale = RunningScale(expectation.shot_noise_v2, instrument=digitiser.name)
 
     @property
+    def name(self) -> str:
+        """Name of the digitiser, for messages."""
+        return self._digitiser.name
+
+    @property
     def range_v(self) -> float:
         """Range of the digitiser."""
         return self._expected.range_v
@@ -179,6 +184,16 @@ class RecordReader:
         self._check_timing(found, layout)
         self.scale.check(found.shot_noise)
         return found
+
+    def _synchronised(self, record: Record, layout: BurstLayout) -> Synchronisation:
+        """Where a burst lies in a record."""
+        return synchronise(
+            record,
+            layout,
+            search=search_range(layout, self._expected.delay_s),
+            settings=self._receiver.settings.search,
+            instrument=self._digitiser.name,
+        )
 
     def _check_pilots(self) -> None:
         """Without bright enough pilots there is no use in sending anything."""
@@ -274,14 +289,16 @@ class RecordReader:
 
     def _check_timing(self, found: Demodulated, layout: BurstLayout) -> None:
         """The burst must begin where calibrated and run as fast: nothing is aligned in silence."""
+        self._check_begin(found.synchronisation, layout)
+
+    def _check_begin(self, timing: Synchronisation, layout: BurstLayout) -> None:
         expected, burst = self._expected, layout.format
-        timing = found.synchronisation
         begin = timing.timing.start - expected.delay_s * burst.sample_rate_hz
-        stretch = found.clock_offset - expected.clock_offset
+        stretch = timing.clock_offset - expected.clock_offset
         allowed = CLOCK_LIMIT + _SIGNIFICANCE * timing.clock_uncertainty
         if not abs(stretch) <= allowed:
             raise SynchronisationError(
-                f"{self._digitiser.name}: the clock offset is {found.clock_offset * 1e6:.2f} ppm, "
+                f"{self._digitiser.name}: the clock offset is {timing.clock_offset * 1e6:.2f} ppm, "
                 f"{expected.clock_offset * 1e6:.2f} ppm was calibrated; the limit is a difference "
                 f"of {allowed * 1e6:.2f} ppm: check the 10 MHz reference, then calibrate the clock"
             )

@@ -53,6 +53,13 @@ class GeneratorUnit:
         self._fault = fault
         self._rest = rest
 
+    def widen(self, channels: int) -> None:
+        """Have at least so many channels; nothing is connected to the new ones."""
+        missing = max(0, channels - len(self.outputs))
+        self.outputs += [False] * missing
+        self.idle_v += [0.0] * missing
+        self.waveforms += [_EMPTY] * missing
+
     def rest(self) -> None:
         """Put all connected channels to their resting levels."""
         for port, drive in self.drives(plays=False).items():
@@ -91,8 +98,15 @@ class GeneratorUnit:
 class DigitiserUnit:
     """Arming and memory of a digitiser with one connected channel.
 
-    Args:
+    Attributes:
         port: port of the scene.
+        settings: rate, length and range.
+        armed: for which trigger, or None.
+        record: the last record, or None.
+        pre_trigger_s: the record begins that long before the trigger, in [0, 1].
+
+    Args:
+        port: as the attribute.
         settings: after power-up.
         fault: what is wrong now.
     """
@@ -102,6 +116,7 @@ class DigitiserUnit:
         self.settings = settings
         self.armed: Trigger | None = None
         self.record: Record | None = None
+        self.pre_trigger_s = 0.0
         self._fault = fault
         self._before: Record | None = None
 
@@ -113,11 +128,12 @@ class DigitiserUnit:
         """What it asks of the scene."""
         settings = self.settings
         slip = self._fault(FaultKind.CLOCK_SLIP)
+        late_s = 0.0 if slip is None else slip.amount / settings.sample_rate_hz
         return Recording(
             rate_hz=_true_rate(settings.sample_rate_hz, self._fault),
             samples=settings.samples,
             range_v=settings.range_v,
-            delay_s=0.0 if slip is None else slip.amount / settings.sample_rate_hz,
+            delay_s=late_s - self.pre_trigger_s,
         )
 
     def take(self, record: Record) -> None:

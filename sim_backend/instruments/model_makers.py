@@ -12,7 +12,7 @@ from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.errors import ConfigurationError
 from drivers.instruments import Instrument
 from sim_backend.instruments.remote import Latency
-from sim_backend.instruments.settings_tables import changed
+from drivers.settings_tables import changed
 
 __all__ = ["SceneInstruments", "SimulatedModel", "plain", "with_settings"]
 

@@ -18,17 +18,20 @@ from drivers.instruments import (
     Digitiser,
     Instrument,
     Laser,
+    PhaseDriver,
     PolarisationController,
     PowerMeter,
     Switch,
     WaveformGenerator,
 )
+from drivers.settings_tables import changed
 from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS
 from sim_backend.instruments.bias_controller import BIAS_LIMITS, BiasSettings
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
 from sim_backend.instruments.faults import FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS
 from sim_backend.instruments.model_makers import SimulatedModel, plain, with_settings
+from sim_backend.instruments.phase_driver import OSCILLATOR_PHASE_LIMITS
 from sim_backend.instruments.polarisation_controller import POLARISATION_LIMITS
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS
 from sim_backend.instruments.scene_faults import check_target
@@ -39,7 +42,6 @@ from sim_backend.instruments.scene_sections import (
     parameters_of,
     seed_of,
 )
-from sim_backend.instruments.settings_tables import changed
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.instruments.switch import SWITCH_LIMITS
 from sim_backend.instruments.waveform_generator import GENERATOR_LIMITS
@@ -119,14 +121,18 @@ def _described(file: BenchFile) -> ReferenceSettings:
     below_hz = -frame.cycles_per_symbol * frame.symbol_rate_hz
     usual = ReferenceSettings()
     wavelength_m = wavelength_at_offset_m(below_hz)
+    homodyne = bench.detection == "homodyne"
+    # Light that is not shifted needs no shifter, and has not its loss.
+    loss_db = {"loss_db": 0.0} if homodyne else {}
     return replace(
         usual,
         tap=bench.receiver_setting,
         oscillators=bench.oscillator,
+        detection=bench.detection,
         client_oscillator_laser=replace(usual.client_oscillator_laser, wavelength_m=wavelength_m),
         server_oscillator_laser=replace(usual.server_oscillator_laser, wavelength_m=wavelength_m),
-        client_shifter=replace(usual.client_shifter, shift_hz=below_hz),
-        server_shifter=replace(usual.server_shifter, shift_hz=below_hz),
+        client_shifter=replace(usual.client_shifter, shift_hz=below_hz, **loss_db),
+        server_shifter=replace(usual.server_shifter, shift_hz=below_hz, **loss_db),
     )
 
 
@@ -148,6 +154,7 @@ def _models(bench: SimulatedBench) -> list[SimulatedModel]:
             POLARISATION_LIMITS,
             bench.polarisation_controller,
         ),
+        ("simulated phase driver", PhaseDriver, OSCILLATOR_PHASE_LIMITS, bench.oscillator_phase),
     ]
     models = [
         SimulatedModel(name=name, kind=kind, limits=limits, bench=bench, make=plain(maker))

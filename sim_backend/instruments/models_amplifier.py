@@ -38,7 +38,7 @@ from sim_backend.instruments.scene_sections import (
     parameters_of,
     seed_of,
 )
-from sim_backend.instruments.settings_tables import changed
+from drivers.settings_tables import changed
 from sim_backend.instruments.simulated_amplifier_bench import (
     SimulatedAmplifierBench,
     check_fault_of_instrument,

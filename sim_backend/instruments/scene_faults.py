@@ -37,6 +37,8 @@ _INSTRUMENTS = (
     "return_polarisation",
     "signal_switch",
     "return_switch",
+    "tap_phase",
+    "return_phase",
     "amplifier",
     "mesh_driver",
 )

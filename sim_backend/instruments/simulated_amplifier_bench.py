@@ -3,9 +3,8 @@
 Owns which instrument controls which part of `AmplifierBench`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from drivers.errors import ConfigurationError
 from drivers.instruments import (
@@ -13,13 +12,13 @@ from drivers.instruments import (
     AttenuatorLimits,
     BiasLimits,
     DigitiserLimits,
-    DigitiserSettings,
     GeneratorLimits,
     LaserLimits,
     PhaseDriverLimits,
     PowerMeterLimits,
     Range,
 )
+from sim_backend.instruments.amplifier_parts import AmplifierParts
 from sim_backend.instruments.array_digitiser import SimulatedArrayDigitiser
 from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS, SimulatedAttenuator
 from sim_backend.instruments.bias_controller import (
@@ -27,11 +26,11 @@ from sim_backend.instruments.bias_controller import (
     BiasSettings,
     SimulatedBiasController,
 )
-from sim_backend.instruments.converters import DigitiserUnit, GeneratorUnit
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
 from sim_backend.instruments.faults import Fault, FaultFinder, FaultKind, FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS, SimulatedLaser
 from sim_backend.instruments.optical_amplifier import SimulatedOpticalAmplifier
+from sim_backend.instruments.parts import DigitiserPart, Part
 from sim_backend.instruments.phase_driver import SimulatedPhaseDriver
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS, SimulatedPowerMeter
 from sim_backend.instruments.remote import Latency, RemoteControl
@@ -42,11 +41,10 @@ from sim_backend.instruments.waveform_generator import (
 )
 from sim_backend.scene.amplifier_bench import AmplifierBench, AmplifierBenchSettings
 from sim_backend.scene.clock import SimulatedClock
-from sim_backend.scene.detectors import PowerHead, PowerHeadSettings
+from sim_backend.scene.detectors import PowerHeadSettings
 
 __all__ = ["SimulatedAmplifierBench", "check_fault_of_instrument"]
 
-_POWER_UP_RATE_HZ = 800e6
 _FAULTS_OF_LIGHT = (
     FaultKind.LASER_UNLOCK,
     FaultKind.LASER_MODE_HOP,
@@ -57,7 +55,6 @@ _FAULTS_OF_LIGHT = (
     FaultKind.OSCILLATOR_LOST,
     FaultKind.OSCILLATOR_LOW,
 )
-_Part = TypeVar("_Part")
 
 
 class SimulatedAmplifierBench:
@@ -103,6 +100,13 @@ class SimulatedAmplifierBench:
         chosen = AmplifierBenchSettings() if settings is None else settings
         self.scene = AmplifierBench(chosen, seed=seed, clock=self.clock)
         self.line = TriggerLine(self.scene, self.clock)
+        self._parts = AmplifierParts(
+            self.scene,
+            line=self.line,
+            clock=self.clock,
+            finder=self._finder,
+            rng_of=lambda party, role: self._remote(party, role, "part").rng,
+        )
 
     @property
     def ports(self) -> int:
@@ -139,56 +143,54 @@ class SimulatedAmplifierBench:
         """Of the server's digitiser: a channel per port."""
         return replace(DIGITISER_LIMITS, channels=self.ports)
 
+    def part(self, party: str, role: str, channel: int = 0) -> Part:
+        """What a channel of an instrument controls, for another front panel of it.
+
+        Args:
+            party: "server" or "client".
+            role: as for the simulated instruments below.
+            channel: port of the bench that the channel serves, where the instrument has several;
+                a driver of a mesh has all its shifters in one part.
+
+        Raises:
+            ConfigurationError: the scene has no such place, or the instrument no such channel.
+        """
+        return self._parts.part(party, role, channel)
+
     def laser(self, party: str, role: str, *, limits: LaserLimits = LASER_LIMITS) -> SimulatedLaser:
         """A laser: server "laser" or "return_oscillator", client "oscillator" or "seed_laser"."""
-        scene = self.scene
-        lasers = {
-            "server.laser": scene.server_laser,
-            "server.return_oscillator": scene.server_oscillator_laser,
-            "client.oscillator": scene.client_oscillator_laser,
-            "client.seed_laser": scene.seed_laser,
-        }
         return SimulatedLaser(
             role,
             limits=limits,
             remote=self._remote(party, role, "laser"),
-            source=_part(lasers, f"{party}.{role}"),
+            source=self._parts.laser(party, role),
         )
 
     def weight_generator(
         self, *, limits: GeneratorLimits | None = None
     ) -> SimulatedWaveformGenerator:
         """The server's "weight_generator": one channel per port, all on one play."""
-        role, first = "weight_generator", "weight0"
-        unit = self.line.generators.get(first)
-        if unit is None:
-            unit = GeneratorUnit(
-                ports=[f"weight{port}" for port in range(self.ports)],
-                sample_rate_hz=_POWER_UP_RATE_HZ,
-                fault=self._finder("server", role),
-                rest=self.scene.idle_v.__setitem__,
-            )
-            self.line.generators[first] = unit
+        role, part = "weight_generator", self._parts.weight_generators()[0]
         return SimulatedWaveformGenerator(
             role,
             limits=limits or self.generator_limits,
             remote=self._remote("server", role, "waveform generator"),
-            unit=unit,
-            line=self.line,
+            unit=part.unit,
+            line=part.line,
         )
 
     def weight_bias(
         self, *, limits: BiasLimits | None = None, settings: BiasSettings | None = None
     ) -> SimulatedBiasController:
         """The server's "weight_bias": one channel per modulator."""
-        scene, role = self.scene, "weight_bias"
+        role, parts = "weight_bias", self._parts.weight_biases()
+        for part in parts:
+            part.settings = part.settings if settings is None else settings
         return SimulatedBiasController(
             role,
             limits=limits or self.bias_limits,
             remote=self._remote("server", role, "bias controller"),
-            modulators=scene.weight_modulators,
-            light_w=lambda: scene.server_laser.power_w() / scene.ports,
-            settings=settings,
+            parts=parts,
         )
 
     def attenuator(self, *, limits: AttenuatorLimits = ATTENUATOR_LIMITS) -> SimulatedAttenuator:
@@ -197,7 +199,7 @@ class SimulatedAmplifierBench:
             "attenuator",
             limits=limits,
             remote=self._remote("server", "attenuator", "attenuator"),
-            attenuator=self.scene.launch_attenuator,
+            attenuator=self._parts.attenuator(),
         )
 
     def launch_power_meter(
@@ -207,30 +209,24 @@ class SimulatedAmplifierBench:
         limits: PowerMeterLimits = POWER_METER_LIMITS,
     ) -> SimulatedPowerMeter:
         """The server's "launch_power_meter", which sees the light of all ports together."""
-        role = "launch_power_meter"
-        remote = self._remote("server", role, "power meter")
+        role, part = "launch_power_meter", self._parts.launch_power()
+        part.head.settings = part.head.settings if settings is None else settings
         return SimulatedPowerMeter(
             role,
             limits=limits,
-            remote=remote,
-            head=PowerHead(settings or PowerHeadSettings(), rng=remote.rng),
-            power_w=lambda: self.scene.idle_power_w("launch"),
+            remote=self._remote("server", role, "power meter"),
+            part=part,
         )
 
     def mesh_driver(
         self, role: str, *, limits: PhaseDriverLimits | None = None
     ) -> SimulatedPhaseDriver:
         """A driver of the client's: "mesh_driver" (U_x) or "return_mesh_driver" (its inverse)."""
-        meshes = {
-            "mesh_driver": self.scene.forward_mesh,
-            "return_mesh_driver": self.scene.return_mesh,
-        }
-        mesh = _part(meshes, role)
         return SimulatedPhaseDriver(
             role,
             limits=limits or self.mesh_limits,
             remote=self._remote("client", role, "phase driver"),
-            mesh=mesh,
+            part=self._parts.mesh(role),
         )
 
     def optical_amplifier(
@@ -241,38 +237,29 @@ class SimulatedAmplifierBench:
             "amplifier",
             limits=limits or self.amplifier_limits,
             remote=self._remote("client", "amplifier", "optical amplifier"),
-            amplifier=self.scene.amplifier,
-            seed_w=lambda: self.scene.idle_power_w("seed"),
+            part=self._parts.amplifier(),
         )
 
     def tap_digitiser(
         self, *, limits: DigitiserLimits = DIGITISER_LIMITS
     ) -> SimulatedArrayDigitiser:
         """The client's "tap_digitiser", of one channel."""
-        return self._digitiser("client", "tap_digitiser", ["client"], limits)
+        return self._digitiser("client", "tap_digitiser", [self._parts.tap_digitiser()], limits)
 
     def return_digitiser(self, *, limits: DigitiserLimits | None = None) -> SimulatedArrayDigitiser:
         """The server's "return_digitiser": one channel per port."""
-        ports = [f"server{port}" for port in range(self.ports)]
         wanted = limits or self.return_digitiser_limits
-        return self._digitiser("server", "return_digitiser", ports, wanted)
+        parts = self._parts.return_digitisers()
+        return self._digitiser("server", "return_digitiser", parts, wanted)
 
     def _digitiser(
-        self, party: str, role: str, ports: Sequence[str], limits: DigitiserLimits
+        self, party: str, role: str, parts: Sequence[DigitiserPart], limits: DigitiserLimits
     ) -> SimulatedArrayDigitiser:
-        for port in ports:
-            if port not in self.line.digitisers:
-                settings = DigitiserSettings(
-                    sample_rate_hz=_POWER_UP_RATE_HZ, samples=1, range_v=1.0
-                )
-                self.line.digitisers[port] = DigitiserUnit(
-                    port=port, settings=settings, fault=self._finder(party, role)
-                )
         return SimulatedArrayDigitiser(
             role,
             limits=limits,
             remote=self._remote(party, role, "digitiser"),
-            units=[self.line.digitisers[port] for port in ports],
+            units=[part.unit for part in parts],
             line=self.line,
         )
 
@@ -310,13 +297,3 @@ def check_fault_of_instrument(fault: Fault) -> None:
             f"fault {fault.kind} of {fault.target!r}: on the bench with an amplifier only "
             "instruments fail; use the reference scene for faults of the light"
         )
-
-
-def _part(parts: Mapping[str, _Part], role: str) -> _Part:
-    found = parts.get(role)
-    if found is None:
-        raise ConfigurationError(
-            f"the bench with an amplifier has nothing for an instrument in role {role!r}; it has "
-            f"places for {', '.join(parts)}"
-        )
-    return found

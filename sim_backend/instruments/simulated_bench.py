@@ -4,16 +4,11 @@ Owns which instrument controls which part of the scene. Both parties' instrument
 simulated bench, because they share the light.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
-
-from drivers.errors import ConfigurationError
 from drivers.instruments import (
     AmplifierLimits,
     AttenuatorLimits,
     BiasLimits,
     DigitiserLimits,
-    DigitiserSettings,
     GeneratorLimits,
     LaserLimits,
     PhaseDriverLimits,
@@ -27,20 +22,25 @@ from sim_backend.instruments.bias_controller import (
     BiasSettings,
     SimulatedBiasController,
 )
-from sim_backend.instruments.converters import DigitiserUnit, GeneratorUnit
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS, SimulatedDigitiser
-from sim_backend.instruments.faults import Fault, FaultFinder, FaultPlan
+from sim_backend.instruments.faults import Fault, FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS, SimulatedLaser
 from sim_backend.instruments.optical_amplifier import (
     AMPLIFIER_LIMITS,
     SimulatedOpticalAmplifier,
 )
-from sim_backend.instruments.phase_driver import PHASE_DRIVER_LIMITS, SimulatedPhaseDriver
+from sim_backend.instruments.parts import Part
+from sim_backend.instruments.phase_driver import (
+    OSCILLATOR_PHASE_LIMITS,
+    PHASE_DRIVER_LIMITS,
+    SimulatedPhaseDriver,
+)
 from sim_backend.instruments.polarisation_controller import (
     POLARISATION_LIMITS,
     SimulatedPolarisationController,
 )
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS, SimulatedPowerMeter
+from sim_backend.instruments.reference_parts import ReferenceParts
 from sim_backend.instruments.remote import Latency, RemoteControl
 from sim_backend.instruments.scene_faults import SceneFaults, check_target
 from sim_backend.instruments.switch import SWITCH_LIMITS, SimulatedSwitch
@@ -49,19 +49,12 @@ from sim_backend.instruments.waveform_generator import (
     GENERATOR_LIMITS,
     SimulatedWaveformGenerator,
 )
-from sim_backend.scene.amplifier import OpticalAmplifierModel, OpticalAmplifierSettings
 from sim_backend.scene.clock import SimulatedClock
-from sim_backend.scene.detectors import PowerHead, PowerHeadSettings
-from sim_backend.scene.mesh import Mesh, MeshSettings
-from sim_backend.scene.modulators import MachZehnder
+from sim_backend.scene.detectors import PowerHeadSettings
 from sim_backend.scene.reference import ReferenceScene
 from sim_backend.scene.reference_settings import ReferenceSettings
 
 __all__ = ["SimulatedBench"]
-
-_POWER_UP_RATE_HZ = 800e6
-_MESH_PORTS = 4
-_Part = TypeVar("_Part")
 
 
 class SimulatedBench:
@@ -102,13 +95,18 @@ class SimulatedBench:
         chosen = ReferenceSettings() if settings is None else settings
         self.scene = ReferenceScene(chosen, seed=seed, clock=self.clock)
         self.line = TriggerLine(self.scene, self.clock)
-        self._lasers = {
+        lasers = {
             "laser": self.scene.server_laser,
             "oscillator": self.scene.client_oscillator_laser,
             "return_oscillator": self.scene.server_oscillator_laser,
         }
-        self._scene_faults = SceneFaults(
-            self.scene, lasers=self._lasers, plan=self.faults, clock=self.clock
+        scene_faults = SceneFaults(self.scene, lasers=lasers, plan=self.faults, clock=self.clock)
+        self._parts = ReferenceParts(
+            self.scene,
+            line=self.line,
+            clock=self.clock,
+            faults=scene_faults,
+            rng_of=lambda party, role: self._remote(party, role, "part").rng,
         )
         for fault in self.faults.faults:
             check_target(fault)
@@ -122,53 +120,52 @@ class SimulatedBench:
         check_target(fault)
         self.faults.add(fault)
 
+    def part(self, party: str, role: str) -> Part:
+        """What the instrument of a party in a role controls, for another front panel of it.
+
+        Args:
+            party: "server" or "client".
+            role: as for the simulated instruments below; "amplifier" and "mesh_driver" too.
+
+        Raises:
+            ConfigurationError: the scene has no such place.
+        """
+        return self._parts.part(party, role)
+
     def laser(self, party: str, role: str, *, limits: LaserLimits = LASER_LIMITS) -> SimulatedLaser:
         """The laser in a role: "laser", "oscillator" or "return_oscillator"."""
         return SimulatedLaser(
             role,
             limits=limits,
             remote=self._remote(party, role, "laser"),
-            source=_part(self._lasers, role),
+            source=self._parts.laser(party, role),
         )
 
     def waveform_generator(
         self, party: str, role: str, *, limits: GeneratorLimits = GENERATOR_LIMITS
     ) -> SimulatedWaveformGenerator:
         """The generator in a role: "weight_generator" or "data_generator", on channel 0."""
-        port = _part({"weight_generator": "weight", "data_generator": "data"}, role)
-        unit = self.line.generators.get(port)
-        if unit is None:
-            unit = GeneratorUnit(
-                ports=[port] + [None] * (limits.channels - 1),
-                sample_rate_hz=_POWER_UP_RATE_HZ,
-                fault=self._finder(party, role),
-                rest=self.scene.idle_v.__setitem__,
-            )
-            self.line.generators[port] = unit
+        part = self._parts.generator(party, role)
+        part.unit.widen(limits.channels)
         return SimulatedWaveformGenerator(
             role,
             limits=limits,
             remote=self._remote(party, role, "waveform generator"),
-            unit=unit,
-            line=self.line,
+            unit=part.unit,
+            line=part.line,
         )
 
     def digitiser(
         self, party: str, role: str, *, limits: DigitiserLimits = DIGITISER_LIMITS
     ) -> SimulatedDigitiser:
         """The digitiser in a role: "tap_digitiser" or "return_digitiser"."""
-        port = _part({"tap_digitiser": "client", "return_digitiser": "server"}, role)
-        unit = self.line.digitisers.get(port)
-        if unit is None:
-            settings = DigitiserSettings(sample_rate_hz=_POWER_UP_RATE_HZ, samples=1, range_v=1.0)
-            unit = DigitiserUnit(port=port, settings=settings, fault=self._finder(party, role))
-            self.line.digitisers[port] = unit
+        part = self._parts.digitiser(party, role)
         return SimulatedDigitiser(
             role,
             limits=limits,
             remote=self._remote(party, role, "digitiser"),
-            unit=unit,
-            line=self.line,
+            unit=part.unit,
+            line=part.line,
         )
 
     def bias_controller(
@@ -180,18 +177,13 @@ class SimulatedBench:
         settings: BiasSettings | None = None,
     ) -> SimulatedBiasController:
         """The controller in a role: "weight_bias" or "data_bias"."""
-        parts: dict[str, tuple[MachZehnder, Callable[[], float]]] = {
-            "weight_bias": (self.scene.weight_modulator, self.scene.server_laser.power_w),
-            "data_bias": (self.scene.data_modulator, self._data_light_w),
-        }
-        modulator, light_w = _part(parts, role)
+        part = self._parts.bias(party, role)
+        part.settings = part.settings if settings is None else settings
         return SimulatedBiasController(
             role,
             limits=limits,
             remote=self._remote(party, role, "bias controller"),
-            modulators=[modulator],
-            light_w=light_w,
-            settings=settings,
+            parts=[part],
         )
 
     def attenuator(
@@ -202,37 +194,29 @@ class SimulatedBench:
             role,
             limits=limits,
             remote=self._remote(party, role, "attenuator"),
-            attenuator=_part({"attenuator": self.scene.launch_attenuator}, role),
+            attenuator=self._parts.attenuator(party, role),
         )
 
     def switch(
         self, party: str, role: str, *, limits: SwitchLimits = SWITCH_LIMITS
     ) -> SimulatedSwitch:
         """The switch in a role: "signal_switch" or "return_switch"."""
-        switches = {
-            "signal_switch": self.scene.client_switch,
-            "return_switch": self.scene.server_switch,
-        }
         return SimulatedSwitch(
             role,
             limits=limits,
             remote=self._remote(party, role, "switch"),
-            switch=_part(switches, role),
+            switch=self._parts.switch(party, role),
         )
 
     def polarisation_controller(
         self, party: str, role: str, *, limits: PolarisationLimits = POLARISATION_LIMITS
     ) -> SimulatedPolarisationController:
         """The controller in a role: "polarisation" or "return_polarisation"."""
-        controllers = {
-            "polarisation": self.scene.client_polarisation,
-            "return_polarisation": self.scene.server_polarisation,
-        }
         return SimulatedPolarisationController(
             role,
             limits=limits,
             remote=self._remote(party, role, "polarisation controller"),
-            controller=_part(controllers, role),
+            controller=self._parts.polarisation(party, role),
         )
 
     def power_meter(
@@ -244,41 +228,47 @@ class SimulatedBench:
         settings: PowerHeadSettings | None = None,
     ) -> SimulatedPowerMeter:
         """The meter in a role: "launch_power_meter" or "oscillator_power_meter"."""
-        points = {
-            "server.launch_power_meter": lambda: self.scene.idle_power_w("launch_monitor"),
-            "server.oscillator_power_meter": lambda: self._oscillator_w("server"),
-            "client.oscillator_power_meter": lambda: self._oscillator_w("client"),
-        }
-        remote = self._remote(party, role, "power meter")
-        chosen = PowerHeadSettings() if settings is None else settings
+        part = self._parts.power(party, role)
+        part.head.settings = part.head.settings if settings is None else settings
         return SimulatedPowerMeter(
             role,
             limits=limits,
-            remote=remote,
-            head=PowerHead(chosen, rng=remote.rng),
-            power_w=_part(points, f"{party}.{role}"),
+            remote=self._remote(party, role, "power meter"),
+            part=part,
         )
 
     def optical_amplifier(
         self, party: str, role: str, *, limits: AmplifierLimits = AMPLIFIER_LIMITS
     ) -> SimulatedOpticalAmplifier:
         """An amplifier beside the scene: seeded by the light before the client's tap."""
-        remote = self._remote(party, role, "optical amplifier")
         return SimulatedOpticalAmplifier(
             role,
             limits=limits,
-            remote=remote,
-            amplifier=OpticalAmplifierModel(OpticalAmplifierSettings(), rng=remote.rng),
-            seed_w=lambda: self.scene.idle_power_w("client_input"),
+            remote=self._remote(party, role, "optical amplifier"),
+            part=self._parts.amplifier(party, role),
+        )
+
+    def oscillator_phase(
+        self, party: str, role: str, *, limits: PhaseDriverLimits = OSCILLATOR_PHASE_LIMITS
+    ) -> SimulatedPhaseDriver:
+        """The driver in a role: "tap_phase" or "return_phase", with homodyne detection."""
+        return SimulatedPhaseDriver(
+            role,
+            limits=limits,
+            remote=self._remote(party, role, "phase driver"),
+            part=self._parts.oscillator_phase(party, role),
         )
 
     def phase_driver(
         self, party: str, role: str, *, limits: PhaseDriverLimits = PHASE_DRIVER_LIMITS
     ) -> SimulatedPhaseDriver:
         """A driver of a small mesh beside the scene."""
-        remote = self._remote(party, role, "phase driver")
-        mesh = Mesh(MeshSettings(ports=_MESH_PORTS), rng=remote.rng)
-        return SimulatedPhaseDriver(role, limits=limits, remote=remote, mesh=mesh)
+        return SimulatedPhaseDriver(
+            role,
+            limits=limits,
+            remote=self._remote(party, role, "phase driver"),
+            part=self._parts.mesh(party, role),
+        )
 
     def _remote(self, party: str, role: str, kind: str) -> RemoteControl:
         return RemoteControl(
@@ -287,31 +277,6 @@ class SimulatedBench:
             model=f"simulated {kind}",
             seed=self.seed,
             clock=self.clock,
-            fault=self._finder(party, role),
+            fault=self._parts.finder(party, role),
             latency=self.latencies.get(f"{party}.{role}"),
         )
-
-    def _finder(self, party: str, role: str) -> FaultFinder:
-        """A fault of an instrument names it by role, or by party and role where two share it."""
-        return self._scene_faults.finder(role, f"{party}.{role}")
-
-    def _data_light_w(self) -> float:
-        """Power into the data modulator."""
-        settings = self.scene.settings
-        if settings.oscillators == "own":
-            return self.scene.client_oscillator_laser.power_w()
-        return self.scene.server_laser.power_w() * settings.client_oscillator_share
-
-    def _oscillator_w(self, party: str) -> float:
-        kept = self._scene_faults.oscillator_kept(party)
-        return kept * self.scene.idle_power_w(f"{party}_oscillator")
-
-
-def _part(parts: Mapping[str, _Part], role: str) -> _Part:
-    found = parts.get(role)
-    if found is None:
-        raise ConfigurationError(
-            f"the reference scene has nothing for an instrument in role {role!r}; it has places "
-            f"for {', '.join(parts)}"
-        )
-    return found

@@ -3,7 +3,8 @@
 Wiring: server laser -> weight modulator -> monitor tap -> attenuator -> forward fibre ->
 polarisation controller -> switch -> tap; tapped arm -> client's detector, through arm -> return
 fibre -> polarisation controller -> switch -> server's detector. The client's oscillator passes
-the data modulator; the server's does not. Both detectors record a beat at light minus oscillator.
+the data modulator; the server's does not. Both detectors record a beat at light minus oscillator;
+with homodyne detection that is 0 Hz, and a phase shifter in each oscillator picks the quadrature.
 """
 
 import math
@@ -18,6 +19,7 @@ from sim_backend.scene.lasers import LaserSource
 from sim_backend.scene.light import Light, Window
 from sim_backend.scene.modulators import MachZehnder
 from sim_backend.scene.path import Coupler, FrequencyShifter, LightSwitch, VariableAttenuator
+from sim_backend.scene.phase_shifter import PhaseShifter
 from sim_backend.scene.polarisation import PolarisationController
 from sim_backend.scene.reference_settings import ReferenceSettings
 from sim_backend.scene.shots import SampledScene, Shot
@@ -52,6 +54,8 @@ class ReferenceScene(SampledScene):
         client_polarisation, server_polarisation: `PolarisationController`.
         client_switch, server_switch: `LightSwitch`.
         tap: `Coupler`, fraction in `tap.tap`.
+        client_phase_shifter, server_phase_shifter: `PhaseShifter`, in the light with homodyne
+            detection alone.
         client_detector, server_detector: `BalancedDetector`.
         forward_fibre, return_fibre: `Fibre`.
         idle_v: level in volts of each drive port when it does not play.
@@ -124,6 +128,9 @@ class ReferenceScene(SampledScene):
         )
         self._monitor = Coupler(settings.monitor_tap)
         self._server_shifter = FrequencyShifter(settings.server_shifter)
+        self.server_phase_shifter = PhaseShifter(
+            settings.server_phase_shifter, rng=self._rng("server_phase_shifter"), clock=self.clock
+        )
 
     def _build_path(self) -> None:
         settings = self.settings
@@ -147,6 +154,9 @@ class ReferenceScene(SampledScene):
             settings.client_detector, rng=self._rng("client_detector")
         )
         self._client_shifter = FrequencyShifter(settings.client_shifter)
+        self.client_phase_shifter = PhaseShifter(
+            settings.client_phase_shifter, rng=self._rng("client_phase_shifter"), clock=self.clock
+        )
 
     def _age(self, duration_s: float) -> None:
         for component in (
@@ -219,7 +229,10 @@ class ReferenceScene(SampledScene):
             laser = self.client_oscillator_laser if client else self.server_oscillator_laser
             return laser.block(samples)
         shifter = self._client_shifter if client else self._server_shifter
-        return shifter.block(source.scaled(math.sqrt(self._oscillator_share(party))))
+        shifted = shifter.block(source.scaled(math.sqrt(self._oscillator_share(party))))
+        if self.settings.detection == "heterodyne":
+            return shifted
+        return (self.client_phase_shifter if client else self.server_phase_shifter).block(shifted)
 
     def _signal_share(self) -> float:
         if self.settings.oscillators == "own":
@@ -239,7 +252,12 @@ class ReferenceScene(SampledScene):
             laser = self.client_oscillator_laser if client else self.server_oscillator_laser
             return laser.power_w()
         shifter = self._client_shifter if client else self._server_shifter
-        return self.server_laser.power_w() * self._oscillator_share(party) * shifter.transmission()
+        power_w = self.server_laser.power_w() * self._oscillator_share(party)
+        power_w *= shifter.transmission()
+        if self.settings.detection == "heterodyne":
+            return power_w
+        turned = self.client_phase_shifter if client else self.server_phase_shifter
+        return power_w * turned.transmission()
 
     def _signal_power_w(self, point: str) -> float:
         power_w = self.server_laser.power_w() * self._signal_share()

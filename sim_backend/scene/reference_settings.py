@@ -12,6 +12,7 @@ from sim_backend.scene.lasers import LaserSettings
 from sim_backend.scene.light import REFERENCE_WAVELENGTH_M, SPEED_OF_LIGHT_M_PER_S
 from sim_backend.scene.modulators import MachZehnderSettings
 from sim_backend.scene.path import AttenuatorSettings, FrequencyShifterSettings, SwitchSettings
+from sim_backend.scene.phase_shifter import PhaseShifterSettings
 from sim_backend.scene.polarisation import PolarisationControllerSettings
 
 __all__ = ["INTERMEDIATE_FREQUENCY_HZ", "ReferenceSettings", "wavelength_at_offset_m"]
@@ -43,6 +44,10 @@ class ReferenceSettings:
         server_oscillator_laser: the server's second laser, with own oscillators.
         client_shifter: shifter of the client's oscillator, with shared oscillators.
         server_shifter: shifter of the server's oscillator, with shared oscillators.
+        detection: "heterodyne", or "homodyne" with a phase shifter behind each frequency shifter,
+            whose shifts are then 0; needs shared oscillators.
+        client_phase_shifter: in the client's oscillator, before the data modulator.
+        server_phase_shifter: in the server's oscillator.
         client_oscillator_share: part of the server's laser for the client's shifter when shared.
         server_oscillator_share: part of the server's laser for the server's shifter when shared.
         weight_modulator: at the server, drive port "weight".
@@ -81,6 +86,9 @@ class ReferenceSettings:
     server_shifter: FrequencyShifterSettings = field(
         default_factory=lambda: FrequencyShifterSettings(shift_hz=-INTERMEDIATE_FREQUENCY_HZ)
     )
+    detection: Literal["heterodyne", "homodyne"] = "heterodyne"
+    client_phase_shifter: PhaseShifterSettings = field(default_factory=PhaseShifterSettings)
+    server_phase_shifter: PhaseShifterSettings = field(default_factory=PhaseShifterSettings)
     client_oscillator_share: float = 0.6
     server_oscillator_share: float = 0.2
     weight_modulator: MachZehnderSettings = field(default_factory=MachZehnderSettings)
@@ -117,6 +125,17 @@ class ReferenceSettings:
         if self.oscillators not in ("own", "shared"):
             raise ConfigurationError(
                 f"ReferenceSettings: oscillators is {self.oscillators!r}, known: 'own', 'shared'"
+            )
+        if self.detection not in ("heterodyne", "homodyne"):
+            raise ConfigurationError(
+                f"ReferenceSettings: detection is {self.detection!r}, known: 'heterodyne', "
+                "'homodyne'"
+            )
+        shifts = (self.client_shifter.shift_hz, self.server_shifter.shift_hz)
+        if self.detection == "homodyne" and (self.oscillators != "shared" or any(shifts)):
+            raise ConfigurationError(
+                "ReferenceSettings: homodyne detection needs shared oscillators and shifts of 0 "
+                f"Hz, they are {self.oscillators!r} and {shifts[0]:g} and {shifts[1]:g} Hz"
             )
         check_between(self, "client_oscillator_share", 0.0, 1.0)
         check_between(self, "server_oscillator_share", 0.0, 1.0 - self.client_oscillator_share)

@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from drivers.backend import Block, ClientOptics, ReturnSummary, ServerOptics
@@ -18,6 +20,7 @@ from sim_backend.adversaries import keeps_fraction
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.amplifier_bench import contract_link
+from tests.homodyne_bench import open_homodyne_bench
 from tests.waveform_bench import open_bench
 
 MODES_PER_FRAME = 16
@@ -30,6 +33,7 @@ class Pair:
     server: ServerOptics
     client: ClientOptics
     modulates_p: bool = True
+    by_input: bool = False
 
     @property
     def takes_complex(self) -> bool:
@@ -58,6 +62,22 @@ def amplifier() -> Pair:
     return Pair(server=link.server, client=link.client, modulates_p=False)
 
 
+class AlternatingCoins:
+    """Choose P and X in turns."""
+
+    seed: int | None = 7
+
+    def toss(self, count: int) -> NDArray[np.bool_]:
+        return np.arange(count) % 2 == 0
+
+
+def homodyne() -> Pair:
+    link = open_homodyne_bench(
+        modes_per_frame=MODES_PER_FRAME, calibration_samples=1 << 16, coins=AlternatingCoins()
+    ).link
+    return Pair(server=link.server, client=link.client, modulates_p=False, by_input=True)
+
+
 DETECTOR = DetectorSettings(
     efficiency=0.8,
     electronic_noise_snu=0.1,
@@ -84,6 +104,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "symbol, dishonest client": symbol_with_thief,
     "waveform, passive tap": waveform,
     "waveform, amplifier": amplifier,
+    "waveform, homodyne": homodyne,
 }
 
 
@@ -107,7 +128,10 @@ def means_of(block: Block = BLOCK, inputs: int = 1) -> Tensor:
     return torch.randn(inputs, block.rows, block.modes, generator=generator)
 
 
-def quadratures_of(block: Block = BLOCK) -> Tensor:
+def quadratures_of(pair: Pair, block: Block = BLOCK) -> Tensor:
+    """Frames in turns; or inputs, with optics that choose before the light returns."""
+    if pair.by_input:
+        return (torch.arange(block.inputs) % 2 == 0)[:, None].repeat(1, block.rows)
     return torch.arange(block.frames).reshape(block.inputs, block.rows) % 2 == 0
 
 
@@ -181,7 +205,7 @@ def test_outcome_follows_the_described_gain_when_light_is_bright(pair: Pair) -> 
 
 def test_collect_full_gives_every_mode(pair: Pair) -> None:
     transmit(pair)
-    values = pair.server.collect_full(BLOCK, quadratures_of())
+    values = pair.server.collect_full(BLOCK, quadratures_of(pair))
     assert values.shape == (BLOCK.inputs, BLOCK.rows, BLOCK.modes)
     assert values.dtype == torch.float32
     assert bool(values.isfinite().all())
@@ -189,8 +213,8 @@ def test_collect_full_gives_every_mode(pair: Pair) -> None:
 
 def test_collect_summary_gives_sums_per_quadrature_and_row(pair: Pair) -> None:
     transmit(pair)
-    summary = pair.server.collect_summary(BLOCK, quadratures_of(), 0.9)
-    on_p = quadratures_of().sum(0)
+    summary = pair.server.collect_summary(BLOCK, quadratures_of(pair), 0.9)
+    on_p = quadratures_of(pair).sum(0)
     assert torch.equal(summary.frames, torch.stack([BLOCK.inputs - on_p, on_p]).double())
     assert (summary.modes, summary.reference_gain) == (BLOCK.modes, 0.9)
     for name in ReturnSummary.__annotations__:
@@ -208,7 +232,7 @@ def test_means_may_differ_between_inputs(pair: Pair) -> None:
     pair.client.load(BLOCK, unit_data())
     pair.server.send(BLOCK, means_of(inputs=BLOCK.inputs))
     assert pair.client.measure(BLOCK).shape == (BLOCK.inputs, BLOCK.rows)
-    assert pair.server.collect_full(BLOCK, quadratures_of()).shape[-1] == BLOCK.modes
+    assert pair.server.collect_full(BLOCK, quadratures_of(pair)).shape[-1] == BLOCK.modes
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -216,7 +240,7 @@ def test_values_may_have_either_precision(pair: Pair, dtype: torch.dtype) -> Non
     pair.client.load(BLOCK, unit_data().to(dtype))
     pair.server.send(BLOCK, means_of().double())
     assert pair.client.measure(BLOCK).dtype == torch.float32
-    assert pair.server.collect_full(BLOCK, quadratures_of()).dtype == torch.float32
+    assert pair.server.collect_full(BLOCK, quadratures_of(pair)).dtype == torch.float32
 
 
 def test_complex_means_are_taken_when_the_receiver_keeps_p(pair: Pair) -> None:
@@ -228,7 +252,7 @@ def test_complex_means_are_taken_when_the_receiver_keeps_p(pair: Pair) -> None:
         return
     pair.server.send(BLOCK, means)
     assert pair.client.measure(BLOCK).dtype == torch.float32
-    summary = pair.server.collect_summary(BLOCK, quadratures_of(), 1.0)
+    summary = pair.server.collect_summary(BLOCK, quadratures_of(pair), 1.0)
     energy = torch.stack([means.real, means.imag])[:, 0].double().square().sum(-1)
     torch.testing.assert_close(summary.mean_energy_snu, summary.frames * energy)
 
@@ -240,7 +264,7 @@ def test_complex_data_are_taken_when_the_receiver_keeps_p(pair: Pair) -> None:
     pair.client.load(BLOCK, data)
     pair.server.send(BLOCK, means_of())
     assert pair.client.measure(BLOCK).dtype == torch.float32
-    assert pair.server.collect_full(BLOCK, quadratures_of()).dtype == torch.float32
+    assert pair.server.collect_full(BLOCK, quadratures_of(pair)).dtype == torch.float32
 
 
 def test_send_refuses_when_no_data_are_loaded(pair: Pair) -> None:
@@ -286,11 +310,11 @@ def test_collect_refuses_when_the_client_has_not_measured(
     pair: Pair, collect: Callable[[Pair, Tensor], object]
 ) -> None:
     with pytest.raises(OpticsError, match="no returned light"):
-        collect(pair, quadratures_of())
+        collect(pair, quadratures_of(pair))
     pair.client.load(BLOCK, unit_data())
     pair.server.send(BLOCK, means_of())
     with pytest.raises(OpticsError, match="no returned light"):
-        collect(pair, quadratures_of())
+        collect(pair, quadratures_of(pair))
 
 
 @pytest.mark.parametrize("second", COLLECT)
@@ -301,9 +325,9 @@ def test_collect_refuses_when_the_light_was_already_measured(
     second: Callable[[Pair, Tensor], object],
 ) -> None:
     transmit(pair)
-    first(pair, quadratures_of())
+    first(pair, quadratures_of(pair))
     with pytest.raises(OpticsError, match="no returned light"):
-        second(pair, quadratures_of())
+        second(pair, quadratures_of(pair))
 
 
 @pytest.mark.parametrize("collect", COLLECT)
@@ -325,7 +349,7 @@ def test_collect_refuses_quadratures_and_keeps_the_light_when_they_are_no_mask(
     transmit(pair)
     with pytest.raises(OpticsError, match=r"expected torch\.bool \(3, 4\)"):
         collect(pair, wrong)
-    collect(pair, quadratures_of())
+    collect(pair, quadratures_of(pair))
 
 
 @pytest.mark.parametrize("gain", [math.nan, math.inf])
@@ -334,8 +358,8 @@ def test_collect_summary_refuses_and_keeps_the_light_when_gain_is_not_finite(
 ) -> None:
     transmit(pair)
     with pytest.raises(OpticsError, match=f"reference_gain is {gain}"):
-        pair.server.collect_summary(BLOCK, quadratures_of(), gain)
-    pair.server.collect_summary(BLOCK, quadratures_of(), 1.0)
+        pair.server.collect_summary(BLOCK, quadratures_of(pair), gain)
+    pair.server.collect_summary(BLOCK, quadratures_of(pair), 1.0)
 
 
 def test_send_refuses_when_the_block_was_already_sent(pair: Pair) -> None:
@@ -387,7 +411,7 @@ def test_light_of_a_finished_run_is_gone(pair: Pair) -> None:
     transmit(pair)
     transmit(pair, replace(BLOCK, run=1))
     with pytest.raises(OpticsError, match="no returned light"):
-        pair.server.collect_full(BLOCK, quadratures_of())
+        pair.server.collect_full(BLOCK, quadratures_of(pair))
 
 
 @pytest.mark.parametrize("shape", [(8,), (2, 8), (3, 7), (1, 8), (3, 4, 8), (0, 8)])
@@ -456,14 +480,14 @@ def test_refused_block_can_be_sent_when_corrected(pair: Pair) -> None:
 
 
 def test_optics_leave_the_caller_its_tensors(pair: Pair) -> None:
-    data, means, on_p = unit_data(), means_of(), quadratures_of()
+    data, means, on_p = unit_data(), means_of(), quadratures_of(pair)
     pair.client.load(BLOCK, data)
     pair.server.send(BLOCK, means)
     pair.client.measure(BLOCK)
     pair.server.collect_full(BLOCK, on_p)
     assert torch.equal(data, unit_data())
     assert torch.equal(means, means_of())
-    assert torch.equal(on_p, quadratures_of())
+    assert torch.equal(on_p, quadratures_of(pair))
 
 
 def test_light_in_flight_does_not_follow_when_the_caller_reuses_its_tensors(pair: Pair) -> None:
@@ -476,7 +500,7 @@ def test_light_in_flight_does_not_follow_when_the_caller_reuses_its_tensors(pair
     outcome = pair.client.measure(BLOCK)
     data.fill_(1000.0)
     means.fill_(1000.0)
-    record = pair.server.collect_full(BLOCK, quadratures_of())
+    record = pair.server.collect_full(BLOCK, quadratures_of(pair))
     assert float(outcome.abs().max()) < 50
     assert float(record.abs().max()) < 50
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers.errors import SafetyError, VeilightError
 from veilight.cli._exit_codes import ExitCode
 from veilight.cli._screen import Screen
 
@@ -68,7 +67,9 @@ def run_bench_safe(screen: Screen, paths: Sequence[Path]) -> int:
     Returns:
         The exit status: unsafe when an instrument cannot be opened or is not safe.
     """
-    results = [(bench.file, _make_safe(bench)) for bench in _benches(paths)]
+    from veilight.benches import make_safe_one_by_one
+
+    results = [(bench.file, make_safe_one_by_one(bench)) for bench in _benches(paths)]
     for file, failures in results:
         if failures:
             rows = list(failures.items())
@@ -94,21 +95,6 @@ def _benches(paths: Sequence[Path]) -> "tuple[Bench, ...]":
     from veilight.benches import build_benches, load_benches
 
     return build_benches(load_benches(paths))
-
-
-def _make_safe(bench: "Bench") -> dict[str, str]:
-    """Open and close every instrument, each of which makes it safe; what failed, by role."""
-    from drivers.bench.safe_state import safe_order
-
-    failures = {}
-    for role in safe_order(bench.instruments, bench.file.content.safety):
-        try:
-            with bench.instruments[role] as instrument:
-                if not instrument.is_safe():
-                    raise SafetyError(f"{role}: its readback is not the safe state")
-        except VeilightError as error:
-            failures[role] = str(error)
-    return failures
 
 
 def _shown(file: "BenchFile", registry: "ModelRegistry") -> dict[str, object]:

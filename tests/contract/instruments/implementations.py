@@ -1,6 +1,7 @@
 """The instruments that the contract suites run over, by kind.
 
-To have an instrument tested, add a function that makes a fresh, unopened one. It may be in any
+Drivers of real instruments on their twins come from `tests.contract.instruments.wired`. To have
+another instrument tested, add a function that makes a fresh, unopened one. It may be in any
 state before `open`; the suites set it up through its public methods, and replace readings (a seed,
 a power) on the object itself where a suite needs a certain one.
 """
@@ -32,6 +33,7 @@ from tests.contract.instruments.paper import (
     PaperSwitch,
     PaperWaveformGenerator,
 )
+from tests.contract.instruments.wired import wired
 
 __all__ = [
     "ATTENUATORS",
@@ -58,40 +60,50 @@ def _lit_bias_controller() -> BiasController:
 LASERS: dict[str, Callable[[], Laser]] = {
     "paper": PaperLaser,
     "simulated": lambda: SimulatedBench().laser("server", "laser"),
+    **wired(Laser),
 }
 WAVEFORM_GENERATORS: dict[str, Callable[[], WaveformGenerator]] = {
     "paper": PaperWaveformGenerator,
     "simulated": lambda: SimulatedBench().waveform_generator("server", "weight_generator"),
+    **wired(WaveformGenerator),
 }
 BIAS_CONTROLLERS: dict[str, Callable[[], BiasController]] = {
     "paper": PaperBiasController,
     "simulated": _lit_bias_controller,
+    **wired(BiasController),
 }
 ATTENUATORS: dict[str, Callable[[], Attenuator]] = {
     "paper": PaperAttenuator,
     "simulated": lambda: SimulatedBench().attenuator("server", "attenuator"),
+    **wired(Attenuator),
 }
 OPTICAL_AMPLIFIERS: dict[str, Callable[[], OpticalAmplifier]] = {
     "paper": PaperOpticalAmplifier,
     "simulated": lambda: SimulatedBench().optical_amplifier("client", "amplifier"),
+    **wired(OpticalAmplifier),
 }
 PHASE_DRIVERS: dict[str, Callable[[], PhaseDriver]] = {
     "paper": PaperPhaseDriver,
     "simulated": lambda: SimulatedBench().phase_driver("client", "mesh_driver"),
+    **wired(PhaseDriver),
 }
 DIGITISERS: dict[str, Callable[[], Digitiser]] = {
     "paper": PaperDigitiser,
     "simulated": lambda: SimulatedBench().digitiser("client", "tap_digitiser"),
+    **wired(Digitiser),
 }
 POWER_METERS: dict[str, Callable[[], PowerMeter]] = {
     "paper": PaperPowerMeter,
     "simulated": lambda: SimulatedBench().power_meter("server", "launch_power_meter"),
+    **wired(PowerMeter),
 }
 POLARISATION_CONTROLLERS: dict[str, Callable[[], PolarisationController]] = {
     "paper": PaperPolarisationController,
     "simulated": lambda: SimulatedBench().polarisation_controller("client", "polarisation"),
+    **wired(PolarisationController),
 }
 SWITCHES: dict[str, Callable[[], Switch]] = {
     "paper": PaperSwitch,
     "simulated": lambda: SimulatedBench().switch("client", "signal_switch"),
+    **wired(Switch),
 }

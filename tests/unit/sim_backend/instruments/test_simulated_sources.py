@@ -9,6 +9,7 @@ import pytest
 from drivers.errors import ConfigurationError
 from drivers.instruments import BiasPoint
 from sim_backend.instruments import Fault, FaultKind, SimulatedBench
+from sim_backend.instruments.parts import PhasePart
 from sim_backend.instruments.phase_driver import PHASE_DRIVER_LIMITS, SimulatedPhaseDriver
 from sim_backend.instruments.remote import Latency, RemoteControl
 from sim_backend.scene.detectors import PowerHeadSettings
@@ -298,7 +299,7 @@ def test_phase_driver_turns_its_mesh_by_the_square_of_the_voltage() -> None:
             clock=bench.clock,
             fault=lambda _: None,
         ),
-        mesh=mesh,
+        part=PhasePart(mesh),
     )
     volts = np.linspace(0.0, 10.0, 16)
     with driver:

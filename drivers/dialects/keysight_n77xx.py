@@ -1,0 +1,65 @@
+"""Keysight's N77xx boxes: lasers, attenuators, power meters and switches with one remote control.
+
+Source: Keysight N77xx Series Programming Guide, 7th edition. `*OPC?` of these boxes does not wait:
+it says at once whether anything is pending, and is polled.
+"""
+
+from drivers.errors import InstrumentError
+from drivers.instruments import Clock, Identity
+from drivers.transports.link import Link
+from drivers.transports.scpi import Scpi
+from drivers.transports.wired import refuse_stranger
+
+__all__ = ["N77xx"]
+
+_POLL_S = 5e-3
+
+
+class N77xx:
+    """The dialogue with a box.
+
+    Args:
+        name: role of the instrument, for messages.
+        link: to the box.
+        clock: for polling.
+        models: regular expression for the models, such as `N773[1-4]A`.
+    """
+
+    def __init__(self, name: str, link: Link, clock: Clock, models: str) -> None:
+        self.scpi = Scpi(link)
+        self._name = name
+        self._clock = clock
+        self._models = models
+
+    def greet(self) -> Identity:
+        """Empty the error queue and see who answers.
+
+        Raises:
+            InstrumentError: another maker or model.
+        """
+        self.scpi.clear()
+        identity = self.scpi.identity()
+        pattern = rf"(Keysight|Agilent) Technologies,{self._models}"
+        refuse_stranger(self._name, identity, pattern, f"Keysight {self._models}")
+        return identity
+
+    def is_idle(self) -> bool:
+        """Whether nothing is pending in the whole box."""
+        return self.scpi.flag("*OPC?")
+
+    def wait_idle(self, timeout_s: float) -> None:
+        """Wait until nothing is pending.
+
+        Args:
+            timeout_s: longest time.
+
+        Raises:
+            InstrumentError: something is still pending then.
+        """
+        until_s = self._clock.now() + timeout_s
+        while not self.is_idle():
+            if self._clock.now() >= until_s:
+                raise InstrumentError(
+                    f"{self._name}: is still busy after {timeout_s:g} s; look at its display"
+                )
+            self._clock.sleep(_POLL_S)

@@ -1,0 +1,1 @@
+"""Drivers of lasers, one file per model or family."""

@@ -1,0 +1,1 @@
+"""Drivers of what moves modulators: waveform generators, bias controllers and phase drivers."""

@@ -1,0 +1,334 @@
+"""The server's end of a homodyne bench: one quadrature of the return per burst.
+
+The quadrature of every burst is chosen and set before its light goes out (`homodyne_choice`), and
+held by the phase lock (`homodyne_lock`). A block is one burst per data vector, each between two
+probes of the phase.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drivers.backend import Block, ReturnSummary, ServerOpticsInfo
+from drivers.block_order import BlockOrder, check_gain, check_means, check_quadratures
+from drivers.errors import LimitError, OpticsError, ReadbackError
+from drivers.instruments import (
+    Attenuator,
+    Digitiser,
+    PhaseDriver,
+    Trace,
+    Trigger,
+    WaveformGenerator,
+)
+from drivers.optics.block_guard import BlockGuard
+from drivers.optics.burst import BurstLayout, compose_weights
+from drivers.optics.homodyne_choice import QuadratureChoice
+from drivers.optics.homodyne_lock import PhaseLock
+from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots
+from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn, turns_of
+from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
+from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
+from drivers.optics.record_reader import RecordExpectation
+from drivers.optics.running_scale import SCALE_UNCERTAINTY
+from drivers.optics.standing_checks import StandingInstruments
+from drivers.return_summary import summarise
+
+__all__ = ["HomodyneServerInstruments", "HomodyneServerOptics"]
+
+_ATTENUATION_TOLERANCE_DB = 0.01
+_SLIP_LIMIT_SLOTS = 0.5
+# All frames of a burst share its phase; of no consequence but for the widths of the tests.
+_PHASE_MEMORY_FRAMES = 64.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomodyneServerInstruments:
+    """What the server's optics drive; opened, switched on and locked by the bench.
+
+    Args:
+        generator: drives the weight modulator with channel 0 and fires the bench's trigger line.
+        attenuator: between the modulator and the fibre.
+        digitiser: records the server's balanced detector, coupled down to 0 Hz.
+        phase: turns the server's local oscillator.
+        standing: looked at before every block.
+    """
+
+    generator: WaveformGenerator
+    attenuator: Attenuator
+    digitiser: Digitiser
+    phase: PhaseDriver
+    standing: StandingInstruments = field(default_factory=StandingInstruments)
+
+
+@dataclass(kw_only=True)
+class _Flight:
+    """A block whose light is out: what was sent, and recorded of it burst by burst."""
+
+    means: Tensor
+    on_p: NDArray[np.bool_]
+    traces: list[Trace] = field(default_factory=list)
+
+
+class HomodyneServerOptics:
+    """The server's light on instruments; implements `drivers.backend.ServerOptics`.
+
+    A block can be collected in the quadratures that `choice` has drawn for it and in no others.
+
+    Attributes:
+        choice: of the quadratures; the engine takes its flips from it.
+        lock: of the server's phase.
+        last: the last burst's data and pilots; None before the first.
+
+    Args:
+        instruments: of the server.
+        settings: agreement and calibrated values; of the client's, nothing is used.
+        choice: of the quadratures.
+        order: shared with the client's end.
+        turns: shared with the client's end.
+        guard: what happens when a block fails; shared with the client's end.
+    """
+
+    def __init__(
+        self,
+        instruments: HomodyneServerInstruments,
+        settings: HomodyneSettings,
+        choice: QuadratureChoice,
+        order: BlockOrder,
+        turns: HomodyneTurns,
+        guard: BlockGuard | None = None,
+    ) -> None:
+        self._instruments, self._values = instruments, settings.server
+        self._frames, self._order, self._turns = settings.frames, order, turns
+        self._probe = probe_layout(settings.frames)
+        self._flights: dict[Block, _Flight] = {}
+        self.choice = choice
+        self._reader = HomodyneReader(
+            instruments.digitiser, settings.frames, _expectation(settings)
+        )
+        self.lock = PhaseLock(
+            instruments.phase,
+            v_pi_v=settings.return_phase_v_pi_v,
+            amplitude_v=self._reader.expected_pilot_v,
+            limits=settings.limits,
+        )
+        self._guard = guard or BlockGuard(order)
+        self._guard.on_disarm(self._disarm)
+        self.last: HomodyneSlots | None = None
+
+    def describe(self) -> ServerOpticsInfo:
+        """See `ServerOptics.describe`."""
+        values, frames = self._values, self._frames
+        return ServerOpticsInfo(
+            backend=frames.backend,
+            simulated=frames.simulated,
+            seed=frames.seed,
+            modes_per_frame=frames.modes_per_frame,
+            symbol_rate_hz=frames.format.symbol_rate_hz,
+            forward_transmittance=values.forward_transmittance,
+            return_transmittance=values.return_transmittance,
+            detection_efficiency=values.detection_efficiency,
+            # The measured noise without light holds the converter's steps, which count apart.
+            electronic_noise_snu=max(0.0, values.electronic_noise_snu - self._step_snu() ** 2 / 12),
+            phase_noise_rad=values.phase_noise_rad,
+            phase_memory_frames=_PHASE_MEMORY_FRAMES,
+            gain_uncertainty=values.gain_uncertainty,
+            variance_uncertainty=math.hypot(values.variance_uncertainty, SCALE_UNCERTAINTY),
+            converter_range_snu=self._range_snu(),
+            converter_step_snu=self._step_snu(),
+        )
+
+    def send(self, block: Block, means_snu: Tensor) -> None:
+        """See `ServerOptics.send`. One burst per data vector, between probes of the phase.
+
+        Raises:
+            LimitError: complex light, more light than the bench was calibrated for, or a burst
+                that is longer than the instruments' memories.
+            PhaseError: the phase cannot be held; the block is lost.
+            InstrumentError: the bench does not stand as it was calibrated, or an instrument
+                failed; the block is lost, the bench is disarmed and safe.
+            TraceError: a record is not what was asked for; the block is lost.
+        """
+        self._order.check_send(block)
+        check_means(block, means_snu)
+        if means_snu.is_complex():
+            raise LimitError(
+                f"{block.name}: the weight modulator makes the quadrature X alone; use real "
+                "encoding with it"
+            )
+        means = means_snu.detach().to("cpu", torch.float32, copy=True)
+        layout = self._frames.layout(one_input(block))
+        bursts = [self._volts(block, layout, one) for one in means]
+        self._forget()
+        with self._guard.guarding(block):
+            self._check_standing()
+            flight = _Flight(means=means, on_p=self.choice.draw(block))
+            self._order.sent(block)
+            locked = self.lock.is_acquired and self._turns.client_is_locked()
+            for turn in turns_of(block, acquire=not locked):
+                if turn.step is Step.DATA:
+                    volts = bursts[turn.index % len(bursts)]
+                    flight.traces.append(self._data(turn, layout, volts, flight.on_p[turn.index]))
+                else:
+                    self._play_probe(turn)
+            self._flights[block] = flight
+
+    def collect_full(self, block: Block, quadratures: Tensor) -> Tensor:
+        """See `ServerOptics.collect_full`.
+
+        Raises:
+            OpticsError: other quadratures than `choice` has drawn.
+            TraceError: a record cannot be trusted; the block is lost.
+        """
+        self._order.check_collect(block)
+        check_quadratures(block, quadratures)
+        flight = self._flights[block]
+        chosen = torch.from_numpy(flight.on_p)[:, None]
+        if not bool((quadratures.cpu() == chosen).all()):
+            raise OpticsError(
+                f"{block.name}: homodyne detection measured the quadratures that were chosen when "
+                "the block was sent; ask for those, with the flips of the optics' own choice"
+            )
+        with self._guard.guarding(block):
+            layout = self._frames.layout(one_input(block))
+            values = [
+                self._demodulated(trace, layout, on_p=bool(on_p))
+                for trace, on_p in zip(flight.traces, flight.on_p, strict=True)
+            ]
+        flight.traces.clear()
+        self._order.collected(block)
+        return torch.from_numpy(np.stack(values)).reshape(block.inputs, block.rows, block.modes)
+
+    def collect_summary(
+        self, block: Block, quadratures: Tensor, reference_gain: float
+    ) -> ReturnSummary:
+        """See `ServerOptics.collect_summary`."""
+        check_gain(block, reference_gain)
+        values = self.collect_full(block, quadratures)
+        return summarise(
+            values,
+            quadratures.cpu(),
+            self._flights.pop(block).means,
+            reference_gain,
+            self._range_snu(),
+            self._step_snu(),
+        )
+
+    def _play_probe(self, turn: Turn) -> None:
+        """A burst of pilots alone, and what it says about the phase."""
+        if turn.step is Step.PROBE:
+            self.lock.hold(on_p=True)
+        else:
+            self.lock.search(second=turn.step is Step.SEARCH_SECOND)
+        dark = torch.zeros(1)
+        trace = self._play(turn, self._probe, self._volts(turn.block, self._probe, dark))
+        found = self._reader.probe(trace, self._probe)
+        if turn.step is Step.PROBE:
+            self.lock.track(found.mean_v, found.uncertainty_v)
+        elif turn.step is Step.SEARCH_FIRST:
+            self.lock.take_first(found.mean_v)
+        else:
+            self.lock.acquire(found.mean_v, found.uncertainty_v)
+
+    def _data(
+        self, turn: Turn, layout: BurstLayout, volts: NDArray[np.float32], on_p: np.bool_
+    ) -> Trace:
+        """A burst of data with the shifter at the chosen quadrature before the light goes out."""
+        self.lock.hold(on_p=bool(on_p))
+        return self._play(turn, layout, volts)
+
+    def _play(self, turn: Turn, layout: BurstLayout, volts: NDArray[np.float32]) -> Trace:
+        """Send a burst and take the record of its return."""
+        generator = self._instruments.generator
+        generator.stop()
+        generator.load(0, volts)
+        self._turns.ready(turn)
+        self._reader.arm(layout)
+        generator.arm(Trigger.SOFTWARE)
+        generator.trigger()
+        trace = self._reader.fetch(layout)
+        self._turns.played(turn)
+        return trace
+
+    def _demodulated(self, trace: Trace, layout: BurstLayout, *, on_p: bool) -> NDArray[np.float32]:
+        """The data of a burst in SNU, in their order."""
+        found = self._reader.quadrature(trace, layout, bright=not on_p)
+        self.lock.check(found.pilots.mean_v, found.pilots.uncertainty_v, on_p=on_p)
+        self.last = found
+        factor = self._reader.scale.factor(found.shot_noise) / found.shot_noise.shot**0.5
+        return (found.data_v * factor).astype(np.float32)
+
+    def _disarm(self) -> None:
+        """Stop all instruments; the phase is searched for again."""
+        self._reader.scale.forget()
+        self.lock.forget()
+        try:
+            self._instruments.generator.stop()
+        finally:
+            self._instruments.digitiser.abort()
+
+    def _forget(self) -> None:
+        """Drop what is held of blocks that can no longer be collected."""
+        for held in [one for one in self._flights if not self._order.is_returning(one)]:
+            del self._flights[held]
+
+    def _volts(self, block: Block, layout: BurstLayout, means_snu: Tensor) -> NDArray[np.float32]:
+        """The drive of the weight modulator for one burst; a mean q has q^2/4 photons."""
+        amplitudes = (means_snu / 2).reshape(-1).numpy()
+        per_root_photon = (layout.format.samples_per_symbol / self._values.full_photons) ** 0.5
+        samples = compose_weights(layout, amplitudes, self._frames.pilot_photons**0.5)
+        samples = samples.astype(np.float32, copy=False) * np.float32(per_root_photon)
+        limit = largest_amplitude(
+            self._instruments.generator.limits.volts.highest, self._values.weight_v_pi_v
+        )
+        largest = float(np.abs(samples).max())
+        if not largest <= limit:
+            peak = layout.format.pulse.peak**2 * layout.format.samples_per_symbol
+            raise LimitError(
+                f"{block.name}: pulses of {self._values.full_photons * largest**2 / peak:.4g} "
+                f"photons are asked for, at {self._values.attenuation_db:g} dB the bench makes at "
+                f"most {self._values.full_photons * limit**2 / peak:.4g}; lower the photons per "
+                "symbol, or calibrate at less attenuation"
+            )
+        return volts_from_amplitude(samples, self._values.weight_v_pi_v)
+
+    def _check_standing(self) -> None:
+        """The bench must stand as it was calibrated."""
+        attenuator, values = self._instruments.attenuator, self._values
+        found = attenuator.attenuation_db()
+        if not abs(found - values.attenuation_db) <= _ATTENUATION_TOLERANCE_DB:
+            raise ReadbackError(
+                f"{attenuator.name}: attenuation is {found:.3f} dB, the launch was calibrated at "
+                f"{values.attenuation_db:.3f} dB; set it back or calibrate"
+            )
+        self._instruments.standing.check_locks()
+        self._instruments.standing.check_oscillator(values.oscillator_power_w)
+
+    def _step_snu(self) -> float:
+        """Width of a code: white noise has the same variance in samples and matched outputs."""
+        return self._reader.step_v / math.sqrt(self._values.shot_noise_v2)
+
+    def _range_snu(self) -> float:
+        """Full scale of the digitiser in recorded quadratures: a pulse whose peak just fits."""
+        unit = math.sqrt(self._values.shot_noise_v2)
+        return self._reader.range_v / (unit * self._frames.format.pulse.peak)
+
+
+def _expectation(settings: HomodyneSettings) -> RecordExpectation:
+    """What the server's records must show."""
+    values, frames = settings.server, settings.frames
+    passed = values.forward_transmittance * (1 - settings.receiver.tap_fraction)
+    gain = math.sqrt(passed * values.return_transmittance * values.detection_efficiency)
+    return RecordExpectation(
+        delay_s=values.round_trip_delay_s,
+        clock_offset=values.clock_offset,
+        alignment_slots=_SLIP_LIMIT_SLOTS,
+        range_v=frames.server_range_v,
+        electronic_noise_v2=values.electronic_noise_v2,
+        shot_noise_v2=values.shot_noise_v2,
+        phase_noise_rad=values.phase_noise_rad,
+        pilot_amplitude_snu=2 * gain * frames.pilot_photons**0.5,
+    )

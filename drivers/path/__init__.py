@@ -1,0 +1,1 @@
+"""Drivers of what the light passes: attenuators, amplifiers, polarisation controllers, switches."""

@@ -1,0 +1,1 @@
+"""Twins: emulators that speak an instrument's remote control and act on the shared scene."""

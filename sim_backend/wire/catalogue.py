@@ -1,0 +1,36 @@
+"""All twins, by the name of the driver's model that talks to them."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from drivers.errors import ConfigurationError
+from sim_backend.wire.session import Twin, TwinPlace
+
+__all__ = ["MODULES", "make_twin", "twin_makers"]
+
+MODULES: tuple[str, ...] = ("sim_backend.wire.twins.keysight_n773x",)
+"""Modules of twins; one for each module of drivers."""
+
+
+def twin_makers() -> dict[str, Callable[[TwinPlace], Twin]]:
+    """What makes the twin of each model."""
+    makers: dict[str, Callable[[TwinPlace], Twin]] = {}
+    for module in MODULES:
+        makers |= import_module(module).MAKERS
+    return makers
+
+
+def make_twin(model: str, place: TwinPlace) -> Twin:
+    """The twin of a model.
+
+    Args:
+        model: as in bench files.
+        place: what it is made from.
+
+    Raises:
+        ConfigurationError: there is no twin for it.
+    """
+    maker = twin_makers().get(model)
+    if maker is None:
+        raise ConfigurationError(f"there is no twin of model {model!r}; use its simulated kind")
+    return maker(place)

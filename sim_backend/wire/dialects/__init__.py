@@ -1,0 +1,1 @@
+"""What the twins of one maker have in common in their remote control."""

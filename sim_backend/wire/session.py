@@ -1,0 +1,114 @@
+"""What a twin is to whoever carries bytes to it: sessions that are fed, and that answer in time.
+
+A twin is one emulated instrument, a session one connection to it. Neither knows sockets. Time is
+the bench's simulated clock: an answer may be due later, or when something has happened.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from drivers.transports.serial_stream import SerialSettings
+from sim_backend.scene.clock import SimulatedClock
+
+__all__ = ["Session", "Twin", "TwinPlace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """Bytes that are due at a time, and when a condition holds."""
+
+    data: bytes
+    at_s: float
+    when: Callable[[], bool] | None
+
+
+class Session(ABC):
+    """One connection to a twin. Not thread-safe: who carries the bytes holds the bench's lock.
+
+    Args:
+        clock: simulated time.
+    """
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self._clock = clock
+        self._answers: deque[_Answer] = deque()
+
+    @abstractmethod
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the client, in any pieces; never raises."""
+
+    def progress(self) -> None:
+        """Go on with what had to wait; called before every look at the answers."""
+        return
+
+    def take(self) -> bytes:
+        """What may be sent now, in order; empty where nothing is due."""
+        self.progress()
+        due = []
+        while self._answers and self._is_due(self._answers[0]):
+            due.append(self._answers.popleft().data)
+        return due[0] if len(due) == 1 else b"".join(due)
+
+    def next_at(self) -> float | None:
+        """Simulated time in s at which the next answer is due; None where that is not known."""
+        if not self._answers or self._answers[0].when is not None:
+            return None
+        return self._answers[0].at_s
+
+    def close(self) -> None:
+        """The client has gone."""
+        self._answers.clear()
+
+    def say(
+        self, data: bytes, *, after_s: float = 0.0, when: Callable[[], bool] | None = None
+    ) -> None:
+        """Queue an answer behind those that are queued.
+
+        Args:
+            data: the bytes.
+            after_s: simulated time in s until it is due.
+            when: it is not due before this holds.
+        """
+        self._answers.append(_Answer(data=data, at_s=self._clock.now() + after_s, when=when))
+
+    def _is_due(self, answer: _Answer) -> bool:
+        # The clock adds up steps: a rounding must not cost another one.
+        if self._clock.now() < answer.at_s - 1e-12:
+            return False
+        return answer.when is None or answer.when()
+
+
+class Twin(ABC):
+    """One emulated instrument.
+
+    Attributes:
+        model: what it is, for people.
+        line: how its serial line is set; None for instruments on a network.
+    """
+
+    model: str
+    line: SerialSettings | None = None
+
+    @abstractmethod
+    def session(self) -> Session:
+        """A new connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinPlace:
+    """What a twin is made from.
+
+    Args:
+        clock: simulated time.
+        serial: its serial number.
+        parts: by channel, the part of the scene that it controls; see
+            `sim_backend.instruments.parts`. Channels without a part are not connected.
+        settings: of the instruments in the bench file, by channel.
+    """
+
+    clock: SimulatedClock
+    serial: str
+    parts: Mapping[int, object]
+    settings: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
