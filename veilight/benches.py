@@ -105,11 +105,13 @@ def build_benches(
 def watchdog_for(files: Sequence[BenchFile]) -> Watchdog | None:
     """The watchdog that benches of real instruments share, not started; None for simulated ones.
 
+    There is none either for files without their text: it has to read them by itself.
+
     Args:
         files: files that are used together; the strictest of their times holds.
     """
     watched = _watched(files)
-    if not watched:
+    if not watched or not all(file.text for file in watched):
         return None
     timeout_s = min(file.content.safety.watchdog_timeout_s for file in watched)
     spec = WatchdogSpec(

@@ -116,7 +116,9 @@ class PortStage(PortLight):
             digitiser.arm(Trigger.EXTERNAL)
         self.generator.arm(Trigger.SOFTWARE)
         self.generator.trigger()
-        return {party: self._fetched(party) for party in self._digitisers}
+        traces = {party: self._fetched(party) for party in self._digitisers}
+        self.generator.finish()
+        return traces
 
     def _configure(self, party: Party, samples: int) -> None:
         range_v = self.number(f"{party}_range_v")

@@ -141,7 +141,10 @@ class Stage(BenchLight):
             data.arm(Trigger.EXTERNAL, oscillator_delay_s)
         weight.arm(Trigger.SOFTWARE)
         weight.trigger()
-        return {party: self._fetched(party) for party in parties}
+        traces = {party: self._fetched(party) for party in parties}
+        for generator in (weight, data):
+            generator.finish()
+        return traces
 
     def _weight_volts(
         self, layout: BurstLayout, means: ArrayLike | None, pilot_level: float

@@ -193,7 +193,10 @@ def _play(stage: Stage, drive: NDArray[np.float32], delay_s: float) -> NDArray[n
     weight.arm(Trigger.SOFTWARE)
     weight.trigger()
     digitiser.wait(stage.number("timeout_s"))
-    return np.asarray(digitiser.fetch().volts[0])
+    found = digitiser.fetch()
+    for generator in (weight, data):
+        generator.finish()
+    return np.asarray(found.volts[0])
 
 
 def _mean(values: Floats, floor: float) -> Estimate:

@@ -65,6 +65,9 @@ class WaveformGenerator(Instrument):
     lost_when_safe: ClassVar[tuple[str, ...]] = ("output",)
     sample_rate_tolerance: ClassVar[float] = 1e-9
     """Largest relative difference between the sample rate set and the one read back."""
+    reports_end: ClassVar[bool] = True
+    """Whether the instrument can be asked if an externally triggered play is over; where it cannot,
+    it counts as armed until `finish` or `stop`."""
 
     def __init__(self, name: str, *, limits: GeneratorLimits, clock: Clock | None = None) -> None:
         super().__init__(name, clock=clock)
@@ -253,6 +256,17 @@ class WaveformGenerator(Instrument):
         with self._setting("stop"):
             self._stop()
             self._confirm_state("armed", False, self._is_armed())
+
+    @final
+    def finish(self) -> None:
+        """Say that its play is over, as the record of it shows; nothing to do where it says so.
+
+        Raises:
+            ReadbackError: It is still armed by readback; the outputs are off.
+            InstrumentError: The generator is closed.
+        """
+        if not self.reports_end:
+            self.stop()
 
     def _armed_before(self, action: str) -> bool:
         """Whether it is armed, asked as a part of a set: if there is no answer, it is made safe."""

@@ -174,6 +174,7 @@ class AmplifierServerOptics:
         generator.arm(Trigger.SOFTWARE)
         generator.trigger()
         self._traces[block].append(self._reader.take(layout))
+        generator.finish()
 
     def _demodulated(self, block: Block, trace: Trace) -> NDArray[np.complex64]:
         """Recorded quadratures of one data vector, shape (rows, modes)."""

@@ -169,7 +169,7 @@ class BenchClientOptics:
     def _name_lost_trigger(self, error: TraceError) -> None:
         """A record without oscillator may be due to a generator that never played."""
         generator = self._instruments.generator
-        if generator.is_armed():
+        if generator.reports_end and generator.is_armed():
             raise InstrumentError(
                 f"{generator.name}: still waits for its trigger after the burst, so that the "
                 "oscillator was not shaped; check the trigger line to it"

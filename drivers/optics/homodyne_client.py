@@ -184,7 +184,7 @@ class HomodyneClientOptics:
         elif turn.step is Step.PROBE:
             self.lock.hold(on_p=True)
         else:
-            self.lock.search(second=turn.step is Step.SEARCH_SECOND)
+            self.lock.search(turn.index)
         self._arm(layout, levels)
 
     def _take(self, turn: Turn) -> None:
@@ -199,10 +199,8 @@ class HomodyneClientOptics:
         found = self._reader.probe(trace, layout)
         if turn.step is Step.PROBE:
             self.lock.track(found.mean_v, found.uncertainty_v)
-        elif turn.step is Step.SEARCH_FIRST:
-            self.lock.take_first(found.mean_v)
         else:
-            self.lock.acquire(found.mean_v, found.uncertainty_v)
+            self.lock.take(turn.index, found.mean_v, found.uncertainty_v)
 
     def _layout(self, turn: Turn) -> BurstLayout:
         data = turn.step is Step.DATA

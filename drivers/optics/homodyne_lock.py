@@ -1,17 +1,19 @@
 """The phase of an oscillator, held against the light by a phase shifter.
 
 Owns the lock of one detector. The pilots' mean is m = A cos(light - shifter), A their amplitude.
-Two settings a quarter turn apart give A and the phase of the light: the lock is acquired. After
-that every burst of data lies between two probes at the setting where the pilots vanish, where
-m = A sin(error) shows the error at first order and the amplitude's drift at none; the reference
-follows with a gain below 1, so that the phase noise of a probe is averaged. Whatever moves more
-than the limit between two probes is refused: the quadrature of what lies between is not known.
+Four settings a quarter turn apart give A and the phase of the light twice, and so how fast it
+moves: the lock is acquired. After that every burst of data lies between two probes at the setting
+where the pilots vanish, where m = A sin(error) shows the error at first order and the amplitude's
+drift at none; the reference follows with a gain below 1, so that the phase noise of a probe is
+averaged. Whatever moves more than the limit between two probes is refused: the quadrature of what
+lies between is not known.
 
 With one laser, an arm of the interferometer that is longer by the time t leaves a phase of variance
 2 pi linewidth t at times above t, which no lock takes away (Armstrong, J. Opt. Soc. Am. 56, 1024
 (1966), for a Lorentzian line).
 """
 
+import cmath
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -21,7 +23,10 @@ import numpy as np
 from drivers.errors import ConfigurationError, PhaseError, TraceError
 from drivers.instruments import PhaseDriver
 
-__all__ = ["LockLimits", "PhaseLock"]
+__all__ = ["SEARCHES", "LockLimits", "PhaseLock"]
+
+SEARCHES = 4
+"""Probes of an acquisition, a quarter turn apart."""
 
 _QUARTER = math.pi / 2
 _SIGNIFICANCE = 5.0
@@ -92,7 +97,7 @@ class PhaseLock:
         self._reference_rad: float | None = None
         self._amplitude_v = 0.0
         self._errors: deque[float] = deque(maxlen=_REMEMBERED)
-        self._first_v = 0.0
+        self._searched: list[float] = []
 
     @property
     def name(self) -> str:
@@ -119,22 +124,33 @@ class PhaseLock:
         self._reference_rad = None
         self._errors.clear()
 
-    def search(self, *, second: bool) -> None:
-        """Set the first or the second setting of an acquisition."""
-        self._set(_QUARTER if second else 0.0)
+    def search(self, index: int) -> None:
+        """Set the phase of one of the `SEARCHES` probes of an acquisition."""
+        self._set(_QUARTER * index)
 
-    def take_first(self, mean_v: float) -> None:
-        """The pilots' mean at the first setting."""
-        self._first_v = mean_v
+    def take(self, index: int, mean_v: float, uncertainty_v: float) -> None:
+        """The pilots' mean at that setting; with the last of them the lock is acquired.
 
-    def acquire(self, mean_v: float, uncertainty_v: float) -> None:
-        """The pilots' mean at the second setting: the lock is acquired.
+        Args:
+            index: as for `search`, in ascending order.
+            mean_v: of the pilots.
+            uncertainty_v: of that mean.
 
         Raises:
-            PhaseError: too few photons to know the phase.
+            PhaseError: too few photons to know the phase, or it moved during the search.
             TraceError: the pilots' amplitude is not as calibrated.
         """
-        amplitude = math.hypot(self._first_v, mean_v)
+        if index == 0:
+            self._searched.clear()
+        self._searched.append(mean_v)
+        if index == SEARCHES - 1:
+            self._acquire(uncertainty_v)
+
+    def _acquire(self, uncertainty_v: float) -> None:
+        """Amplitude and phase from the first and from the second pair of settings."""
+        first, second, third, fourth = self._searched
+        pairs = complex(first, second), complex(-third, -fourth)
+        amplitude = (abs(pairs[0]) + abs(pairs[1])) / 2
         known = uncertainty_v / amplitude if amplitude > 0 else math.inf
         if not known <= self.limits.largest_uncertainty_rad:
             raise PhaseError(
@@ -142,9 +158,18 @@ class PhaseLock:
                 f"phase to {known:.2g} rad; the limit is {self.limits.largest_uncertainty_rad:g} "
                 "rad: raise pilot_photons, or check that the light arrives"
             )
+        moved = cmath.phase(pairs[1] * pairs[0].conjugate())
+        limit = 2 * self.limits.largest_step_rad + _SIGNIFICANCE * known
+        if not abs(moved) <= limit:
+            raise PhaseError(
+                f"{self.name}: the phase moved by {moved:+.3f} rad over two probes of the search; "
+                f"the limit is {limit:.3f} rad: the drift is too fast to be held; use a narrower "
+                "laser, oscillator and signal paths of more equal length, or fibres that lie "
+                "quieter"
+            )
         self._amplitude_v = amplitude
         self._check_amplitude()
-        self._reference_rad = math.atan2(mean_v, self._first_v)
+        self._reference_rad = cmath.phase(pairs[1])
         self._errors.clear()
 
     def hold(self, *, on_p: bool) -> None:
@@ -236,7 +261,7 @@ class PhaseLock:
                 f"{self.name}: the pilots' amplitude is {self._amplitude_v:.4g} V, "
                 f"{change * 100:+.1f} % from its calibration; the limit is "
                 f"{self.limits.largest_amplitude_change * 100:g} %: check losses, polarisation and "
-                "modulator bias"
+                "modulator bias, and that the laser is narrow enough for the length of the path"
             )
 
     def _known_rad(self) -> float:

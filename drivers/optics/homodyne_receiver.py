@@ -10,7 +10,7 @@ quadrature of a heterodyne record, which shares the light with the other one (Yu
 Trans. Inf. Theory 26, 78 (1980)).
 
 What an unbalanced detector lets through of the oscillator's power lies in the same band. At a
-constant oscillator it is one level, found with the pilots. Under a shaped oscillator it is even in
+constant oscillator it is one level, found on the vacuum slots. Under a shaped oscillator it is even in
 the oscillator's sign and the light is odd: the client draws a sign for every slot, fits the even
 part on all dim slots of the record and takes it off. See `common_mode` for its terms.
 """
@@ -180,7 +180,8 @@ class HomodyneReader(RecordReader):
             _take_echo(slots, layout, pilots.level_v)
         guard = layout.format.guard_slots
         if levels is None:
-            slots -= measure_pilots(slots, layout).level_v
+            # Of vacuum alone: what leaks through the modulator at its null is less in bright slots.
+            slots -= float(slots[layout.vacuum - guard].mean())
             noise = self._measured(slots[layout.vacuum - guard])
             data, leak = slots[layout.data - guard], 0.0
         else:

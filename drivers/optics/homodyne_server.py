@@ -222,16 +222,14 @@ class HomodyneServerOptics:
         if turn.step is Step.PROBE:
             self.lock.hold(on_p=True)
         else:
-            self.lock.search(second=turn.step is Step.SEARCH_SECOND)
+            self.lock.search(turn.index)
         dark = torch.zeros(1)
         trace = self._play(turn, self._probe, self._volts(turn.block, self._probe, dark))
         found = self._reader.probe(trace, self._probe)
         if turn.step is Step.PROBE:
             self.lock.track(found.mean_v, found.uncertainty_v)
-        elif turn.step is Step.SEARCH_FIRST:
-            self.lock.take_first(found.mean_v)
         else:
-            self.lock.acquire(found.mean_v, found.uncertainty_v)
+            self.lock.take(turn.index, found.mean_v, found.uncertainty_v)
 
     def _data(
         self, turn: Turn, layout: BurstLayout, volts: NDArray[np.float32], on_p: np.bool_

@@ -1,9 +1,9 @@
 """Turns of both ends of a homodyne bench: probes of the phase between bursts of data.
 
-Owns the public order of a block's bursts: where the phase is not known, two probes a quarter turn
-apart; then, for every data vector, a probe and a burst of data; a probe at the end. The order and
-its timing are the same whichever quadratures the server has chosen. Where both ends live in one
-process they share a `HomodyneTurns`; it holds no data and no quadratures.
+Owns the public order of a block's bursts: where the phase is not known, probes at settings a
+quarter turn apart; then, for every data vector, a probe and a burst of data; a probe at the end.
+The order and its timing are the same whichever quadratures the server has chosen. Where both ends
+live in one process they share a `HomodyneTurns`; it holds no data and no quadratures.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from enum import Enum
 
 from drivers.backend import Block
 from drivers.errors import OpticsError
+from drivers.optics.homodyne_lock import SEARCHES
 
 __all__ = ["HomodyneTurns", "Step", "Turn", "turns_of"]
 
@@ -19,8 +20,7 @@ __all__ = ["HomodyneTurns", "Step", "Turn", "turns_of"]
 class Step(Enum):
     """What a burst is for."""
 
-    SEARCH_FIRST = "search, first setting"
-    SEARCH_SECOND = "search, second setting"
+    SEARCH = "search"
     PROBE = "probe"
     DATA = "data"
 
@@ -32,7 +32,7 @@ class Turn:
     Args:
         block: that it belongs to.
         step: what it is for.
-        index: of the data vector within the block, with data.
+        index: of the data vector within the block, or of the setting in a search.
     """
 
     block: Block
@@ -48,8 +48,8 @@ def turns_of(block: Block, *, acquire: bool) -> Iterator[Turn]:
         acquire: begin with the search for the phase.
     """
     if acquire:
-        yield Turn(block=block, step=Step.SEARCH_FIRST)
-        yield Turn(block=block, step=Step.SEARCH_SECOND)
+        for index in range(SEARCHES):
+            yield Turn(block=block, step=Step.SEARCH, index=index)
     for index in range(block.inputs):
         yield Turn(block=block, step=Step.PROBE)
         yield Turn(block=block, step=Step.DATA, index=index)

@@ -94,6 +94,12 @@ class Reader:
         """
         kept = self._kept
         begin = 0
+        if not kept:  # nearly always one whole line comes at once: no need to keep and search it
+            count = self._receive_into(self._chunk, "an end of line")
+            text = bytes(self._chunk[:count])
+            if text.endswith(end) and text.find(end) == count - len(end):
+                return text[: count - len(end)]
+            kept += text
         while (found := kept.find(end, begin)) < 0:
             if len(kept) > limit:
                 raise garbled(f"a line of at most {limit} bytes", kept)

@@ -24,6 +24,9 @@ MOST_ERRORS = 32
 """Errors that are read from a queue before it counts as endless."""
 _ERROR = re.compile(rb'^\s*([+-]?\d{1,6})\s*(?:,\s*"((?:[^"]|"")*)")?\s*$')
 _JOINED_ERROR = re.compile(rb'(?:^|;)\s*([+-]?\d{1,6})\s*,\s*"((?:[^"]|"")*)"\s*$')
+_NO_ERRORS = (b';+0,"No error"', b';0,"No error"')
+"""The usual ends of an answer, told without a search."""
+_EMPTY = (b'+0,"No error"', b'0,"No error"')
 _FLAGS = {b"1": True, b"+1": True, b"ON": True, b"0": False, b"+0": False, b"OFF": False}
 
 
@@ -102,6 +105,8 @@ class Scpi:
         text = ";".join(commands)
         if self._joined:
             answer = self._link.order(text.encode() + self._tail, self._line, timeout_s)
+            if answer in _EMPTY:
+                return
             self._refuse(text, *self._understood(parse_error, answer))
             return
         with self._link.held():
@@ -130,6 +135,8 @@ class Scpi:
                 self.check(command)
             return answer
         answer = self._link.ask(command.encode() + self._tail, self._joined_line, timeout_s)
+        if answer.endswith(_NO_ERRORS):
+            return answer[: answer.rindex(b";")]
         found = _JOINED_ERROR.search(answer)
         assert found is not None  # _joined_line saw it
         self._refuse(command, int(found[1]), found[2].decode("latin-1"))
@@ -248,7 +255,7 @@ class Scpi:
     def _joined_line(self, reader: Reader) -> bytes:
         """An answer with an error behind it; anything else is asked for again."""
         answer = self._line(reader)
-        if _JOINED_ERROR.search(answer) is None:
+        if not answer.endswith(_NO_ERRORS) and _JOINED_ERROR.search(answer) is None:
             raise garbled("an answer with the error queue's behind it", answer)
         return answer
 

@@ -88,7 +88,7 @@ class SerialStream:
 
     def send(self, data: Buffer, timeout_s: float) -> None:
         """See `ByteStream.send`."""
-        left = memoryview(data).cast("B")
+        left: Buffer = data
         while True:
             try:
                 sent = os.write(self._descriptor, left)
@@ -98,7 +98,7 @@ class SerialStream:
                 raise self._broken(error) from error
             if sent == len(left):
                 return
-            left = left[sent:]
+            left = memoryview(left)[sent:]
             if not self._writable.poll(timeout_s * 1e3):
                 raise LinkTimeoutError(
                     f"{self._address}: {len(left)} bytes were not taken within {timeout_s:g} s; "
@@ -119,6 +119,8 @@ class SerialStream:
 
     def discard(self) -> bytes:
         """See `ByteStream.discard`."""
+        if not self._readable.poll(0):
+            return b""
         first = b""
         while True:
             try:

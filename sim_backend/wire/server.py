@@ -14,9 +14,9 @@ from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.connections import Connection, open_listener, open_terminal
 from sim_backend.wire.pace import Pace
 from sim_backend.wire.session import Twin
-from sim_backend.wire.twin_events import TwinEvents, TwinListener, What
+from sim_backend.wire.twin_events import TwinEvent, TwinEvents, TwinListener, What
 
-__all__ = ["TwinServer"]
+__all__ = ["TwinEvent", "TwinListener", "TwinServer"]
 
 _LOG = logging.getLogger("veilight.twins")
 _RECEIVE_BUFFER = 1 << 20

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from drivers.errors import VeilightError
 from veilight.cli._exit_codes import ExitCode, exit_code_for
+from veilight.signals import Interruption, Terminated, signals_as_interrupts
 
 __all__ = ["ExitCode", "main"]
 
@@ -20,6 +21,8 @@ TRACEBACK_VARIABLE = "VEILIGHT_TRACEBACK"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
+    Ctrl-C, SIGTERM and SIGHUP stop it in the safe state; a second signal does not break that off.
+
     Args:
         arguments: what follows the program's name; None takes those of the process.
 
@@ -28,14 +31,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # What is logged is raised as well, and shown as a result or as the one line of an error.
     logging.getLogger("veilight").addHandler(logging.NullHandler())
+    with signals_as_interrupts() as interruption:
+        return _answered(list(sys.argv[1:] if arguments is None else arguments), interruption)
+
+
+def _answered(arguments: list[str], interruption: Interruption) -> int:
+    """Run, and turn what is raised into one line and a status."""
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        return _run(arguments)
     except BrokenPipeError:
         # Whoever read the output has left; a second error at exit would only confuse.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OUTPUT
     except KeyboardInterrupt as error:
-        return _failed(error, "interrupted; nothing is left half-written")
+        # The packages that read the command line forget what kind of interruption it was.
+        kind = Terminated() if interruption.terminated else error
+        word = "terminated" if interruption.terminated else "interrupted"
+        return _failed(error, f"{word}; nothing is left half-written", exit_code_for(kind))
     except VeilightError as error:
         return _failed(error, str(error))
     except Exception as error:

@@ -15,6 +15,7 @@ from drivers.errors import (
     SafetyError,
     VerificationError,
 )
+from veilight.signals import Terminated
 
 __all__ = ["EXIT_CODES_TEXT", "ExitCode", "exit_code_for"]
 
@@ -33,6 +34,7 @@ class ExitCode(IntEnum):
     INSTRUMENT = 8
     UNSAFE = 9
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 _MEANINGS = {
@@ -47,6 +49,7 @@ _MEANINGS = {
     ExitCode.INSTRUMENT: "instrument or calibration",
     ExitCode.UNSAFE: "refused for safety, or safe state not reached",
     ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.TERMINATED: "terminated by a signal",
 }
 
 EXIT_CODES_TEXT = "Exit codes: " + "; ".join(
@@ -65,6 +68,7 @@ _BY_ERROR: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (InstrumentError, ExitCode.INSTRUMENT),
     (CalibrationError, ExitCode.INSTRUMENT),
     (ProtocolError, ExitCode.OPTICS),
+    (Terminated, ExitCode.TERMINATED),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )
 

@@ -79,6 +79,7 @@ class TestWaveformGeneratorContract(InstrumentContract):
         "sample_rate_hz": lambda i: i.sample_rate_hz(),
         "output": lambda i: i.output(0),
         "is_armed": lambda i: i.is_armed(),
+        "finish": lambda i: i.finish(),
     }
     refused: ClassVar = {
         "rate above": lambda i: i.set_sample_rate(i.limits.sample_rate_hz.highest * 1.001),
@@ -303,3 +304,17 @@ def test_load_refuses_and_names_the_sample_when_any_one_is_outside_the_limits(
         with pytest.raises(LimitError, match=rf"waveform of channel 0\[{index}\]"):
             generator.load(0, volts)
         assert called == []
+
+
+@over(WAVEFORM_GENERATORS)
+def test_generator_can_be_loaded_again_when_its_play_was_said_to_be_over(
+    make: Callable[[], WaveformGenerator],
+) -> None:
+    with make() as generator:
+        generator.load(0, np.zeros(64, dtype=np.float32))
+        generator.set_output(0, True)
+        generator.arm(Trigger.EXTERNAL)
+        generator.finish()
+        if not generator.reports_end:
+            generator.load(0, np.zeros(64, dtype=np.float32))
+        assert generator.is_armed() is generator.reports_end
