@@ -14,6 +14,8 @@ __all__ = [
     "GENERATORS",
     "OWN_OSCILLATORS",
     "PARTIES",
+    "PHASES",
+    "PHASE_SHIFTERS",
     "POWER_SETTINGS",
     "STAGE_SETTINGS",
     "SWITCHES",
@@ -69,6 +71,12 @@ DIGITISERS: Final[Mapping[Party, str]] = MappingProxyType(
     {"client": "client.tap_digitiser", "server": "server.return_digitiser"}
 )
 ATTENUATOR: Final = "server.attenuator"
+PHASES: Final[Mapping[Party, str]] = MappingProxyType(
+    {"client": "client.tap_phase", "server": "server.return_phase"}
+)
+"""Driver of the phase shifter in each party's oscillator, with homodyne detection."""
+PHASE_SHIFTERS: Final = "phase_shifters"
+"""Routine that measures V_pi of both."""
 
 
 class StagedRoutine(Routine):
@@ -76,9 +84,15 @@ class StagedRoutine(Routine):
 
     Args:
         shared_oscillators: the bench has no lasers for the oscillators, so they are no roles of it.
+        homodyne: the bench has phase shifters in its oscillators: they are roles of every routine
+            that records light, which needs their V_pi.
     """
 
-    def __init__(self, *, shared_oscillators: bool = False) -> None:
+    def __init__(self, *, shared_oscillators: bool = False, homodyne: bool = False) -> None:
         if shared_oscillators:
             kept = [role for role in self.roles if role not in OWN_OSCILLATORS.values()]
             self.roles = tuple(kept)  # type: ignore[misc]  # the class has those of a full bench
+        if homodyne and ATTENUATOR in self.roles:
+            self.roles = (*self.roles, *PHASES.values())  # type: ignore[misc]
+            if self.name != PHASE_SHIFTERS:
+                self.needs = (*self.needs, PHASE_SHIFTERS)  # type: ignore[misc]

@@ -10,6 +10,7 @@ from calibration.fits.estimates import Estimate, normal
 from calibration.fits.variance import variance_estimate
 from drivers.errors import CalibrationError
 from drivers.optics.burst import BurstFormat
+from drivers.optics.homodyne_receiver import around_zero
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 
 __all__ = ["SlotNoise", "level_of", "slot_noise"]
@@ -42,7 +43,8 @@ class SlotNoise:
 def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
     """Matched-filter variance and level of a record without signal.
 
-    The mean of the filter's outputs is 0 without light, so it is not taken off. For a complex
+    The mean of the filter's outputs is 0 without light, so it is not taken off; but around 0 Hz,
+    where a homodyne record has one quadrature, it is what the diodes' unbalance lets through. For a complex
     Gaussian sequence with correlations r_k between slots, the variance of the mean square is that
     of 2 slots/(sum_k |r_k|^2) independent squares (Bartlett, J. R. Stat. Soc. Suppl. 8, 27 (1946)).
 
@@ -54,13 +56,14 @@ def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
         CalibrationError: fewer than 256 slots, or all samples are alike.
     """
     slots = volts.size // burst.samples_per_symbol
+    homodyne = burst.if_cycles_per_symbol == 0
     if slots < _LEAST_SLOTS:
         raise CalibrationError(
             f"a record of {volts.size} samples has {slots} slots, {_LEAST_SLOTS} are needed for a "
             "variance; record longer"
         )
     values = filter_all_slots(
-        volts,
+        around_zero(volts, float(np.mean(volts, dtype=np.float64))) if homodyne else volts,
         SlotTiming(start=0.0, samples_per_slot=burst.samples_per_symbol),
         burst.pulse,
         burst.if_cycles_per_symbol / burst.samples_per_symbol,
@@ -79,8 +82,8 @@ def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
         found = abs(complex(np.vdot(values[:-lag], values[lag:]))) / (slots * power)
         likeness += 2 * max(found**2 - 1 / slots, 0.0)
     return SlotNoise(
-        variance_v2=power / 2,
-        degrees_of_freedom=2 * slots / likeness,
+        variance_v2=power if homodyne else power / 2,
+        degrees_of_freedom=(slots if homodyne else 2 * slots) / likeness,
         level=level_of(volts),
     )
 

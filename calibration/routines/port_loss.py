@@ -204,19 +204,29 @@ def _phase_variances(stage: PortStage, seen: Sequence[_Seen]) -> dict[Party, Est
     """What the tracking leaves, by its own prediction.
 
     The prediction takes a round of pilots for one reading at one moment. It shows the phase
-    averaged over the round, whose walk w per slot takes w c / 2 from the variance R of a reading, c
-    the mean distance of two of its pilots. What is left goes with the root of R, so that the
-    prediction is good to half that share of it.
+    averaged over the round, whose walk of variance w per slot takes w c/2 from the variance R of a
+    reading, c the mean distance of two points drawn from its light. What is left goes with the root
+    of R, so that the prediction is off by at most w c/(4 R) of itself, taken as the half width of a
+    rectangle (JCGM 100:2008, 4.3.7).
     """
     ports, form = stage.ports, stage.format
-    distance = form.pilot_spacing * (ports**2 - 1) / (3 * ports)
-    slots_rad2 = distance * math.pi / form.symbol_rate_hz
+    # Of the server's rounds all pilots are alike; along a random unit vector of the client's two
+    # different ones have n/(n + 2) of that weight together, by the moments of its entries.
+    even = form.pilot_spacing * (ports**2 - 1) / (3 * ports)
+    distances: dict[Party, float] = {"client": even * ports / (ports + 2), "server": even}
     found = _by_party(seen, lambda one: one.phase.mean_variance_rad2)
-    shares = _by_party(
-        seen, lambda one: slots_rad2 * one.phase.linewidth_hz / one.phase.pilot_variance_rad2
+    walks = _by_party(
+        seen,
+        lambda one: (
+            2
+            * math.pi
+            * one.phase.linewidth_hz
+            / form.symbol_rate_hz
+            / one.phase.pilot_variance_rad2
+        ),
     )
     return {
-        party: _widened(_mean(values), float(shares[party].mean()) / 2)
+        party: _widened(_mean(values), float(walks[party].mean()) * distances[party] / 4 / 3**0.5)
         for party, values in found.items()
     }
 

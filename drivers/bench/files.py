@@ -235,6 +235,7 @@ def _check_detection(file: BenchFile) -> None:
 
 def _check_roles(file: BenchFile) -> None:
     bench = file.content.bench
+    detection = " and homodyne detection" if bench.detection == "homodyne" else ""
     for name in file.content.instruments:
         if name not in file.roles:
             hint = nearest(name, file.roles, "instruments.") or (
@@ -242,7 +243,7 @@ def _check_roles(file: BenchFile) -> None:
             )
             raise ConfigurationError(
                 f"unknown role instruments.{name} for the {bench.party} of a {bench.receiver} "
-                f"bench with {bench.oscillator} oscillator and {bench.detection} detection; {hint}"
+                f"bench with {bench.oscillator} oscillator{detection}; {hint}"
             )
 
 

@@ -155,8 +155,9 @@ def end_program(channel: Channel, orders: WatchdogOrders) -> str:
         How it ended: empty where it had, `done` where it reached the safe state by itself.
     """
     # One that has died closes its pipes some moments before the system counts it as ended.
-    if _has_gone(channel, orders, _GONE_S) is not None:
-        return ""
+    last_word = _has_gone(channel, orders, _GONE_S)
+    if last_word is not None:
+        return last_word
     ended = ""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not _kill(orders, number):

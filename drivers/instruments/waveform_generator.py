@@ -265,8 +265,9 @@ class WaveformGenerator(Instrument):
             ReadbackError: It is still armed by readback; the outputs are off.
             InstrumentError: The generator is closed.
         """
-        if not self.reports_end:
-            self.stop()
+        with self._held("finish"):
+            if not self.reports_end:
+                self.stop()
 
     def _armed_before(self, action: str) -> bool:
         """Whether it is armed, asked as a part of a set: if there is no answer, it is made safe."""

@@ -25,12 +25,21 @@ from drivers.errors import OpticsError, TraceError
 from drivers.instruments import Trace
 from drivers.optics.burst import BurstLayout
 from drivers.optics.common_mode import own_and_steps
-from drivers.optics.echo import measure_echo, remove_echo
+from drivers.optics.echo import Echo, measure_echo, remove_echo
 from drivers.optics.record_reader import RecordReader
 from drivers.optics.shot_noise import ShotNoise
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 
-__all__ = ["HomodyneReader", "HomodyneSlots", "Pilots", "homodyne_slots", "measure_pilots"]
+__all__ = [
+    "HomodyneReader",
+    "HomodyneSlots",
+    "Pilots",
+    "around_zero",
+    "homodyne_slots",
+    "measure_pilots",
+    "take_echo",
+    "vacuum_noise",
+]
 
 _SIGNIFICANCE: Final = 5.0
 # Below this wander of the slots against the samples, over a burst, one set of terms does.
@@ -88,7 +97,7 @@ def homodyne_slots(
     guard = layout.format.guard_slots
     # The mean is not rounded to single precision with the signal on it.
     level = float(np.mean(volts, dtype=np.float64))
-    record = (volts - np.float32(level)).astype(np.complex64)
+    record = around_zero(volts, level)
     values = filter_all_slots(
         record, timing, layout.format.pulse, 0.0, guard, layout.total_slots - guard
     )
@@ -146,7 +155,7 @@ class HomodyneReader(RecordReader):
         """
         slots = homodyne_slots(trace.volts[0], layout, self.calibrated_timing)
         found = measure_pilots(slots, layout)
-        self._measured(slots[layout.vacuum - layout.format.guard_slots])
+        self._noise(slots[layout.vacuum - layout.format.guard_slots])
         return found
 
     def quadrature(
@@ -177,18 +186,18 @@ class HomodyneReader(RecordReader):
             timing = self._found_timing(trace.volts[0], layout, pilots)
             slots = homodyne_slots(trace.volts[0], layout, timing)
             pilots = measure_pilots(slots, layout)
-            _take_echo(slots, layout, pilots.level_v)
+            take_echo(slots, layout, pilots.level_v)
         guard = layout.format.guard_slots
         if levels is None:
             # Of vacuum alone: what leaks through the modulator at its null is less in bright slots.
             slots -= float(slots[layout.vacuum - guard].mean())
-            noise = self._measured(slots[layout.vacuum - guard])
+            noise = self._noise(slots[layout.vacuum - guard])
             data, leak = slots[layout.data - guard], 0.0
         else:
             slots -= _even_part(slots, layout, levels, timing)
             signs = np.where(levels < 0, -1.0, 1.0)
             vacuum = slots[layout.vacuum - guard] * signs[layout.vacuum]
-            noise = self._measured(vacuum)
+            noise = self._noise(vacuum)
             data, leak = slots[layout.data - guard] * signs[layout.data], float(vacuum.sum())
         self.scale.check(noise)
         return HomodyneSlots(data_v=data, leak_v=leak, shot_noise=noise, pilots=pilots)
@@ -198,41 +207,71 @@ class HomodyneReader(RecordReader):
     ) -> SlotTiming:
         """Where the preamble and the pilots say that the slots lie, checked."""
         level = pilots.level_v / float(layout.format.pulse.taps.sum(dtype=np.float64))
-        record = (volts - np.float32(level)).astype(np.complex64)
-        found = self._synchronised(record, layout)
+        found = self._synchronised(around_zero(volts, level), layout)
         self._check_begin(found, layout)
         return found.timing
 
-    def _measured(self, vacuum: NDArray[np.float64]) -> ShotNoise:
-        """N0 of a record's vacuum slots; one quadrature gives half as many values as two."""
-        if vacuum.size < 2:
-            raise OpticsError(
-                f"{self.name}: {vacuum.size} vacuum slots; at least 2 are needed for a variance: "
-                "lengthen the burst"
-            )
-        level = float(np.var(vacuum, ddof=1))
-        electronic = self._expected.electronic_noise_v2
-        uncertainty = level * float(np.sqrt(2 / (vacuum.size - 1)))
-        shot = level - electronic
-        if not shot > _SIGNIFICANCE * uncertainty:
-            raise TraceError(
-                f"{self.name}: oscillator lost: vacuum noise is {level:.4g} V^2 and electronic "
-                f"noise {electronic:.4g} V^2 (uncertainty of the difference {uncertainty:.2g} V^2 "
-                f"over {vacuum.size} vacuum slots): check the oscillator's power and its path"
-            )
-        return ShotNoise(
-            vacuum=level,
-            vacuum_parts=(level, level),
-            electronic=electronic,
-            shot=shot,
-            uncertainty=uncertainty,
-            vacuum_slots=vacuum.size,
-            leak=complex(float(np.mean(vacuum)) / float(np.sqrt(shot))),
+    def _noise(self, vacuum: NDArray[np.float64]) -> ShotNoise:
+        return vacuum_noise(vacuum, self._expected.electronic_noise_v2, self.name)
+
+
+def around_zero(volts: NDArray[np.float32], level_v: float) -> NDArray[np.complex64]:
+    """A record without its level, as the search for a burst around 0 Hz takes it.
+
+    Args:
+        volts: Record, shape (samples,).
+        level_v: What all samples have in common, in V.
+    """
+    return (volts - np.float32(level_v)).astype(np.complex64)
+
+
+def vacuum_noise(
+    vacuum: NDArray[np.float64], electronic_noise_v2: float, instrument: str
+) -> ShotNoise:
+    """N0 of a record's vacuum slots; one quadrature gives half as many values as two.
+
+    Args:
+        vacuum: Value of the vacuum slots in V.
+        electronic_noise_v2: Calibrated variance without oscillator.
+        instrument: Name for messages.
+
+    Raises:
+        OpticsError: Fewer than two slots.
+        TraceError: Vacuum has fallen to the level of the electronic noise.
+    """
+    if vacuum.size < 2:
+        raise OpticsError(
+            f"{instrument}: {vacuum.size} vacuum slots; at least 2 are needed for a variance: "
+            "lengthen the burst"
         )
+    level = float(np.var(vacuum, ddof=1))
+    uncertainty = level * float(np.sqrt(2 / (vacuum.size - 1)))
+    shot = level - electronic_noise_v2
+    if not shot > _SIGNIFICANCE * uncertainty:
+        raise TraceError(
+            f"{instrument}: oscillator lost: vacuum noise is {level:.4g} V^2 and electronic noise "
+            f"{electronic_noise_v2:.4g} V^2 (uncertainty of the difference {uncertainty:.2g} V^2 "
+            f"over {vacuum.size} vacuum slots): check the oscillator's power and its path"
+        )
+    return ShotNoise(
+        vacuum=level,
+        vacuum_parts=(level, level),
+        electronic=electronic_noise_v2,
+        shot=shot,
+        uncertainty=uncertainty,
+        vacuum_slots=vacuum.size,
+        leak=complex(float(np.mean(vacuum)) / float(np.sqrt(shot))),
+    )
 
 
-def _take_echo(slots: NDArray[np.float64], layout: BurstLayout, level_v: float) -> None:
-    """Take the echo of every slot off the next, in place, where the pilots show one."""
+def take_echo(slots: NDArray[np.float64], layout: BurstLayout, level_v: float) -> Echo:
+    """Take the echo of every slot off the next, in place, where the pilots show one.
+
+    Args:
+        slots: Of `homodyne_slots`, with the pilots in this quadrature.
+        layout: The burst.
+        level_v: What all slots have in common.
+    """
     guard = layout.format.guard_slots
     values = (slots - level_v).astype(np.complex64)
     pilots = layout.pilots[:-1] - guard
@@ -246,6 +285,7 @@ def _take_echo(slots: NDArray[np.float64], layout: BurstLayout, level_v: float) 
         before = values.copy()
         remove_echo(values, echo)
         slots += (values - before).real
+    return echo
 
 
 def _even_part(

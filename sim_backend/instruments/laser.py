@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 from drivers.instruments import Laser, LaserLimits, Range
-from sim_backend.instruments.faults import FaultKind
 from sim_backend.instruments.remote import RemoteControl, SimulatedInstrument
 from sim_backend.scene.lasers import LaserSource
 
@@ -62,5 +61,4 @@ class SimulatedLaser(SimulatedInstrument, Laser):
 
     def _is_settled(self) -> bool:
         self._remote.ask()
-        unlocked = self._remote.fault(FaultKind.LASER_UNLOCK) is not None
-        return self._source.is_settled() and not unlocked
+        return self._source.is_settled()

@@ -154,9 +154,11 @@ def _begin(fault: Fault, laser: LaserSource) -> Callable[[], None]:
 def _unlock(laser: LaserSource, factor: float) -> Callable[[], None]:
     sound_hz = laser.settings.linewidth_hz
     laser.settings = replace(laser.settings, linewidth_hz=sound_hz * factor)
+    laser.unlocked = True
 
     def mend() -> None:
         laser.settings = replace(laser.settings, linewidth_hz=sound_hz)
+        laser.unlocked = False
 
     return mend
 

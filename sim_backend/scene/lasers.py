@@ -73,6 +73,10 @@ class LaserSource:
     line of that full width (Henry, IEEE J. Quantum Electron. 18, 259 (1982)). Power: P (1 + d),
     d white with variance RIN times half the sample rate.
 
+    Attributes:
+        settings: the data sheet; a fault may change it.
+        unlocked: its own loop has lost the mode.
+
     Args:
         settings: the data sheet.
         rng: source of randomness, used by this laser alone.
@@ -83,6 +87,7 @@ class LaserSource:
         self, settings: LaserSettings, *, rng: np.random.Generator, clock: TimeSource
     ) -> None:
         self.settings = settings
+        self.unlocked = False
         self._rng = rng
         self._emission = False
         self._power_setpoint_w = settings.power_w
@@ -161,8 +166,8 @@ class LaserSource:
         self._hops_hz += sign * self.settings.mode_hop_hz
 
     def is_locked(self) -> bool:
-        """Whether the laser is on its mode: no hop since the last tuning."""
-        return self._hops_hz == 0.0
+        """Whether the laser is on its mode: no hop since the last tuning, and its loop holds."""
+        return self._hops_hz == 0.0 and not self.unlocked
 
     def is_settled(self) -> bool:
         """Whether power and wavelength have reached their setpoints and the mode is kept."""

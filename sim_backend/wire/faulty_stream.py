@@ -1,16 +1,18 @@
 """A fault plan wrapped round a stream, within one process and without threads."""
 
+from typing import ClassVar
+
 from drivers.errors import LinkError, LinkTimeoutError
 from drivers.instruments import Clock
 from drivers.transports.streams import Buffer, ByteStream
 from sim_backend.wire.faulty_pipe import ActiveFaults, FaultyPipe
 from sim_backend.wire.wire_faults import WireDirection, WireFaultPlan
 
-__all__ = ["FaultyStream"]
+__all__ = ["FaultyLine", "FaultyStream"]
 
 
 class FaultyStream:
-    """A stream with faults between the client and the instrument; a `ByteStream`.
+    """A stream like a socket's with faults between client and instrument; a `ByteStream`.
 
     What is late on its way to the instrument is handed on at the next sending or receiving after it
     is due.
@@ -21,13 +23,14 @@ class FaultyStream:
         clock: the time; the stream's own.
     """
 
+    reopens: ClassVar[bool] = True
+    messages: ClassVar[bool] = False
+
     def __init__(
         self, stream: ByteStream, faults: WireFaultPlan | ActiveFaults, clock: Clock
     ) -> None:
         active = faults if isinstance(faults, ActiveFaults) else ActiveFaults(faults)
         self.faults = active
-        self.reopens = stream.reopens
-        self.messages = bool(getattr(stream, "messages", False))
         self._stream = stream
         self._clock = clock
         self._out = FaultyPipe(active, WireDirection.TO_INSTRUMENT, clock)
@@ -107,3 +110,9 @@ class FaultyStream:
         rest_s = until_s - self._clock.now()
         if rest_s > 0:
             self._clock.sleep(rest_s)
+
+
+class FaultyLine(FaultyStream):
+    """A stream like a serial line's: late bytes stay on it until they are drained."""
+
+    reopens: ClassVar[bool] = False

@@ -24,6 +24,8 @@ _FULL = 1 << 20
 _SHORTEST_S = 1e-3
 _LONGEST_S = 1e-2
 """The clock may be another than the computer's: it is looked at so often while bytes are late."""
+_LINGERS = 100
+"""How often a terminal that is to be closed is looked at before its unread bytes are given up."""
 
 
 class _Lane:
@@ -36,6 +38,7 @@ class _Lane:
         self.out = bytearray()
         self.drained = False
         self.done = False
+        self.lingers = 0
 
     def fill(self) -> None:
         """Read what has come."""
@@ -52,6 +55,9 @@ class _Lane:
         if self.out:
             del self.out[: self.sink.write(self.out)]
         if self.pipe.closed and not self.out and not self.done:
+            if self.sink.unread() and self.lingers < _LINGERS:
+                self.lingers += 1
+                return
             self.done = True
             if self.sink.finish is not None:
                 self.sink.finish()
@@ -284,7 +290,8 @@ class FaultProxy:
             for descriptor, mask in connection.interest().items():
                 self._look(descriptor, mask)
         times = [time for c in self._connections if (time := c.next_at()) is not None]
-        if front.waits:
+        lanes = (lane for connection in self._connections for lane in connection.lanes)
+        if front.waits or any(lane.lingers for lane in lanes):
             return _LONGEST_S
         if not times:
             return None

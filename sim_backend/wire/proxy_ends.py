@@ -1,6 +1,7 @@
 """Where connections to a proxy come from: a TCP port, or a pseudo-terminal for a serial port."""
 
 import os
+import select
 import shutil
 import socket
 import tempfile
@@ -25,6 +26,7 @@ class End:
         descriptor: to read and write.
         release: closes it, and what belongs to it.
         finish: tells the other side that nothing more is written; None where the medium cannot.
+        unread: whether the other side has yet to read what would be lost by closing.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class End:
         descriptor: int,
         release: Callable[[], None],
         finish: Callable[[], None] | None = None,
+        unread: Callable[[], bool] = lambda: False,
     ) -> None:
         self.descriptor = descriptor
         self.finish = finish
+        self.unread = unread
         self._release = release
         os.set_blocking(descriptor, False)
 
@@ -178,8 +182,12 @@ class TerminalFront:
             os.close(theirs)
             os.close(ours)
 
-        # The client's side stays open here too: a client that goes and comes again is no end.
-        return End(ours, release), End(target, lambda: os.close(target))
+        # The client's side stays open here too: a client that goes and comes again is no end. What
+        # is in its buffer when the line is closed would be dropped.
+        buffer = select.poll()
+        buffer.register(theirs, select.POLLIN)
+        client = End(ours, release, unread=lambda: bool(buffer.poll(0)))
+        return client, End(target, lambda: os.close(target))
 
     def was_cut(self) -> None:
         """See `Front.was_cut`; the name leads to a new port."""

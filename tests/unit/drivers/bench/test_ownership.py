@@ -5,16 +5,16 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from drivers.bench import ownership as module
 from drivers.bench.check import check_bench
 from drivers.bench.ownership import Ownership, runtime_folder
 from drivers.errors import InstrumentError, OwnershipError
-from tests.unit.drivers.bench.paper_bench import Paper, server_table
+from tests.unit.drivers.bench.paper_bench import Paper, paper_bench, server_table
 from tests.unit.drivers.bench.real_paper import real_bench
 
 HOLD = """
@@ -192,7 +192,7 @@ def test_claim_refuses_when_the_folder_is_a_link_or_cannot_be_made(tmp_path: Pat
     with pytest.raises(OwnershipError, match="or no folder; remove it"):
         Ownership(tmp_path / "link").claim("GPIB0::4", role="laser", bench="mine")
     (tmp_path / "file").touch()
-    with pytest.raises(OwnershipError, match="cannot be made: .*set XDG_RUNTIME_DIR"):
+    with pytest.raises(OwnershipError, match=r"cannot be made: .*set XDG_RUNTIME_DIR"):
         Ownership(tmp_path / "file" / "locks").claim("GPIB0::4", role="laser", bench="mine")
 
 
@@ -202,8 +202,8 @@ def test_runtime_folder_is_where_the_environment_says(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert runtime_folder() == tmp_path / "veilight"
     monkeypatch.setenv("XDG_RUNTIME_DIR", "relative")
-    monkeypatch.setattr(module.os, "getuid", lambda: 1 << 30)
-    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: 1 << 30)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     # A folder there would be of somebody else than this user, whose number we changed.
     with pytest.raises(OwnershipError, match=rf"{tmp_path}/veilight-{1 << 30} is of user"):
         runtime_folder()
@@ -240,8 +240,7 @@ def test_bench_gives_its_instruments_back_when_it_is_closed_whatever_fails(folde
         assert again.safety.is_safe()
 
 
-def test_simulated_bench_claims_nothing(folder: Path) -> None:
-    from tests.unit.drivers.bench.paper_bench import paper_bench
-
+def test_simulated_bench_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with paper_bench(server_table(), Paper()), paper_bench(server_table(), Paper()):
-        assert not folder.exists()
+        assert list(tmp_path.iterdir()) == []

@@ -432,5 +432,6 @@ def _instrument(bench: SimulatedBench, target: str) -> Instrument:
         "switch": bench.switch,
         "amplifier": bench.optical_amplifier,
         "driver": bench.phase_driver,
+        "phase": bench.oscillator_phase,
     }
     return makers[role.rpartition("_")[2]](party or "server", role)

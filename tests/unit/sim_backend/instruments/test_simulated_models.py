@@ -226,7 +226,7 @@ def test_switch_with_two_positions_is_what_the_registry_offers() -> None:
     registry = ModelRegistry(SimulatedClock())
     register_models(registry, [_file({})])
     assert registry.models("sim", PowerMeter) == ("simulated power meter",)
-    assert len(registry.models("sim")) == 8
+    assert len(registry.models("sim")) == 9
 
 
 @dataclass(frozen=True, kw_only=True)

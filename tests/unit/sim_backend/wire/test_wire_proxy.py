@@ -233,16 +233,15 @@ def test_answer_is_late_when_it_is_delayed() -> None:
 
 def test_bytes_come_at_the_rate_of_the_clock_when_it_is_throttled() -> None:
     clock = SimulatedClock()
-    slow = fault("throttle", bytes_per_s=100.0)
+    slow = fault("throttle", at_byte=1, bytes_per_s=80.0)
     with served(slow, clock=clock) as (_, proxy), connected(proxy) as client:
-        client.sendall(bytes(300))
-        got = 0
+        client.sendall(bytes(301))
+        assert receive(client, 1) == b"\0"  # now the others are in the proxy
         for step in range(1, 31):
             assert is_silent(client, 0.0)
-            clock.advance(0.1)
-            got += len(receive(client, 10 * step - got))
-            assert got == 10 * step
-        assert clock.now() == pytest.approx(3.0)
+            clock.advance(0.125)
+            assert len(receive(client, 10)) == 10
+            assert clock.now() == step / 8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,257 @@
+"""A whole bench of twins: every box of some bench files on one scene, behind local addresses.
+
+The files name real models at real addresses. Each address becomes a twin, all twins share the
+scene that the roles describe, and files are written that say the same with the local addresses.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, Self
+
+from drivers.bench.files import BenchFile, parse_bench
+from drivers.bench.registry import InstrumentEntry
+from drivers.bench.sections import SceneSection
+from drivers.errors import ConfigurationError
+from drivers.settings_files import parse_toml
+from drivers.transports.pool import socket_of
+from drivers.transports.wired import TWIN_SERIAL
+from sim_backend.instruments.faults import FaultPlan
+from sim_backend.instruments.models import scene_settings
+from sim_backend.instruments.models_amplifier import amplifier_scene_settings
+from sim_backend.instruments.parts import Part
+from sim_backend.instruments.scene_sections import SCENES, seed_of
+from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
+from sim_backend.instruments.simulated_bench import SimulatedBench
+from sim_backend.scene.clock import SimulatedClock
+from sim_backend.wire.catalogue import make_twin, twin_makers
+from sim_backend.wire.pace import Pace
+from sim_backend.wire.server import TwinListener, TwinServer
+from sim_backend.wire.session import Twin, TwinPlace
+
+__all__ = ["TwinBench", "TwinBox", "with_scene"]
+
+_SECTION = re.compile(r"\s*\[\s*([A-Za-z0-9_.\-]+)\s*\]\s*(?:#.*)?")
+_KEY = re.compile(r"""(\s*(address|serial)\s*=\s*)("[^"]*"|'[^']*')(.*)""", re.DOTALL)
+
+
+class _Scene(Protocol):
+    """A simulated bench, as far as twins need it."""
+
+    clock: SimulatedClock
+
+    def part(self, party: str, role: str) -> Part:
+        """The part behind a role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinBox:
+    """One twin of the bench.
+
+    Args:
+        twin: the emulator.
+        backend: of its entries.
+        original: its address in the bench files.
+        address: where it answers.
+        serial: its serial number.
+        roles: `party.role` of everything in it, by channel.
+    """
+
+    twin: Twin
+    backend: str
+    original: str
+    address: str
+    serial: str
+    roles: Mapping[int, str]
+
+
+def with_scene(files: Sequence[BenchFile]) -> tuple[BenchFile, ...]:
+    """The files, each with a scene: the usual one of its receiver where it names none."""
+    receivers = {receiver: name for name, receiver in SCENES.items()}
+    found = []
+    for file in files:
+        if file.content.scene is None:
+            usual = receivers.get(file.content.bench.receiver, "reference")
+            scene = SceneSection(name=usual)
+            file = replace(file, content=file.content.model_copy(update={"scene": scene}))
+        found.append(file)
+    return tuple(found)
+
+
+class TwinBench:
+    """All twins of the bench files of one or both parties; a context manager that serves them.
+
+    Attributes:
+        boxes: the twins, in the order of the files.
+        scene: the simulated bench behind them.
+        clock: simulated time.
+        server: what carries the bytes; take `server.lock` to look into the scene.
+
+    Args:
+        files: bench files that are used together; all instruments of the backends visa and serial.
+        speed: simulated seconds per second on the wall.
+        seed: of the scene; None takes that of the files, or 0.
+        faults: what goes wrong in the scene.
+        listener: told who talks.
+
+    Raises:
+        ConfigurationError: an instrument is simulated without a wire, a model has no twin, or
+            the roles of one box belong to different models of box.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[BenchFile],
+        *,
+        speed: float = 1.0,
+        seed: int | None = None,
+        faults: FaultPlan | None = None,
+        listener: TwinListener | None = None,
+    ) -> None:
+        self._files = with_scene(files)
+        self.clock = SimulatedClock()
+        self.scene = _scene(self._files, self.clock, seed, faults)
+        self.server = TwinServer(self.clock, Pace(self.clock, speed), listener=listener)
+        try:
+            self.boxes = tuple(self._box(entries) for entries in self._grouped())
+        except BaseException:
+            self.server.stop()
+            raise
+
+    def texts(self) -> tuple[str, ...]:
+        """The texts of the bench files with the twins' addresses and serial numbers.
+
+        Raises:
+            ConfigurationError: a file is written so that its addresses cannot be replaced.
+        """
+        return tuple(self._text(file) for file in self._files)
+
+    def start(self) -> None:
+        """Begin to serve; simulated time begins to pass."""
+        self.server.start()
+
+    def stop(self) -> None:
+        """Stop serving; idempotent."""
+        self.server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _grouped(self) -> list[list[InstrumentEntry]]:
+        """The entries of every box."""
+        boxes: dict[tuple[str, str], list[InstrumentEntry]] = {}
+        for file in self._files:
+            for entry in file.entries().values():
+                if entry.backend == "sim":
+                    raise ConfigurationError(
+                        f"{file.where}: instruments.{entry.role} is simulated without a wire; a "
+                        "twin needs the model of a real instrument, see: veilight driver list"
+                    )
+                boxes.setdefault((entry.backend, entry.address), []).append(entry)
+        return list(boxes.values())
+
+    def _box(self, entries: list[InstrumentEntry]) -> TwinBox:
+        first = entries[0]
+        _refuse_mixture(entries)
+        digest = hashlib.blake2b(f"{first.backend} {first.address}".encode(), digest_size=4)
+        serial = f"{TWIN_SERIAL}{digest.hexdigest().upper()}"
+        place = TwinPlace(
+            clock=self.clock,
+            serial=serial,
+            parts={entry.channel: self.scene.part(entry.party, entry.role) for entry in entries},
+            settings={entry.channel: entry.settings for entry in entries},
+        )
+        twin = make_twin(first.model, place)
+        return TwinBox(
+            twin=twin,
+            backend=first.backend,
+            original=first.address,
+            address=self._serve(first, twin),
+            serial=serial,
+            roles={entry.channel: f"{entry.party}.{entry.role}" for entry in entries},
+        )
+
+    def _serve(self, entry: InstrumentEntry, twin: Twin) -> str:
+        if entry.backend == "serial" and socket_of(entry.address) is None:
+            return self.server.open_pty(twin)
+        address = self.server.listen_tcp(twin)
+        if entry.backend == "visa":
+            return address
+        place = socket_of(address)
+        assert place is not None  # the server's own form
+        return f"socket://{place[0]}:{place[1]}"
+
+    def _text(self, file: BenchFile) -> str:
+        boxes = {(box.backend, box.original): box for box in self.boxes}
+        entries = file.entries()
+        lines, role = [], ""
+        for line in file.text.splitlines(keepends=True):
+            section = _SECTION.fullmatch(line.rstrip("\r\n"))
+            if section is not None:
+                role = section[1].removeprefix("instruments.") if "." in section[1] else section[1]
+            written = line
+            if role == "bench" and section is not None:
+                written = f"{line.rstrip()}\ntwin = true\n"
+            elif role in entries and section is None:
+                found = _KEY.fullmatch(line)
+                box = boxes[entries[role].backend, entries[role].address]
+                if found is not None:
+                    value = box.address if found[2] == "address" else box.serial
+                    written = f'{found[1]}"{value}"{found[4]}'
+            if not (file.content.bench.twin and re.match(r"\s*twin\s*=", line)):
+                lines.append(written)
+        text = "".join(lines)
+        _make_sure(file, text, boxes)
+        return text
+
+
+def _make_sure(
+    file: BenchFile, text: str, boxes: Mapping[tuple[str, str], TwinBox]
+) -> None:
+    """Refuse a text that does not say what it should, whatever way the file was written."""
+    where = f"{file.where}, with the addresses of twins"
+    found = parse_bench(parse_toml(text, where), where, text=text).entries()
+    for role, entry in file.entries().items():
+        if found[role].address != boxes[entry.backend, entry.address].address:
+            raise ConfigurationError(
+                f"{file.where}: instruments.{role}.address could not be replaced; write it as a "
+                f"line of its own in a section [instruments.{role}]"
+            )
+
+
+def _refuse_mixture(entries: Sequence[InstrumentEntry]) -> None:
+    """All roles of one address must be in one kind of box."""
+    makers = twin_makers()
+    known: dict[str, Callable[[TwinPlace], Twin] | None] = {
+        entry.model: makers.get(entry.model) for entry in entries
+    }
+    if len(set(known.values())) > 1:
+        raise ConfigurationError(
+            f"at {entries[0].address} are {' and '.join(sorted(known))}, which are not in one box; "
+            "give each an address of its own"
+        )
+
+
+def _scene(
+    files: Sequence[BenchFile],
+    clock: SimulatedClock,
+    seed: int | None,
+    faults: FaultPlan | None,
+) -> _Scene:
+    chosen = seed_of(files[0]) if seed is None else seed
+    if files[0].content.bench.receiver == SCENES["amplifier"]:
+        return SimulatedAmplifierBench(
+            amplifier_scene_settings(files), seed=chosen, clock=clock, faults=faults
+        )
+    return SimulatedBench(scene_settings(files), seed=chosen, clock=clock, faults=faults)
