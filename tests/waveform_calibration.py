@@ -150,6 +150,9 @@ def _instruments(
         "client.tap_digitiser": bench.digitiser("client", "tap_digitiser"),
         "client.oscillator_power_meter": meter("client", "oscillator_power_meter"),
     }
+    if bench.scene.settings.detection == "homodyne":
+        made["client.tap_phase"] = bench.oscillator_phase("client", "tap_phase")
+        made["server.return_phase"] = bench.oscillator_phase("server", "return_phase")
     if bench.scene.settings.oscillators == "own":
         made["client.oscillator"] = bench.laser("client", "oscillator")
         made["server.return_oscillator"] = bench.laser("server", "return_oscillator")

@@ -103,7 +103,9 @@ def open_pair(
     _refuse_real_light(files, emit_light)
     benches = build_benches(files)
     # A simulated clock starts anew with every bench; only the system's can be told apart by boot.
-    clock_id = secrets.token_hex(16) if any(file.in_process for file in files) else system_clock_id()
+    clock_id = (
+        secrets.token_hex(16) if any(file.in_process for file in files) else system_clock_id()
+    )
     with ExitStack() as stack:
         for bench in benches:
             stack.enter_context(bench)

@@ -62,7 +62,11 @@ def registry_for(files: Sequence[BenchFile]) -> ModelRegistry:
         ConfigurationError: the scene is unknown or refuses its parameters.
     """
     if not any(file.in_process for file in files):
-        return ModelRegistry(SystemClock())
+        from drivers.catalogue import register_drivers
+
+        real = ModelRegistry(SystemClock())
+        register_drivers(real)
+        return real
     from sim_backend.instruments import (
         AMPLIFIER_SCENE,
         register_amplifier_models,

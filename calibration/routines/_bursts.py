@@ -240,6 +240,16 @@ def read(
     Raises:
         OpticsError: the record cannot be trusted.
     """
+    search = None if arrival_s is None else search_range(layout, arrival_s)
+    if stage.is_homodyne:
+        return stage.phases.read(
+            party,
+            volts,
+            layout,
+            electronic_v2=electronic_v2,
+            search=search,
+            instrument=stage.digitiser(party).name,
+        )
     receiver = Receiver(
         layout.format,
         instrument=stage.digitiser(party).name,
@@ -250,7 +260,7 @@ def read(
         layout,
         electronic_noise=electronic_v2,
         oscillator_levels=levels,
-        search=None if arrival_s is None else search_range(layout, arrival_s),
+        search=search,
     )
 
 

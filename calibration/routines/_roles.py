@@ -92,7 +92,8 @@ class StagedRoutine(Routine):
         if shared_oscillators:
             kept = [role for role in self.roles if role not in OWN_OSCILLATORS.values()]
             self.roles = tuple(kept)  # type: ignore[misc]  # the class has those of a full bench
-        if homodyne and ATTENUATOR in self.roles:
+        # V_pi of the modulators is measured by power meters, without a detector.
+        if homodyne and {ATTENUATOR, *DIGITISERS.values()} <= set(self.roles):
             self.roles = (*self.roles, *PHASES.values())  # type: ignore[misc]
             if self.name != PHASE_SHIFTERS:
                 self.needs = (*self.needs, PHASE_SHIFTERS)  # type: ignore[misc]

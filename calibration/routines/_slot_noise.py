@@ -44,9 +44,10 @@ def slot_noise(volts: NDArray[np.float32], burst: BurstFormat) -> SlotNoise:
     """Matched-filter variance and level of a record without signal.
 
     The mean of the filter's outputs is 0 without light, so it is not taken off; but around 0 Hz,
-    where a homodyne record has one quadrature, it is what the diodes' unbalance lets through. For a complex
-    Gaussian sequence with correlations r_k between slots, the variance of the mean square is that
-    of 2 slots/(sum_k |r_k|^2) independent squares (Bartlett, J. R. Stat. Soc. Suppl. 8, 27 (1946)).
+    where a homodyne record has one quadrature, it is what the diodes' unbalance lets through. For
+    a complex Gaussian sequence with correlations r_k between slots, the variance of the mean square
+    is that of 2 slots/(sum_k |r_k|^2) independent squares, half as many for a real one (Bartlett,
+    J. R. Stat. Soc. Suppl. 8, 27 (1946)).
 
     Args:
         volts: record, float32, shape (samples,).

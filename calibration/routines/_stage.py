@@ -4,14 +4,18 @@ Light is switched by `calibration.routines._light`; this adds what is played and
 """
 
 from collections.abc import Collection
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibration.routines._light import BenchLight
+from calibration.routines._phases import HeldPhases
 from calibration.routines._roles import (
     OWN_OSCILLATORS,
     PARTIES,
+    PHASE_SHIFTERS,
+    PHASES,
     STAGE_SETTINGS,
     Modulator,
     Party,
@@ -22,11 +26,13 @@ from drivers.errors import CalibrationError, LimitError
 from drivers.instruments import Trace, Trigger
 from drivers.optics.bench_frames import record_samples
 from drivers.optics.burst import BurstFormat, BurstLayout, compose_oscillator, compose_weights
+from drivers.optics.homodyne_values import probe_layout
 from drivers.optics.modulation import volts_from_amplitude
 
 __all__ = [
     "OWN_OSCILLATORS",
     "PARTIES",
+    "PHASES",
     "STAGE_SETTINGS",
     "Modulator",
     "Party",
@@ -55,6 +61,10 @@ class Stage(BenchLight):
             f"routine {self._context.routine.name} needs V_pi of the {modulator} modulator; "
             'let it need "modulators", or give it the setting ' + name
         )
+
+    def phase_v_pi_v(self, party: Party) -> float:
+        """V_pi of the phase shifter in a party's oscillator, by the routine "phase_shifters"."""
+        return self._context.results[PHASE_SHIFTERS][f"{party}_phase_v_pi_v"].value
 
     def oscillator(self, level: float) -> None:
         """Set the resting level of the client's oscillator.
@@ -108,8 +118,9 @@ class Stage(BenchLight):
         oscillator_delay_s: float = 0.0,
         longest_delay_s: float = 60e-6,
         parties: Collection[Party] = PARTIES,
+        on_p: bool = False,
     ) -> dict[Party, Trace]:
-        """Play one burst and record it.
+        """Play one burst and record it; with homodyne detection the phases are found before.
 
         Args:
             layout: of the burst.
@@ -121,6 +132,7 @@ class Stage(BenchLight):
             oscillator_delay_s: from the trigger to the first sample of the oscillator's drive.
             longest_delay_s: the records go on this long after the burst's own length.
             parties: who records.
+            on_p: with homodyne detection, record P in place of X.
 
         Returns:
             One trace per party.
@@ -128,21 +140,62 @@ class Stage(BenchLight):
         Raises:
             LimitError: an amplitude beyond +-1.
             CalibrationError: a record is clipped.
+            PhaseError: with homodyne detection, a phase cannot be held.
         """
-        weight, data = self.generator("weight"), self.generator("data")
-        samples = record_samples(layout, longest_delay_s)
-        weight.load(0, self._weight_volts(layout, means, pilot_level))
-        for party in parties:
-            self._configure(party, samples, None)
-            self.digitiser(party).arm(Trigger.EXTERNAL)
+        if self.is_homodyne:
+            probe = self.phases_probe
+
+            def play(who: Collection[Party]) -> dict[Party, Trace]:
+                drive = self._weight_volts(probe, None, pilot_level)
+                return self._play(probe, drive, who, longest_delay_s)
+
+            self.phases.hold(parties, play, on_p=on_p)
+        data = self.generator("data")
         if levels is not None:
             wanted = compose_oscillator(layout, levels)
             data.load(0, volts_from_amplitude(wanted, self.v_pi_v("data")))
             data.arm(Trigger.EXTERNAL, oscillator_delay_s)
+        drive = self._weight_volts(layout, means, pilot_level)
+        return self._play(layout, drive, parties, longest_delay_s)
+
+    @property
+    def is_homodyne(self) -> bool:
+        """Whether the bench's records lie around 0 Hz and hold one quadrature."""
+        return self.format.if_cycles_per_symbol == 0
+
+    @property
+    def recorded_share(self) -> float:
+        """Share of the light that a recorded quadrature holds: half where both are recorded."""
+        return 1.0 if self.is_homodyne else 0.5
+
+    @cached_property
+    def phases_probe(self) -> BurstLayout:
+        """Layout of the bursts that probe the phases of a homodyne bench."""
+        return probe_layout(self.format)
+
+    @cached_property
+    def phases(self) -> HeldPhases:
+        """The phase locks of a homodyne bench."""
+        return HeldPhases(self._context, self.phases_probe)
+
+    def _play(
+        self,
+        layout: BurstLayout,
+        drive: NDArray[np.float32],
+        parties: Collection[Party],
+        longest_delay_s: float,
+    ) -> dict[Party, Trace]:
+        """Play a drive of the weight modulator and record it."""
+        weight = self.generator("weight")
+        samples = record_samples(layout, longest_delay_s)
+        weight.load(0, drive)
+        for party in parties:
+            self._configure(party, samples, None)
+            self.digitiser(party).arm(Trigger.EXTERNAL)
         weight.arm(Trigger.SOFTWARE)
         weight.trigger()
         traces = {party: self._fetched(party) for party in parties}
-        for generator in (weight, data):
+        for generator in (weight, self.generator("data")):
             generator.finish()
         return traces
 

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.routines._bursts import OPENING, Floats
-from calibration.routines._stage import Party, Stage
+from calibration.routines._stage import PHASES, Party, Stage
 from drivers.errors import CalibrationError
+from drivers.instruments import PhaseDriver
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 
-__all__ = ["Tone", "beat_power", "tone"]
+__all__ = ["Tone", "beat_power", "steady", "tone"]
 
 _STRETCHES: Final = 16
 _BAND_CYCLES: Final = 0.25
@@ -57,7 +58,7 @@ def tone(stage: Stage, party: Party, slots: int, *, detuning: float = 0.0) -> To
     Raises:
         CalibrationError: no beat stands out of the record, or the record is clipped.
     """
-    volts = _steady(stage, party, slots, OPENING)
+    volts = steady(stage, party, slots)
     burst = stage.format
     cycles = math.copysign(_strongest_line(volts), burst.if_cycles_per_symbol)
     cycles += detuning / burst.samples_per_symbol
@@ -73,6 +74,8 @@ def tone(stage: Stage, party: Party, slots: int, *, detuning: float = 0.0) -> To
 def beat_power(stage: Stage, party: Party, slots: int, *, light: bool = True) -> Floats:
     """Power within a quarter of the symbol rate of the agreed frequency, noise included.
 
+    With homodyne detection it is that of the level, at four settings of the phase shifter.
+
     Args:
         stage: lit.
         party: whose record.
@@ -83,7 +86,9 @@ def beat_power(stage: Stage, party: Party, slots: int, *, light: bool = True) ->
         Mean square of the band in each of 16 stretches of the record, V^2.
     """
     burst = stage.format
-    volts = _steady(stage, party, slots, OPENING if light else 0.0)
+    if stage.is_homodyne:
+        return _fringe_power(stage, party, slots, OPENING if light else 0.0)
+    volts = steady(stage, party, slots, OPENING if light else 0.0)
     stretches = volts.reshape(_STRETCHES, -1).astype(np.float64)
     stretches *= np.hanning(stretches.shape[1]) * math.sqrt(8 / 3)
     spectrum = np.fft.rfft(stretches, axis=1)
@@ -94,8 +99,36 @@ def beat_power(stage: Stage, party: Party, slots: int, *, light: bool = True) ->
     return np.asarray(2 * power / stretches.shape[1] ** 2)
 
 
-def _steady(stage: Stage, party: Party, slots: int, opening: float) -> NDArray[np.float32]:
-    """A record of the weight modulator held at a relative amplitude."""
+def _fringe_power(stage: Stage, party: Party, slots: int, opening: float) -> Floats:
+    """Power of the level that light and oscillator of one frequency make, whatever their phase.
+
+    Four settings of the phase shifter, a quarter turn apart, show both quadratures twice and with
+    opposite signs, which cancels the detector's own level. They are taken in the order in which a
+    steady drift of the phase cancels too.
+
+    Returns:
+        Mean square amplitude over 2 in each of 16 stretches of the records, V^2.
+    """
+    driver = stage.get(PHASES[party], PhaseDriver)
+    v_pi = stage.phase_v_pi_v(party)
+    levels: dict[int, Floats] = {}
+    for quarter in (0, 1, 3, 2):
+        driver.set_voltages(np.array([quarter / 2 * v_pi]))
+        volts = steady(stage, party, slots, opening)
+        levels[quarter] = volts.reshape(_STRETCHES, -1).mean(axis=1, dtype=np.float64)
+    x, p = (levels[0] - levels[2]) / 2, (levels[1] - levels[3]) / 2
+    return np.asarray((x**2 + p**2) / 2)
+
+
+def steady(stage: Stage, party: Party, slots: int, opening: float = OPENING) -> NDArray[np.float32]:
+    """A record of the weight modulator held at a relative amplitude.
+
+    Args:
+        stage: lit.
+        party: whose record.
+        slots: length.
+        opening: relative amplitude.
+    """
     stage.rest("weight", opening)
     trace = stage.record(party, slots * stage.format.samples_per_symbol)
     stage.rest("weight", 0.0)

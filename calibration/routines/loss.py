@@ -43,9 +43,9 @@ class Loss(StagedRoutine):
     client_gain is the mean of a recorded quadrature of the client, at full oscillator level and in
     units of its calibrated shot noise, per launched mean (2 sqrt(photons)); return_gain likewise
     of the server. Both are what the engine's receiver yields: half the efficiency of a heterodyne
-    record and the shrinking exp(-v/2) by the phase error v of the tracking are in them. In terms
-    of the scene client_gain = sqrt(forward tap eta V^2/2) exp(-v/2), with the detector's efficiency
-    eta and the visibility V.
+    record (all of a homodyne one) and the shrinking exp(-v/2) by the phase error v are in them. In
+    terms of the scene client_gain = sqrt(forward tap eta V^2/2) exp(-v/2) of a heterodyne record,
+    with the detector's efficiency eta and the visibility V.
 
     Their intervals hold everything: noise, the calibrated shot noise, and that the launched means
     are known no better than the photons of the routine "photons" and V_pi of the modulator.
@@ -208,7 +208,7 @@ def _gain_quantities(context: Context, gains: dict[Party, _Gain]) -> list[Quanti
 def _transmittances(context: Context, stage: Stage, gains: dict[Party, _Gain]) -> list[Quantity]:
     """Tap and transmittances of both ways."""
     tap, tap_error = stage.number("tap_fraction"), stage.number("tap_uncertainty")
-    # The two detections, mode match and half of a heterodyne record included.
+    # The two detections, mode match and what a record holds of the light included.
     detection = {p: _detection(context, stage, p) for p in PARTIES}
     power = {p: gains[p].value ** 2 * math.exp(gains[p].phase_variance_rad2) for p in PARTIES}
     noise = {
@@ -238,7 +238,7 @@ def _detection(context: Context, stage: Stage, party: Party) -> tuple[float, flo
     efficiency = context.results["detector"][f"{party}_efficiency"]
     match = stage.number(f"{party}_mode_match")
     return (
-        efficiency.value * match**2 / 2,
+        efficiency.value * match**2 * stage.recorded_share,
         math.hypot(
             efficiency.uncertainty / efficiency.value,
             2 * stage.number("mode_match_uncertainty") / match,

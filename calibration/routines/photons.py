@@ -132,12 +132,15 @@ def _pilot_amplitudes(context: Context, stage: Stage) -> np.ndarray:
 
 
 def _by_shot_noise(context: Context, stage: Stage, pilots: np.ndarray) -> Estimate:
-    """Photons per slot at launch from the pilots' amplitude 2 sqrt(photons transmission eta/2)."""
+    """Photons per slot at launch from the pilots' amplitude 2 sqrt(photons transmission eta share).
+
+    The share is half for a quadrature of a heterodyne record.
+    """
     efficiency = context.results["detector"]["client_efficiency"]
     shot = context.results["shot_noise"]["client_shot_v2"]
     match, tap = stage.number("mode_match"), stage.number("tap_fraction")
     kept = 10 ** (-stage.number("forward_loss_db") / 10) * tap
-    kept *= efficiency.value * match**2 / 2
+    kept *= efficiency.value * match**2 * stage.recorded_share
     amplitude = float(pilots.mean())
     photons = amplitude**2 / (4 * kept)
     scatter = float(pilots.std(ddof=1)) / math.sqrt(pilots.size) / amplitude

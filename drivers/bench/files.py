@@ -179,7 +179,7 @@ def check_together(files: Sequence[BenchFile]) -> None:
 
     Raises:
         ConfigurationError: two files are of the same party, name the same bench, use the same
-            address, or differ in receiver or burst format.
+            address, or differ in receiver or burst format; or one is simulated, the other real.
     """
     used: dict[tuple[str, str], tuple[BenchFile, str]] = {}
     # A box belongs to one bench, with all its channels: its link has one owner.
@@ -202,6 +202,12 @@ def _check_pair(first: BenchFile, second: BenchFile) -> None:
             f"{second.where}: bench.party is {second.party!r}, as in {first.where}; give one file "
             "for the server and one for the client"
         )
+    if (first.simulated, first.in_process) != (second.simulated, second.in_process):
+        kinds = [_kind_of(file) for file in (first, second)]
+        raise ConfigurationError(
+            f"{second.where}: the bench is {kinds[1]}, but {kinds[0]} in {first.where}; no light "
+            "goes from one to the other, use two files of the same kind"
+        )
     for section, keys in (
         ("bench", ("receiver", "receiver_setting", "oscillator", "detection")),
         ("frame", tuple(FrameSection.model_fields)),
@@ -213,6 +219,12 @@ def _check_pair(first: BenchFile, second: BenchFile) -> None:
                     f"{second.where}: {section}.{key} is {values[1]!r}, but {values[0]!r} in "
                     f"{first.where}; both parties must agree"
                 )
+
+
+def _kind_of(file: BenchFile) -> str:
+    if file.in_process:
+        return "simulated"
+    return "one of twins" if file.simulated else "real"
 
 
 def _check_detection(file: BenchFile) -> None:

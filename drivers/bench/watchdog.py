@@ -188,7 +188,9 @@ class Watchdog:
                 )
 
     def _is_fresh(self) -> bool:
-        return self._process is not None and not self._lost and self._age_s() <= self._timeout_s
+        process = self._process
+        runs = process is not None and process.poll() is None
+        return runs and not self._lost and self._age_s() <= self._timeout_s
 
     def _age_s(self) -> float:
         return self._clock.now() - self._answered_at if self._process else float("inf")

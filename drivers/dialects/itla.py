@@ -6,6 +6,7 @@ checksum is asked for again without anything being done twice, and a request tha
 it got damaged is sent again: it was not looked at.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -188,18 +189,28 @@ class Itla:
         value = self._query(Register.NOP).value
         return Readiness(ready=bool(value & 0x10), pending=value >> 8, error=value & 0x0F)
 
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until the module has started.
+
+        Raises:
+            InstrumentError: it has not after that time.
+        """
+        self._await(lambda state: state.ready, "has not started", timeout_s)
+
     def wait_idle(self, timeout_s: float) -> None:
         """Wait until the module has started and nothing is pending.
 
         Raises:
             InstrumentError: it is not so after that time.
         """
+        self._await(lambda state: state.idle, "still works on the last order", timeout_s)
+
+    def _await(self, reached: Callable[[Readiness], bool], lack: str, timeout_s: float) -> None:
         until_s = self._clock.now() + timeout_s
-        while not (state := self.readiness()).idle:
+        while not reached(self.readiness()):
             if self._clock.now() >= until_s:
-                what = "has not started" if not state.ready else "still works on the last order"
                 raise InstrumentError(
-                    f"{self._name}: the module {what} after {timeout_s:.3g} s; look at its supply, "
+                    f"{self._name}: the module {lack} after {timeout_s:.3g} s; look at its supply, "
                     "or allow more in settings.tune_timeout_s"
                 )
             self._clock.sleep(_POLL_S)

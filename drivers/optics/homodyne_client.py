@@ -89,7 +89,7 @@ class HomodyneClientOptics:
     ) -> None:
         self._instruments, self._values = instruments, settings.client
         self._tap, self._frames, self._order = settings.receiver, settings.frames, order
-        self._probe = probe_layout(settings.frames)
+        self._probe = probe_layout(settings.frames.format)
         self._blocks: dict[Block, _Loaded] = {}
         self._leaks: deque[tuple[float, int]] = deque(maxlen=_LEAK_BURSTS)
         # Signs that nobody has to foresee; a simulated bench repeats them.
@@ -217,7 +217,7 @@ class HomodyneClientOptics:
     def _fetched(self, layout: BurstLayout, levels: NDArray[np.float32]) -> Trace:
         trace = self._reader.fetch(layout, levels[layout.data])
         generator = self._instruments.generator
-        if generator.is_armed():
+        if generator.reports_end and generator.is_armed():
             raise InstrumentError(
                 f"{generator.name}: still waits for its trigger after the burst, so that the "
                 "oscillator was not shaped; check the trigger line to it"

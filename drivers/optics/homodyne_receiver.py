@@ -10,8 +10,8 @@ quadrature of a heterodyne record, which shares the light with the other one (Yu
 Trans. Inf. Theory 26, 78 (1980)).
 
 What an unbalanced detector lets through of the oscillator's power lies in the same band. At a
-constant oscillator it is one level, found on the vacuum slots. Under a shaped oscillator it is even in
-the oscillator's sign and the light is odd: the client draws a sign for every slot, fits the even
+constant oscillator it is one level, found on the vacuum slots. Under a shaped oscillator it is even
+in the oscillator's sign and the light is odd: the client draws a sign for every slot, fits the even
 part on all dim slots of the record and takes it off. See `common_mode` for its terms.
 """
 

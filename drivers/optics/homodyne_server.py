@@ -103,7 +103,7 @@ class HomodyneServerOptics:
     ) -> None:
         self._instruments, self._values = instruments, settings.server
         self._frames, self._order, self._turns = settings.frames, order, turns
-        self._probe = probe_layout(settings.frames)
+        self._probe = probe_layout(settings.frames.format)
         self._flights: dict[Block, _Flight] = {}
         self.choice = choice
         self._reader = HomodyneReader(

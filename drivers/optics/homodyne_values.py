@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from drivers.backend import Block
 from drivers.errors import ConfigurationError
 from drivers.optics.bench_frames import BenchFrames
-from drivers.optics.burst import BurstLayout
+from drivers.optics.burst import BurstFormat, BurstLayout
 from drivers.optics.homodyne_lock import LockLimits
 from drivers.optics.link_values import ClientValues, ServerValues
 from drivers.receivers import PassiveTap
@@ -69,12 +69,14 @@ def check_homodyne_frames(frames: BenchFrames) -> None:
         )
 
 
-def probe_layout(frames: BenchFrames) -> BurstLayout:
-    """The burst that probes the phase: preamble, pilots and vacuum, one dark datum."""
+def probe_layout(burst: BurstFormat) -> BurstLayout:
+    """The burst that probes the phase: preamble, pilots and vacuum, one dark datum.
+
+    Args:
+        burst: the format of bursts of data.
+    """
     return BurstLayout(
-        format=replace(
-            frames.format, pilot_spacing=_PROBE_SPACING, least_vacuum_slots=_PROBE_VACUUM
-        ),
+        format=replace(burst, pilot_spacing=_PROBE_SPACING, least_vacuum_slots=_PROBE_VACUUM),
         data_symbols=1,
     )
 

@@ -6,11 +6,10 @@ Bytes are read into a buffer that the link keeps; a large block goes straight in
 from collections.abc import Callable
 
 from drivers.errors import AnswerError, LinkTimeoutError
-from drivers.transports.streams import ByteStream
+from drivers.transports.streams import PIECE, ByteStream
 
 __all__ = ["Reader", "exactly", "excerpt", "garbled", "line"]
 
-_CHUNK = 1 << 16
 _EXCERPT = 64
 _LEAST_S = 1e-6
 
@@ -58,7 +57,7 @@ class Reader:
         self._timeout_s = 0.0
         self._until_s = 0.0
         self._kept = bytearray()
-        self._chunk = memoryview(bytearray(_CHUNK))
+        self._chunk = memoryview(bytearray(PIECE))
 
     def begin(self, stream: ByteStream, timeout_s: float) -> None:
         """Begin an exchange.
@@ -117,7 +116,7 @@ class Reader:
             LinkError: the device closed the link.
         """
         while len(self._kept) < count:
-            self._receive(f"{count} bytes")
+            self._receive(f"{count} bytes", count - len(self._kept))
         data = bytes(self._kept[:count])
         del self._kept[:count]
         return data
@@ -140,9 +139,12 @@ class Reader:
         while place < len(buffer):
             place += self._receive_into(buffer[place:], f"{len(buffer)} bytes, {place} came")
 
-    def _receive(self, what: str) -> None:
-        count = self._receive_into(self._chunk, what)
-        self._kept += self._chunk[:count]
+    def _receive(self, what: str, missing: int = PIECE) -> None:
+        assert self._stream is not None, "begin() comes first"
+        # A socket gives what is there; a message is asked for no more than is still to come.
+        piece = memoryview(bytearray(missing)) if self._stream.messages else self._chunk
+        count = self._receive_into(piece, what)
+        self._kept += piece[:count]
 
     def _receive_into(self, buffer: memoryview, what: str) -> int:
         assert self._stream is not None, "begin() comes first"

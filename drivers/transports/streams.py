@@ -2,7 +2,11 @@
 
 from typing import ClassVar, Protocol, TypeAlias
 
-__all__ = ["Buffer", "ByteStream", "StreamOpener"]
+__all__ = ["PIECE", "Buffer", "ByteStream", "StreamOpener"]
+
+PIECE = 1 << 16
+"""Size of the buffer for what may end early. A buffer of another size is filled sooner or later:
+its bytes are a part of something whose length is known."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """What can be sent without a copy."""

@@ -7,7 +7,7 @@ are read by their count.
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from drivers.errors import LinkError, LinkTimeoutError
-from drivers.transports.streams import Buffer
+from drivers.transports.streams import PIECE, Buffer
 
 if TYPE_CHECKING:
     from pyvisa.resources import MessageBasedResource
@@ -72,6 +72,12 @@ class VisaStream:
         self._timed_out = constants.StatusCode.error_timeout
         self._timeout_attribute = constants.ResourceAttribute.timeout_value
         self._timeout_ms = -1
+        # A raw socket has no messages: the library waits for a mark, or for all that it is asked.
+        self._marked: bool | None = None
+        if "::SOCKET" in address.upper():
+            self._marked = False
+            resource.set_visa_attribute(constants.ResourceAttribute.termchar, ord("\n"))
+        self._mark_attribute = constants.ResourceAttribute.termchar_enabled
 
     @classmethod
     def open(cls, address: str, library: str, timeout_s: float) -> Self:
@@ -118,6 +124,9 @@ class VisaStream:
     def receive_into(self, buffer: memoryview, timeout_s: float) -> int:
         """See `ByteStream.receive_into`."""
         self._allow(timeout_s)
+        if self._marked is not None and self._marked is not (len(buffer) == PIECE):
+            self._marked = len(buffer) == PIECE
+            self._library.set_attribute(self._session, self._mark_attribute, self._marked)
         try:
             data, _ = self._library.read(self._session, len(buffer))
         except Exception as error:

@@ -36,11 +36,17 @@ class Piece:
     closes: bool = False
     cut: bool = False
 
-    def split(self, count: int) -> "tuple[Piece, Piece]":
-        """The first `count` bytes, and the others."""
-        head = replace(self, data=self.data[:count], ends=False)
-        later = self.at_s + count / self.bytes_per_s
-        return head, replace(self, data=self.data[count:], starts=False, at_s=later)
+    def part(self, begin: int, end: int) -> "Piece":
+        """Its bytes from `begin` up to `end`; without any, an empty piece."""
+        if begin == 0 and end == len(self.data):
+            return self
+        return replace(
+            self,
+            data=self.data[begin:end],
+            starts=self.starts and begin == 0,
+            ends=self.ends and end == len(self.data),
+            at_s=self.at_s + begin / self.bytes_per_s,
+        )
 
     def ready(self, now_s: float) -> int:
         """How many of its bytes may come out by this time."""
@@ -93,19 +99,18 @@ class FaultState:
         """
         if piece.starts and self._offset:  # the connection ended within the message before
             self._end_message()
-        strikes = False
-        while (distance := self._distance()) is not None and distance <= len(piece.data):
+        strikes, begin = False, 0
+        while (distance := self._distance()) is not None:
             if distance == 0:
                 strikes = self._strike(paused) or strikes
                 continue
-            if distance == len(piece.data):
+            if begin + distance >= len(piece.data):
                 break
-            head, piece = piece.split(distance)
-            self._advance(head)
-            yield head, strikes
-            strikes = False
-        self._advance(piece)
-        yield piece, strikes
+            self._advance(distance)
+            yield piece.part(begin, begin + distance), strikes
+            strikes, begin = False, begin + distance
+        self._advance(len(piece.data) - begin)
+        yield piece.part(begin, len(piece.data)), strikes
         if piece.ends:
             self._end_message()
 
@@ -135,9 +140,9 @@ class FaultState:
         self._on_strike()
         return True
 
-    def _advance(self, piece: Piece) -> None:
-        self._bytes += len(piece.data)
-        self._offset += len(piece.data)
+    def _advance(self, count: int) -> None:
+        self._bytes += count
+        self._offset += count
 
     def _end_message(self) -> None:
         self._messages += 1

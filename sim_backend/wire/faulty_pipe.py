@@ -173,8 +173,8 @@ class FaultyPipe:
             count = head.ready(now_s)
             if count < len(head.data):
                 if count:
-                    head, self._queue[0] = head.split(count)
-                    out.append(head.data)
+                    out.append(head.data[:count])
+                    self._queue[0] = head.part(count, len(head.data))
                 break
             out.append(self._queue.popleft().data)
         data = out[0] if len(out) == 1 else b"".join(out)

@@ -54,7 +54,8 @@ class TwinBox:
         twin: the emulator.
         backend: of its entries.
         original: its address in the bench files.
-        address: where it answers.
+        address: where it answers, as bench files write it.
+        served: the same as the server names it in its events.
         serial: its serial number.
         roles: `party.role` of everything in it, by channel.
     """
@@ -63,6 +64,7 @@ class TwinBox:
     backend: str
     original: str
     address: str
+    served: str
     serial: str
     roles: Mapping[int, str]
 
@@ -70,14 +72,15 @@ class TwinBox:
 def with_scene(files: Sequence[BenchFile]) -> tuple[BenchFile, ...]:
     """The files, each with a scene: the usual one of its receiver where it names none."""
     receivers = {receiver: name for name, receiver in SCENES.items()}
-    found = []
-    for file in files:
-        if file.content.scene is None:
-            usual = receivers.get(file.content.bench.receiver, "reference")
-            scene = SceneSection(name=usual)
-            file = replace(file, content=file.content.model_copy(update={"scene": scene}))
-        found.append(file)
-    return tuple(found)
+
+    def complete(file: BenchFile) -> BenchFile:
+        if file.content.scene is not None:
+            return file
+        usual = receivers.get(file.content.bench.receiver, "reference")
+        update = {"scene": SceneSection(name=usual)}
+        return replace(file, content=file.content.model_copy(update=update))
+
+    return tuple(complete(file) for file in files)
 
 
 class TwinBench:
@@ -173,24 +176,28 @@ class TwinBench:
             settings={entry.channel: entry.settings for entry in entries},
         )
         twin = make_twin(first.model, place)
+        address, served = self._serve(first, twin)
         return TwinBox(
             twin=twin,
             backend=first.backend,
             original=first.address,
-            address=self._serve(first, twin),
+            address=address,
+            served=served,
             serial=serial,
             roles={entry.channel: f"{entry.party}.{entry.role}" for entry in entries},
         )
 
-    def _serve(self, entry: InstrumentEntry, twin: Twin) -> str:
+    def _serve(self, entry: InstrumentEntry, twin: Twin) -> tuple[str, str]:
+        """The address for bench files, and the server's own name of it."""
         if entry.backend == "serial" and socket_of(entry.address) is None:
-            return self.server.open_pty(twin)
-        address = self.server.listen_tcp(twin)
+            path = self.server.open_pty(twin)
+            return path, path
+        served = self.server.listen_tcp(twin)
         if entry.backend == "visa":
-            return address
-        place = socket_of(address)
+            return served, served
+        place = socket_of(served)
         assert place is not None  # the server's own form
-        return f"socket://{place[0]}:{place[1]}"
+        return f"socket://{place[0]}:{place[1]}", served
 
     def _text(self, file: BenchFile) -> str:
         boxes = {(box.backend, box.original): box for box in self.boxes}
@@ -216,9 +223,7 @@ class TwinBench:
         return text
 
 
-def _make_sure(
-    file: BenchFile, text: str, boxes: Mapping[tuple[str, str], TwinBox]
-) -> None:
+def _make_sure(file: BenchFile, text: str, boxes: Mapping[tuple[str, str], TwinBox]) -> None:
     """Refuse a text that does not say what it should, whatever way the file was written."""
     where = f"{file.where}, with the addresses of twins"
     found = parse_bench(parse_toml(text, where), where, text=text).entries()

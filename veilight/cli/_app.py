@@ -376,3 +376,27 @@ def bench_safe(files: options.BenchFiles, as_json: options.Json = False) -> int:
     from veilight.cli._bench import run_bench_safe
 
     return run_bench_safe(Screen(as_json=as_json), files)
+
+
+@app.command()
+def twin(
+    files: options.BenchFiles,
+    speed: Annotated[
+        float,
+        typer.Option("--speed", min=1e-3, max=1e4, help="Simulated seconds per second."),
+    ] = 1.0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the bench files (default: beside the originals)."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of the scene (default: as in the files).")
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Emulate a bench of real instruments on local addresses, all on one scene, until stopped."""
+    from veilight.cli._twin import run_twin
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    return run_twin(screen, files, speed=speed, out=out, seed=seed)

@@ -154,6 +154,34 @@ class Screen:
 
             yield show
 
+    @contextmanager
+    def watching(
+        self, columns: Sequence[str]
+    ) -> Iterator[Callable[[str, Callable[[], Sequence[Sequence[str]]]], None]]:
+        """A table that changes for as long as somebody looks, on a terminal; nothing elsewhere.
+
+        Args:
+            columns: headings.
+
+        Yields:
+            Sets the title, and the rows, which are only made where somebody sees them.
+        """
+        console = self._console(to_error=True)
+        if self._json or self._quiet or not console.is_terminal:
+            yield lambda title, rows: None  # noqa: ARG005
+            return
+        from rich.console import Group
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(console=console, transient=True, auto_refresh=False) as live:
+
+            def show(title: str, rows: Callable[[], Sequence[Sequence[str]]]) -> None:
+                table = _live_table(columns, rows(), judged=False)
+                live.update(Group(Text(title, style="bold"), table), refresh=True)
+
+            yield show
+
     def _console(self, *, to_error: bool = False) -> "Console":
         from rich.console import Console
 
@@ -163,8 +191,10 @@ class Screen:
         return Console(stderr=to_error, width=width, soft_wrap=False)
 
 
-def _live_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
-    """Rows of which the last cell says "ok" or what is wrong."""
+def _live_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, judged: bool = True
+) -> "Table":
+    """Rows; where they are judged, the last cell says "ok" or what is wrong."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -173,7 +203,7 @@ def _live_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table
     for column in columns:
         table.add_column(Text(column))
     for row in rows:
-        style = "" if row[-1] == "ok" else "bold red"
+        style = "bold red" if judged and row[-1] != "ok" else ""
         table.add_row(*(Text(cell, style=style) for cell in row))
     return table
 

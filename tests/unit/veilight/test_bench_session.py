@@ -58,20 +58,37 @@ def test_open_pair_refuses_when_the_files_say_different_frames(tmp_path: Path) -
 
 
 def test_open_pair_refuses_when_light_would_be_real_and_nobody_said_so(tmp_path: Path) -> None:
-    text = SERVER.read_text(encoding="utf-8").replace('backend = "sim"', 'backend = "visa"')
-    server = tmp_path / "server.toml"
-    server.write_text(text[: text.index("[scene]")] + text[text.index("[safety]") :])
+    server, client = _real(tmp_path, SERVER), _real(tmp_path, CLIENT)
+    both = "simulated server, simulated client"
     with (
-        pytest.raises(SafetyError, match=r"^simulated server: real .* then say --emit-light$"),
-        open_pair([server, CLIENT]),
+        pytest.raises(SafetyError, match=rf"^{both}: real .* then say --emit-light$"),
+        open_pair([server, client]),
     ):
         pytest.fail("opened")
-    # With the word it goes on, to a pair of which one half is real.
+    # With the word it goes on, to models that no driver has.
     with (
-        pytest.raises(ConfigurationError, match="scene is missing"),
-        open_pair([server, CLIENT], emit_light=True),
+        pytest.raises(ConfigurationError, match="'simulated laser', which backend 'visa' does not"),
+        open_pair([server, client], emit_light=True),
     ):
         pytest.fail("opened")
+
+
+@pytest.mark.parametrize("emit_light", [False, True])
+def test_open_pair_refuses_when_only_one_bench_is_real(tmp_path: Path, emit_light: bool) -> None:
+    with (
+        pytest.raises(ConfigurationError, match="the bench is simulated, but real in bench file"),
+        open_pair([_real(tmp_path, SERVER), CLIENT], emit_light=emit_light),
+    ):
+        pytest.fail("opened")
+
+
+def _real(folder: Path, source: Path) -> Path:
+    """A copy whose instruments are no simulations."""
+    text = source.read_text(encoding="utf-8").replace('backend = "sim"', 'backend = "visa"')
+    path = folder / source.name
+    before, scene, after = text.partition("[scene]")
+    path.write_text(before + after[after.index("[safety]") :] if scene else text)
+    return path
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

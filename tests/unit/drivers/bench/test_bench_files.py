@@ -262,6 +262,22 @@ def test_check_together_names_both_values_when_the_bursts_differ() -> None:
     )
 
 
+def test_check_together_refuses_a_real_bench_beside_a_simulated_one() -> None:
+    def real(table: dict[str, Any]) -> None:
+        del table["scene"]
+        for entry in table["instruments"].values():
+            entry["backend"] = "visa"
+
+    def twin(table: dict[str, Any]) -> None:
+        real(table)
+        table["bench"]["twin"] = True
+
+    where = "in bench file server.toml; no light goes from one to the other, use two files of the"
+    for change, kind in ((real, "real"), (twin, "one of twins")):
+        message = f"bench file client.toml: the bench is {kind}, but simulated {where} same kind"
+        assert _pair(change) == message
+
+
 def test_check_together_refuses_two_files_of_the_same_party() -> None:
     file = parse_bench(server_table(), "bench file a.toml")
     table = server_table()

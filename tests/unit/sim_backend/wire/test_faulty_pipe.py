@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import ConfigurationError
 from sim_backend.scene.clock import SimulatedClock
+from sim_backend.wire.fault_pieces import Piece
 from sim_backend.wire.faulty_pipe import ActiveFaults, FaultyPipe
 from sim_backend.wire.wire_faults import WireDirection, WireFault, WireFaultKind, WireFaultPlan
 
@@ -272,6 +273,28 @@ def test_partition_holds_everything_and_the_end_when_it_lasts() -> None:
     assert is_closed(pipe)
 
 
+def test_partition_hides_the_end_when_nothing_comes_before_it() -> None:
+    clock = SimulatedClock()
+    pipe = pipe_of(fault("partition", duration_s=2.0), clock=clock)
+    clock.advance(0.5)
+    pipe.finish()
+    assert not is_closed(pipe)
+    assert pipe.next_at() == 2.0
+    clock.advance(1.5)
+    assert is_closed(pipe)
+
+
+@given(st.floats(0, 1e4), st.floats(0.1, 1e7), st.integers(1, 40), st.integers(0, 50))
+@settings(deadline=None)
+def test_piece_is_ready_by_the_times_of_its_bytes(
+    at_s: float, rate: float, size: int, count: int
+) -> None:
+    piece = Piece(data=bytes(size), at_s=at_s, bytes_per_s=rate)
+    for now_s in (at_s + count / rate, np.nextafter(at_s + count / rate, 0.0)):
+        slow = sum(at_s + n / rate <= now_s for n in range(1, size + 1))
+        assert piece.ready(float(now_s)) == slow
+
+
 def test_partition_lasts_until_it_is_cleared_when_it_has_no_duration() -> None:
     clock = SimulatedClock()
     active = ActiveFaults(WireFaultPlan())
@@ -305,6 +328,15 @@ def test_pipe_gives_all_bytes_in_order_when_it_is_cleared() -> None:
     assert through(pipe, b"gh", b"ij") == [b"gh", b"ij"]
 
 
+def test_pipe_keeps_the_order_when_several_faults_hold_bytes_back() -> None:
+    plan = WireFaultPlan(faults=(fault("reorder", at_message=1), fault("reorder", at_message=0)))
+    active = ActiveFaults(plan)
+    pipe = FaultyPipe(active, TO_CLIENT, SimulatedClock())
+    assert through(pipe, b"ab", b"cd") == [b"", b""]
+    active.clear()
+    assert pipe.pull() == b"abcd"
+
+
 def test_pipe_gives_up_what_it_holds_when_the_sender_ends() -> None:
     pipe = pipe_of(fault("reorder"))
     assert through(pipe, b"ab") == [b""]
@@ -320,6 +352,19 @@ def test_faults_act_one_after_the_other_when_there_are_several() -> None:
         fault("duplicate", at_message=0),
     )
     assert through(pipe, b"ab", b"cd") == [b"xYabxYab", b"cd"]
+
+
+def test_message_still_ends_for_the_next_fault_when_one_truncates_it() -> None:
+    pipe = pipe_of(
+        fault("truncate", at_message=0, at_byte=1),
+        fault("garbage", at_message=1, data=b"?"),
+        end=b"\n",
+    )
+    assert through(pipe, b"ab", b"c\n", b"de\n") == [b"a", b"", b"?de\n"]
+    pipe = pipe_of(fault("truncate", at_message=0, at_byte=1), fault("duplicate"), end=b"\n")
+    assert through(pipe, b"ab", b"c\n") == [b"a", b"a"]
+    pipe = pipe_of(fault("garbage", data=b"?"), fault("swallow", at_message=1))
+    assert through(pipe, b"ab", b"cd", b"ef") == [b"?ab", b"", b"?ef"]
 
 
 def test_strikes_tell_how_often_each_fault_struck() -> None:

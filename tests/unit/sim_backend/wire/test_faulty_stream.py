@@ -164,14 +164,15 @@ def test_instrument_gets_the_bytes_before_it_when_the_order_is_cut(place: int) -
 
 
 def test_receive_tells_the_end_after_the_late_bytes_when_the_instrument_hangs_up() -> None:
-    rig = Rig(fault("delay", delay_s=0.25), fault("delay", "to instrument", at_byte=3, delay_s=1.0))
+    rig = Rig(fault("delay", delay_s=2.0), fault("delay", "to instrument", at_byte=3, delay_s=1.0))
     rig.send(b"one")
     rig.send(b"two")
     rig.echo.ended = True
-    assert rig.receive() == b"[one]"
+    assert rig.receive(5.0) == b"[one]"
     with pytest.raises(LinkError, match="hung up"):
         rig.receive(5.0)
-    assert rig.clock.now() == pytest.approx(0.25)
+    assert rig.clock.now() == pytest.approx(2.0)
+    assert rig.echo.got == [b"one"]
 
 
 def test_partition_of_the_answers_times_out_and_heals_when_it_is_cleared() -> None:
