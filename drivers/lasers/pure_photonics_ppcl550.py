@@ -35,7 +35,6 @@ from drivers.instruments import (
     Laser,
     LaserLimits,
     Range,
-    SystemClock,
 )
 from drivers.transports.link import Link
 from drivers.transports.settings import own_settings
@@ -153,7 +152,7 @@ class PurePhotonicsPPCL550(Wired, Laser):
     def _greet(self) -> Identity:
         self._itla.resynchronise()
         self._itla.wait_ready(self._patience_s)
-        found = _identity(self._itla)
+        found = _identity(self.name, self._itla)
         self._learn()
         return found
 
@@ -275,7 +274,7 @@ class PurePhotonicsPPCL550(Wired, Laser):
         return found + (self._itla.read(megahertz) if self._in_mhz else 0)
 
 
-def _identity(itla: Itla) -> Identity:
+def _identity(name: str, itla: Itla) -> Identity:
     """Who answers, if it is a module of the agreement."""
     kind = itla.text(Register.DEVICE_TYPE)
     found = Identity(
@@ -286,7 +285,7 @@ def _identity(itla: Itla) -> Identity:
     )
     if "ITLA" not in kind.upper():
         raise InstrumentError(
-            f"a tunable laser of device type 'CW ITLA' was expected, {kind!r} of "
+            f"{name}: a tunable laser of device type 'CW ITLA' was expected, {kind!r} of "
             f"{found.maker} {found.model} answers; two addresses may be exchanged, or the bench "
             "file names another model"
         )
@@ -294,9 +293,9 @@ def _identity(itla: Itla) -> Identity:
 
 
 def _probe(link: Link) -> Identity:
-    itla = Itla("probe", link, SystemClock())
+    itla = Itla(link.address, link, link.clock)
     itla.resynchronise()
-    return _identity(itla)
+    return _identity(link.address, itla)
 
 
 def _laser(entry: InstrumentEntry, context: BuildContext, *, noise_modes: bool) -> Instrument:

@@ -4,6 +4,7 @@ pyvisa's own reading stops at a mark and copies; here only its raw session is us
 are read by their count.
 """
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from drivers.errors import LinkError, LinkTimeoutError
@@ -77,6 +78,11 @@ class VisaStream:
         if "::SOCKET" in address.upper():
             self._marked = False
             resource.set_visa_attribute(constants.ResourceAttribute.termchar, ord("\n"))
+        # A read of so many bytes that ends because they came is what was wanted.
+        self._quiet = ExitStack()
+        self._quiet.enter_context(
+            resource.ignore_warning(constants.StatusCode.success_max_count_read)
+        )
         self._mark_attribute = constants.ResourceAttribute.termchar_enabled
 
     @classmethod
@@ -142,7 +148,7 @@ class VisaStream:
 
     def close(self) -> None:
         """See `ByteStream.close`: device clear, which drops late answers, then the session."""
-        for step in (self._resource.clear, self._resource.close):
+        for step in (self._resource.clear, self._quiet.close, self._resource.close):
             try:
                 step()
             except Exception:  # a broken link cannot be cleared or closed tidily
