@@ -7,7 +7,7 @@ measured.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from calibration.checks import Conditions, require_all
@@ -17,7 +17,13 @@ from calibration.store import Store
 from drivers.errors import CalibrationError, ConfigurationError
 from drivers.optics.link_values import ClientValues, ServerValues
 
-__all__ = ["BENCH_ROUTINES", "BenchValues", "assemble_bench_values", "load_bench_values"]
+__all__ = [
+    "BENCH_ROUTINES",
+    "HOMODYNE_ROUTINES",
+    "BenchValues",
+    "assemble_bench_values",
+    "load_bench_values",
+]
 
 Party = Literal["client", "server"]
 
@@ -33,6 +39,13 @@ BENCH_ROUTINES: Final = (
 )
 """Routines whose results a run over a bench needs."""
 
+HOMODYNE_ROUTINES: Final = (
+    *(name for name in BENCH_ROUTINES if name != "linewidth"),
+    "phase_shifters",
+    "phase_lock",
+)
+"""The same for a bench with homodyne detection."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchValues:
@@ -44,6 +57,7 @@ class BenchValues:
         tap_fraction: of the client's coupler.
         polarisation_rad: angles of each party's polarisation controller, by channel.
         taints: what stood against a result and was overridden; goes into the record of the run.
+        phase_v_pi_v: of the phase shifter in each party's oscillator, with homodyne detection.
     """
 
     server: ServerValues
@@ -51,6 +65,7 @@ class BenchValues:
     tap_fraction: float
     polarisation_rad: Mapping[Party, tuple[float, ...]]
     taints: tuple[str, ...] = ()
+    phase_v_pi_v: Mapping[Party, float] = field(default_factory=dict)
 
 
 def load_bench_values(
@@ -59,6 +74,7 @@ def load_bench_values(
     *,
     settings: Mapping[str, Mapping[str, Setting]] | None = None,
     override: bool = False,
+    homodyne: bool = False,
 ) -> BenchValues:
     """The values of the newest results in a store, if they may be used.
 
@@ -69,6 +85,7 @@ def load_bench_values(
             made with others are refused. None accepts any.
         override: use results in spite of what stands against them; the taints say what. A missing
             result cannot be overridden.
+        homodyne: the bench has homodyne detection.
 
     Raises:
         CalibrationError: a result is missing, something stands against one and `override` is
@@ -76,13 +93,18 @@ def load_bench_values(
         ConfigurationError: a setting is unknown or of another type than its default.
     """
     results, taints = require_all(
-        store, all_routines(), BENCH_ROUTINES, conditions, settings=settings, override=override
+        store,
+        all_routines(homodyne=homodyne),
+        HOMODYNE_ROUTINES if homodyne else BENCH_ROUTINES,
+        conditions,
+        settings=settings,
+        override=override,
     )
-    return assemble_bench_values(results, taints=taints)
+    return assemble_bench_values(results, taints=taints, homodyne=homodyne)
 
 
 def assemble_bench_values(
-    results: Mapping[str, Result], *, taints: tuple[str, ...] = ()
+    results: Mapping[str, Result], *, taints: tuple[str, ...] = (), homodyne: bool = False
 ) -> BenchValues:
     """The values of given results, without asking whether they may be used.
 
@@ -92,22 +114,25 @@ def assemble_bench_values(
     cancel; the photons have an uncertainty of their own.
 
     Args:
-        results: routine -> result, for all of `BENCH_ROUTINES`.
+        results: routine -> result, for all of `BENCH_ROUTINES`, or `HOMODYNE_ROUTINES`.
         taints: to be handed on.
+        homodyne: the bench has homodyne detection.
 
     Raises:
         CalibrationError: a result or quantity is missing, or a number cannot be a property of a
             bench.
     """
-    missing = [name for name in BENCH_ROUTINES if name not in results]
+    needed = HOMODYNE_ROUTINES if homodyne else BENCH_ROUTINES
+    missing = [name for name in needed if name not in results]
     if missing:
         raise CalibrationError(
             f"calibration of the bench lacks {', '.join(missing)}; run `veilight calibrate "
             f"{' '.join(missing)}`"
         )
+    held = results["phase_lock" if homodyne else "linewidth"]
     phase_rad = {
-        "client": _phase_noise_rad(results["linewidth"]["client_phase_variance_rad2"]),
-        "server": _phase_noise_rad(results["linewidth"]["server_phase_variance_rad2"]),
+        "client": _phase_noise_rad(held["client_phase_variance_rad2"], held.routine),
+        "server": _phase_noise_rad(held["server_phase_variance_rad2"], held.routine),
     }
     try:
         return BenchValues(
@@ -119,6 +144,7 @@ def assemble_bench_values(
                 "server": _angles(results["polarisation"], "server"),
             },
             taints=taints,
+            phase_v_pi_v=_phase_v_pi_v(results["phase_shifters"]) if homodyne else {},
         )
     except ConfigurationError as error:
         raise CalibrationError(f"the calibration describes no bench: {error}") from error
@@ -179,12 +205,20 @@ def _angles(polarisation: Result, party: Party) -> tuple[float, ...]:
     return tuple(polarisation[f"{stem}{channel}_rad"].value for channel in channels)
 
 
-def _phase_noise_rad(variance: Quantity) -> float:
+def _phase_v_pi_v(found: Result) -> dict[Party, float]:
+    """V_pi of each party's phase shifter."""
+    return {
+        "client": found["client_phase_v_pi_v"].value,
+        "server": found["server_phase_v_pi_v"].value,
+    }
+
+
+def _phase_noise_rad(variance: Quantity, routine: str) -> float:
     """Root of a phase variance that noise may have brought below 0."""
     if variance.interval95[1] < 0:
         raise CalibrationError(
-            f"calibration linewidth: {variance.text} is below 0 for sure; look at its data, then "
-            "run `veilight calibrate linewidth`"
+            f"calibration {routine}: {variance.text} is below 0 for sure; look at its data, then "
+            f"run `veilight calibrate {routine}`"
         )
     return math.sqrt(max(variance.value, 0.0))
 

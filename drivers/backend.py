@@ -30,8 +30,10 @@ from drivers.receivers import Receiver
 
 __all__ = [
     "Block",
+    "ChoosesEarly",
     "ClientOptics",
     "ClientOpticsInfo",
+    "EarlyBits",
     "OpticalLink",
     "ReturnSummary",
     "ServerOptics",
@@ -302,6 +304,29 @@ class OpticalLink(Protocol):
     @property
     def settings(self) -> object:
         """What the link was set to: a dataclass, for records."""
+
+
+@runtime_checkable
+class ChoosesEarly(Protocol):
+    """A link on which the server's quadratures are chosen before the light returns.
+
+    It takes no others when a block is collected: the engine has its flips from here.
+    """
+
+    @property
+    def random_bits(self) -> "EarlyBits":
+        """What was chosen, with the engine's interface for a source of coin flips."""
+
+
+class EarlyBits(Protocol):
+    """Coin flips that were made when a block was sent."""
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of a reproducible source, None for a source fit for security."""
+
+    def flips(self, key: str, inputs: int, rows: int) -> Tensor:
+        """Bool `(inputs, rows)` of the block that was sent last."""
 
 
 def check_block_tensor(what: str, tensor: Tensor, *shapes: tuple[int, ...]) -> None:

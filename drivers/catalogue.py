@@ -24,7 +24,10 @@ __all__ = ["MODULES", "DriverModel", "driver_models", "matching", "register_driv
 
 Confidence = Literal["high", "medium-high", "medium", "low"]
 
-MODULES: tuple[str, ...] = ("drivers.path.keysight_n773x",)
+MODULES: tuple[str, ...] = (
+    "drivers.modulators.thorlabs_mbx",
+    "drivers.path.keysight_n773x",
+)
 """Modules of drivers, by folder and name."""
 
 

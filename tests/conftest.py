@@ -1,4 +1,4 @@
-"""Fixtures for all tests: data sets that are too large to be part of the repository."""
+"""Fixtures for all tests: data sets that are too large for the repository, and real instruments."""
 
 import os
 from pathlib import Path
@@ -11,6 +11,39 @@ _MNIST_FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options to run the contract suites on the instruments of a bench."""
+    group = parser.getgroup("hardware")
+    group.addoption(
+        "--hardware",
+        metavar="BENCH.toml",
+        help="run the contract suites over the instruments of this bench file instead of those "
+        "that are simulated; the suites switch lasers on and open shutters",
+    )
+    group.addoption(
+        "--emit-light",
+        action="store_true",
+        help="allow --hardware to emit light on a bench that is no twin",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The contract suites are made when they are imported, which is before any fixture."""
+    path = config.getoption("--hardware")
+    if not path:
+        os.environ.pop("VEILIGHT_HARDWARE", None)
+        return
+    from drivers.bench import load_bench
+
+    bench = load_bench(path, complete=False)
+    if not (bench.simulated or config.getoption("--emit-light")):
+        raise pytest.UsageError(
+            f"{path} is a bench of real instruments: the suites would switch its lasers on. Take "
+            "the fibres off the detectors, then say --emit-light"
+        )
+    os.environ["VEILIGHT_HARDWARE"] = str(Path(path).resolve())
 
 
 @pytest.fixture(scope="session")

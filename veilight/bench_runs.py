@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from calibration.checks import Conditions
     from calibration.result import Setting
     from calibration.store import Store
+    from drivers.optics.homodyne_link import HomodyneLink
     from protocol.plan import LayerPlan, Plan
     from veilight.bench_session import BenchPair
 
@@ -45,6 +46,7 @@ __all__ = [
     "lit_bench",
     "refuse_long_bursts",
     "scene_seed",
+    "standing_instruments",
 ]
 
 LIGHT = "light"
@@ -85,7 +87,9 @@ def calibrated_values(
     conditions = conditions_of(pair, store)
     if settings is None:
         settings = settings_for(routines_of(pair), pair)
-    return load_bench_values(store, conditions, settings=settings, override=override)
+    return load_bench_values(
+        store, conditions, settings=settings, override=override, homodyne=pair.is_homodyne
+    )
 
 
 def conditions_of(pair: "BenchPair", store: "Store") -> "Conditions":
@@ -117,7 +121,7 @@ def conditions_of(pair: "BenchPair", store: "Store") -> "Conditions":
 @contextmanager
 def lit_bench(
     pair: "BenchPair", store: "Store", values: "BenchValues", frames: BenchFrames
-) -> Iterator[BenchLink]:
+) -> "Iterator[BenchLink | HomodyneLink]":
     """Switch the light on as it was when the bench was calibrated, and off at the end.
 
     Args:
@@ -135,33 +139,47 @@ def lit_bench(
     """
     try:
         _switch_on(pair, store, values)
-        server = ServerInstruments(
-            generator=pair.server.get("weight_generator", WaveformGenerator),
-            attenuator=pair.server.get("attenuator", Attenuator),
-            digitiser=pair.server.get("return_digitiser", Digitiser),
-            standing=_standing(pair.server, "weight_bias"),
-        )
-        client = ClientInstruments(
-            generator=pair.client.get("data_generator", WaveformGenerator),
-            digitiser=pair.client.get("tap_digitiser", Digitiser),
-            standing=_standing(pair.client, "data_bias"),
-        )
-        for generator in (server.generator, client.generator):
+        for bench, role in ((pair.server, "weight_generator"), (pair.client, "data_generator")):
+            generator = bench.get(role, WaveformGenerator)
             generator.set_sample_rate(frames.format.sample_rate_hz)
             generator.set_idle(0, 0.0)  # a calibration may have left another level
             generator.set_output(0, True)
-        settings = BenchLinkSettings(
-            receiver=PassiveTap(tap_fraction=values.tap_fraction),
-            frames=frames,
-            server=values.server,
-            client=values.client,
-        )
-        yield BenchLink(server, client, settings, on_failure=pair.make_safe)
+        if pair.is_homodyne:
+            from veilight.homodyne_runs import homodyne_link
+
+            yield homodyne_link(pair, values, frames)
+        else:
+            yield _heterodyne_link(pair, values, frames)
     except BaseException as error:
         pair.make_safe(f"{type(error).__name__} during a run")
         raise
     for bench in (pair.server, pair.client):
         bench.safety.switch_off()
+
+
+def _heterodyne_link(pair: "BenchPair", values: "BenchValues", frames: BenchFrames) -> BenchLink:
+    """Both ends on the benches' instruments."""
+    settings = BenchLinkSettings(
+        receiver=PassiveTap(tap_fraction=values.tap_fraction),
+        frames=frames,
+        server=values.server,
+        client=values.client,
+    )
+    return BenchLink(
+        ServerInstruments(
+            generator=pair.server.get("weight_generator", WaveformGenerator),
+            attenuator=pair.server.get("attenuator", Attenuator),
+            digitiser=pair.server.get("return_digitiser", Digitiser),
+            standing=standing_instruments(pair.server, "weight_bias"),
+        ),
+        ClientInstruments(
+            generator=pair.client.get("data_generator", WaveformGenerator),
+            digitiser=pair.client.get("tap_digitiser", Digitiser),
+            standing=standing_instruments(pair.client, "data_bias"),
+        ),
+        settings,
+        on_failure=pair.make_safe,
+    )
 
 
 def bench_frames(pair: "BenchPair", *, peak_to_average: float = 4.0) -> BenchFrames:
@@ -237,8 +255,13 @@ def scene_seed(pair: "BenchPair") -> int | None:
     return seed if isinstance(seed, int) else 0
 
 
-def _standing(bench: Bench, bias: str) -> StandingInstruments:
-    """What is looked at before every burst, as far as the bench has it."""
+def standing_instruments(bench: Bench, bias: str) -> StandingInstruments:
+    """What is looked at before every burst, as far as the bench has it.
+
+    Args:
+        bench: of one party.
+        bias: role of its bias controller.
+    """
     meter = "oscillator_power_meter"
     return StandingInstruments(
         lasers=tuple(found for found in bench.instruments.values() if isinstance(found, Laser)),

@@ -60,6 +60,11 @@ class BenchPair:
         """Whether the client's receiver is the amplifier between two meshes."""
         return self.server.file.content.bench.receiver == Amplifier.kind
 
+    @property
+    def is_homodyne(self) -> bool:
+        """Whether phase shifters in the oscillators choose the quadratures."""
+        return self.server.file.content.bench.detection == "homodyne"
+
     def make_safe(self, reason: str) -> None:
         """Drive both benches to their safe state, whichever of them fails.
 
@@ -95,11 +100,6 @@ def open_pair(
 
     files = load_benches(paths)
     name = pair_name(files)
-    if files[0].content.bench.detection == "homodyne":
-        raise ConfigurationError(
-            f"{files[0].where}: bench.detection is 'homodyne'; calibration and runs are for "
-            "'heterodyne' benches"
-        )
     _refuse_real_light(files, emit_light)
     benches = build_benches(files)
     # A simulated clock starts anew with every bench; only the system's can be told apart by boot.
@@ -183,7 +183,9 @@ def routines_for(files: Sequence[BenchFile]) -> "Registry":
     if bench.receiver == Amplifier.kind:
         return amplifier_routines()
     # With one laser for all, the oscillators' lasers are no roles of the routines.
-    return all_routines(shared_oscillators=bench.oscillator == "shared")
+    return all_routines(
+        shared_oscillators=bench.oscillator == "shared", homodyne=bench.detection == "homodyne"
+    )
 
 
 def routines_of(pair: BenchPair) -> "Registry":

@@ -101,8 +101,7 @@ def build_benches(
     models = registry_for(files) if registry is None else registry
     watchdog = watchdog_for(files) if registry is None else None
     return tuple(
-        Bench.build(file, models, watchdog=watchdog if file in _watched(files) else None)
-        for file in files
+        Bench.build(file, models, watchdog=watchdog if file.watched else None) for file in files
     )
 
 
@@ -114,7 +113,7 @@ def watchdog_for(files: Sequence[BenchFile]) -> Watchdog | None:
     Args:
         files: files that are used together; the strictest of their times holds.
     """
-    watched = _watched(files)
+    watched = [file for file in files if file.watched]
     if not watched or not all(file.text for file in watched):
         return None
     timeout_s = min(file.content.safety.watchdog_timeout_s for file in watched)
@@ -141,7 +140,7 @@ def safe_by_files(files: Sequence[tuple[str, str]]) -> dict[str, str]:
     ownership = Ownership(wait_s=_OWNER_ENDS_S)
     for where, text in files:
         try:
-            file = parse_bench(parse_toml(text, where), where, text=text)
+            file = parse_bench(parse_toml(text, where), where, text=text, complete=False)
             benches.append(Bench.build(file, registry_for([file]), ownership=ownership))
         except Exception as error:
             failures[where] = str(error)
@@ -170,11 +169,6 @@ def make_safe_one_by_one(bench: Bench) -> dict[str, str]:
         except Exception as error:
             failures[role] = str(error) or type(error).__name__
     return failures
-
-
-def _watched(files: Sequence[BenchFile]) -> tuple[BenchFile, ...]:
-    """Files of benches that need a watchdog: somebody could be harmed."""
-    return tuple(file for file in files if file.content.safety.watchdog and not file.simulated)
 
 
 def _amplifies(bench: Bench) -> bool:

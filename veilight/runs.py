@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drivers.backend import ClientOpticsInfo, OpticalLink, ServerOpticsInfo
+from drivers.backend import ChoosesEarly, ClientOpticsInfo, OpticalLink, ServerOpticsInfo
 from drivers.errors import ConfigurationError, VerificationError
 from drivers.receivers import Receiver
 from protocol.accounting import channel_estimate, data_leakage, layer_name, weight_leakage
@@ -29,7 +29,7 @@ from protocol.leakage import ChannelEstimate, LeakageSummary
 from protocol.ledger import DataLedger, WeightLedger
 from protocol.models.model import Model
 from protocol.plan import Encoding, LayerPlan, Plan
-from protocol.randomness import SeededBits
+from protocol.randomness import RandomBits, SeededBits
 from protocol.server import BlockRecord, ServerParty, ServerPolicy, ServerRecord
 from protocol.verification import Evidence, ReturnExpectation, expected_return
 from sim_backend.adversaries import HONEST, ReturnBehaviour
@@ -252,7 +252,7 @@ def run_inference(
             receiver=receiver, false_alarm=request.false_alarm, full_return=request.full_return
         ),
         ledger,
-        random_bits=None if seed is None else SeededBits(seed),
+        random_bits=_random_bits(link, seed),
     )
     client = ClientParty(
         link.client,
@@ -284,6 +284,13 @@ def run_inference(
             abort_reason=abort_reason,
         ),
     )
+
+
+def _random_bits(link: OpticalLink, seed: int | None) -> RandomBits | None:
+    """Who chooses the quadratures of the return; None for the operating system."""
+    if isinstance(link, ChoosesEarly):
+        return link.random_bits
+    return None if seed is None else SeededBits(seed)
 
 
 @dataclass(frozen=True, kw_only=True)

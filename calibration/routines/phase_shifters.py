@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from calibration.fits.estimates import Estimate
 from calibration.fits.least_squares import PowerNoise
 from calibration.fits.mach_zehnder import MachZehnderFit, fit_mach_zehnder
 from calibration.result import FitData, Quantity, Result, Series
@@ -26,12 +25,12 @@ _LEAST_SCORE: Final = 30.0
 
 
 class PhaseShifters(StagedRoutine):
-    """Sweeps both phase shifters under steady light, up and down in turn.
+    """Sweeps both phase shifters under steady light, at voltages in random order.
 
     The level of a detector's record is level + A cos(pi V/V_pi - phase of the light). The phase
-    moves while it is swept, which limits a sweep: each is fitted by itself, and the scatter of the
-    fits over random places of the voltages is the uncertainty, drift and the shifter's own errors
-    included.
+    moves while it is swept, which limits a sweep; in random order a drift is noise and not another
+    slope. Each sweep is fitted by itself, and the scatter of the fits is the uncertainty, drift and
+    the shifter's own errors included.
 
     client_phase_v_pi_v and server_phase_v_pi_v are the voltages of a phase of pi. The polarisation
     need not be aligned: where the fringes do not stand out, the controllers are turned at random.
@@ -59,7 +58,8 @@ class PhaseShifters(StagedRoutine):
         for party in PARTIES:
             _turn_until_seen(context, stage, party)
             sweeps = [_sweep(context, stage, party, turn) for turn in range(_sweeps(context))]
-            quantities.append(_v_pi(sweeps).quantity(f"{party}_phase_v_pi_v", "V"))
+            v_pi = mean_of([one.fit.v_pi_v.value for one in sweeps])
+            quantities.append(v_pi.quantity(f"{party}_phase_v_pi_v", "V"))
             plots.append(_plot(party, sweeps[0]))
         return context.result(quantities=quantities, fit_data=plots)
 
@@ -101,7 +101,8 @@ def _sweep(context: Context, stage: Stage, party: Party, turn: int) -> _Sweep:
     driver = stage.get(PHASES[party], PhaseDriver)
     context.progress(turn, _sweeps(context), f"phase shifter of the {party}")
     points = context.setting("points", int)
-    volts = places(driver.limits.volts, points, context.rng, downwards=turn % 2 == 1)
+    ordered = places(driver.limits.volts, points, context.rng, downwards=False)
+    volts = context.rng.permutation(ordered)
     levels = []
     for volt in volts:
         driver.set_voltages(np.array([volt]))
@@ -110,13 +111,6 @@ def _sweep(context: Context, stage: Stage, party: Party, turn: int) -> _Sweep:
     # Drift of the phase weighs most on the slopes: all points count alike.
     noise = PowerNoise(relative=0.0, floor=0.02 * float(raised.max()))
     return _Sweep(volts=volts, level_v=raised, fit=fit_mach_zehnder(volts, raised, noise))
-
-
-def _v_pi(sweeps: list[_Sweep]) -> Estimate:
-    """A steady drift stretches sweeps upwards and shortens those downwards: pairs are averaged."""
-    values = [one.fit.v_pi_v.value for one in sweeps]
-    pairs = [(first + second) / 2 for first, second in zip(values[::2], values[1::2], strict=True)]
-    return mean_of(pairs)
 
 
 def _plot(party: Party, sweep: _Sweep) -> FitData:

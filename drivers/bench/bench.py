@@ -105,7 +105,7 @@ class Bench:
         guard: Guard = Unguarded()
         if watchdog is not None:
             guard = Guarded(watchdog, self._place)
-        elif file.content.safety.watchdog and not file.simulated:
+        elif file.watched:
             guard = NotGuarded()
         self._safety = Safety(self._instruments, file.content.safety, clock, guard)
         for instrument in self._instruments.values():

@@ -90,6 +90,17 @@ class BenchFile:
         """Whether any instrument is simulated in this process, on a clock of its own."""
         return any(entry.backend == "sim" for entry in self.content.instruments.values())
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is no light without a watchdog: of real instruments, unless told otherwise.
+
+        A bench of twins has one where its file says so; what is simulated in this process cannot
+        be reached by another one.
+        """
+        safety = self.content.safety
+        asked = not self.simulated or "watchdog" in safety.model_fields_set
+        return safety.watchdog and asked and not self.in_process
+
     def missing(self) -> tuple[str, ...]:
         """Roles without which the bench cannot work and that the file does not fill."""
         filled = self.content.instruments

@@ -130,7 +130,8 @@ class SafetySection(Section):
         attenuator_step_db: largest step when the attenuator is opened.
         agreement_db: a monitor that reads more than this above the expected stops everything.
         watchdog: whether a second process must watch over the light of real instruments: it
-            brings the bench to the safe state when the program dies or hangs.
+            brings the bench to the safe state when the program dies or hangs. A bench of twins
+            has one if the file says so.
         watchdog_timeout_s: longest silence between the two processes, either way.
         hang_s: longest time with light on in which the program uses no instrument and says nothing
             else of itself; after it the program is ended.

@@ -13,16 +13,15 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar
 
 from drivers.bench.life import LifeSigns
 from drivers.bench.processes import start_of
 from drivers.bench.watchdog_spec import WatchdogOrders, WatchdogSpec
+from drivers.bench.watchdog_start import end_watchdog, start_watchdog
 from drivers.errors import ConfigurationError, WatchdogError
 from drivers.instruments import Clock, SystemClock
 
@@ -196,29 +195,13 @@ class Watchdog:
         return self._clock.now() - self._answered_at if self._process else float("inf")
 
     def _start(self) -> None:
-        if not sys.executable:
-            raise WatchdogError("there is no Python program to start a watchdog with")
         orders = WatchdogOrders(
             spec=self._spec,
             pid=os.getpid(),
             start=start_of(os.getpid()) or "",
             timeout_s=self._timeout_s,
         )
-        process = subprocess.Popen(
-            # -P: a folder of the user's that is called drivers must not be taken for ours.
-            [sys.executable, "-P", "-m", "drivers.bench.watchdog_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_search_path())},
-            # Ctrl-C and a closed terminal are for this process alone.
-            start_new_session=True,
-        )
-        try:
-            self._greet(process, orders)
-        except BaseException:
-            _end(process)
-            raise
+        process = start_watchdog(orders, self.start_timeout_s, self._clock)
         self._stopping.clear()
         with self._changed:
             self._lost, self._all_safe = "", True
@@ -231,38 +214,6 @@ class Watchdog:
         )
         self._thread.start()
         _LOG.info("watchdog: process %d", process.pid)
-
-    def _greet(self, process: "subprocess.Popen[bytes]", orders: WatchdogOrders) -> None:
-        """Give the orders and wait until they are understood."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        deadline = self._clock.now() + self.start_timeout_s
-        os.set_blocking(process.stdin.fileno(), False)
-        unsent = f"{orders.to_json()}\n".encode()
-        answer = b""
-        poll = select.poll()
-        poll.register(process.stdout, select.POLLIN)
-        poll.register(process.stdin, select.POLLOUT)
-        while not answer.endswith(b"\n"):
-            left = deadline - self._clock.now()
-            found = dict(poll.poll(max(left, 0.0) * 1e3))
-            if found.get(process.stdout.fileno()):
-                data = os.read(process.stdout.fileno(), 1 << 16)
-                if not data:
-                    break
-                answer += data
-            elif unsent and found.get(process.stdin.fileno(), 0) & select.POLLOUT:
-                unsent = unsent[os.write(process.stdin.fileno(), unsent) :]
-                if not unsent:
-                    poll.unregister(process.stdin)
-            if left <= 0:
-                break
-        if answer != b"ready\n":
-            said = answer.decode("utf-8", "replace").strip() or "nothing"
-            raise WatchdogError(
-                f"the watchdog (process {process.pid}) did not start: it said {said}; look at "
-                "what it wrote to the standard error"
-            )
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         """The thread: beats, takes answers, and says so when there are none."""
@@ -340,7 +291,7 @@ class Watchdog:
             self._process = None
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._timeout_s)
-        _end(process)
+        end_watchdog(process)
         return helped
 
     def _forget(self) -> None:
@@ -364,18 +315,3 @@ def _forget_all() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_all)
-
-
-def _search_path() -> list[str]:
-    """Where this program finds modules: the watchdog must find the same ones."""
-    return [str(Path(entry).absolute()) for entry in sys.path]
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Whatever the process does: it is gone, and nothing of it is left."""
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()

@@ -7,12 +7,18 @@ it says at once whether anything is pending, and is polled.
 from drivers.errors import InstrumentError
 from drivers.instruments import Clock, Identity
 from drivers.transports.link import Link
-from drivers.transports.scpi import Scpi
+from drivers.transports.reader import garbled
+from drivers.transports.scpi import Scpi, parse_number
 from drivers.transports.wired import refuse_stranger
 
-__all__ = ["N77xx"]
+__all__ = ["N77xx", "as_argument"]
 
 _POLL_S = 5e-3
+
+
+def as_argument(value: float) -> str:
+    """A number as it is sent: twelve digits, such as `1.55E-06`."""
+    return f"{value:.12G}"
 
 
 class N77xx:
@@ -39,25 +45,42 @@ class N77xx:
         """
         self.scpi.clear()
         identity = self.scpi.identity()
-        pattern = rf"(Keysight|Agilent) Technologies,{self._models}"
+        pattern = rf"(Keysight|Agilent) Technologies,(?:{self._models})"
         refuse_stranger(self._name, identity, pattern, f"Keysight {self._models}")
         return identity
 
-    def is_idle(self) -> bool:
-        """Whether nothing is pending in the whole box."""
-        return self.scpi.flag("*OPC?")
+    def numbers(self, *queries: str) -> list[float]:
+        """Ask for several numbers in one message.
 
-    def wait_idle(self, timeout_s: float) -> None:
+        Args:
+            queries: such as `:SOUR1:POW:UNIT?` and `:SOUR1:POW?`.
+
+        Raises:
+            AnswerError: not as many numbers come back.
+            RefusedError: the box reports errors.
+        """
+        answer = self.scpi.query(";".join(queries))
+        fields = answer.split(";")
+        if len(fields) != len(queries):
+            raise garbled(f"{len(queries)} numbers", answer.encode())
+        return [parse_number(field.encode()) for field in fields]
+
+    def is_idle(self, slot: int | None = None) -> bool:
+        """Whether nothing is pending in a slot; without one, in the whole box."""
+        return self.scpi.flag("*OPC?" if slot is None else f":SLOT{slot}:OPC?")
+
+    def wait_idle(self, timeout_s: float, slot: int | None = None) -> None:
         """Wait until nothing is pending.
 
         Args:
             timeout_s: longest time.
+            slot: where; None for the whole box.
 
         Raises:
             InstrumentError: something is still pending then.
         """
         until_s = self._clock.now() + timeout_s
-        while not self.is_idle():
+        while not self.is_idle(slot):
             if self._clock.now() >= until_s:
                 raise InstrumentError(
                     f"{self._name}: is still busy after {timeout_s:g} s; look at its display"

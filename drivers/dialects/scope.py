@@ -1,4 +1,4 @@
-"""What the drivers of oscilloscopes share: a record that begins at the trigger, out of a longer one.
+"""What drivers of oscilloscopes share: a record that begins at the trigger, cut out of a longer one.
 
 A scope takes what it can: a record around the trigger, perhaps longer, perhaps finer than was
 asked for. What it took is only known from the record's own description (its preamble), so that is

@@ -11,12 +11,12 @@ How a play is made from what these generators can do:
 * `OUTP:TRIG` gives the pulse of the bench's trigger line. The same socket is the input for external
   triggers: both roles of a box cannot have different ends of the line.
 
-The voltages are right only for the load that the setting `load_ohm` names, 50 ohm by default. HAZARD:
-a modulator of high impedance gets twice the voltage that a generator set for 50 ohm shows. Put a 50 ohm
-terminator at the modulator, or set `load_ohm = inf` and measure.
+The voltages are right only for the load that the setting `load_ohm` names, 50 ohm by default.
+HAZARD: a modulator of high impedance gets twice the voltage that a generator set for 50 ohm shows.
+Put a 50 ohm terminator at the modulator, or set `load_ohm = inf` and measure.
 
-Source: pymeasure, QCoDeS and pyLabLib drivers of the family; Keysight 33500 and 33600 Series Operating
-and Service Guide, burst and arbitrary waveform sections.
+Source: pymeasure, QCoDeS and pyLabLib drivers of the family; Keysight 33500 Series Operating and
+Service Guide, burst mode.
 """
 
 import math
@@ -129,6 +129,7 @@ class Keysight33600A(Wired, WaveformGenerator):
         self._highest_rate_hz = limits.sample_rate_hz.highest
         self._points: NDArray[np.int16] | None = None
         self._samples = 0
+        self._duration_s = 0.0
         self._ends_s: float | None = None
 
     def _greet(self) -> Identity:
@@ -168,9 +169,10 @@ class Keysight33600A(Wired, WaveformGenerator):
         return self._scpi.number(f"{self._source}:FUNC:ARB:SRAT?")
 
     def _load(self, channel: int, volts: NDArray[np.float32]) -> None:
-        self._forget_play()
+        del channel  # there is one
         points = self._codes(volts)
         self._rest()
+        self._forget_play()
         self._upload(points)
         self._points, self._samples = points, len(volts)
 
@@ -191,22 +193,24 @@ class Keysight33600A(Wired, WaveformGenerator):
         return round(self._idle_v / self._full_v * _FULL_CODE)
 
     def _upload(self, points: NDArray[np.int16]) -> None:
-        """Replace what is in the output's memory: the play, and the idle level for the way to it."""
-        rest = np.full(_LEAST_POINTS, self._idle_code(), dtype="<i2")
-        timeout_s = self._link.timeout_s + points.nbytes / _UPLOAD_BYTES_PER_S
+        """Replace what is in the output's memory: the play, and the rest on the way to it."""
+        rest = ",".join([str(self._idle_code())] * _LEAST_POINTS)
         head = f"{self._source}:DATA:ARB:DAC"
-        self._scpi.set(f"{self._source}:DATA:VOL:CLE")
-        self._scpi.set_block(f"{head} {self._rest_name},", rest.data)
+        self._scpi.set(f"{self._source}:DATA:VOL:CLE", f"{head} {self._rest_name},{rest}")
+        timeout_s = self._link.timeout_s + points.nbytes / _UPLOAD_BYTES_PER_S
         self._scpi.set_block(f"{head} {self._play},", points.data, timeout_s)
 
     def _set_idle(self, channel: int, volts: float) -> None:
+        del channel  # there is one
         self._idle_v = volts
         self._rest()
 
     def _set_output(self, channel: int, on: bool) -> None:
+        del channel  # there is one
         self._scpi.set(f":OUTP{self._channel} {'ON' if on else 'OFF'}")
 
     def _get_output(self, channel: int) -> bool:
+        del channel  # there is one
         return self._scpi.flag(f":OUTP{self._channel}?")
 
     def _arm(self, trigger: Trigger, delay_s: float) -> None:
@@ -257,7 +261,7 @@ class Keysight33600A(Wired, WaveformGenerator):
     def _confirm_arming(self, delay_s: float, rate_hz: float) -> None:
         """Make sure of all that could harm or mislead, in one question."""
         source, number = self._source, self._channel
-        volts, offset, load, rate, delay, burst = self._several(
+        answers = self._several(
             f"{source}:VOLT?",
             f"{source}:VOLT:OFFS?",
             f":OUTP{number}:LOAD?",
@@ -265,6 +269,7 @@ class Keysight33600A(Wired, WaveformGenerator):
             f":TRIG{number}:DEL?",
             f"{source}:BURS:STAT?",
         )
+        volts, offset, load, rate, delay, burst = (parse_number(one.encode()) for one in answers)
         full_v = 2 * self._full_v
         self._confirm("amplitude", "V", full_v, volts, 1e-3 * full_v)
         self._confirm("offset", "V", 0.0, offset, 1e-3 * full_v)
@@ -282,11 +287,7 @@ class Keysight33600A(Wired, WaveformGenerator):
             self._clock.sleep(self._duration_s)
 
     def _is_armed(self) -> bool:
-        function, _, name = self._scpi.query(
-            f"{self._source}:FUNC?;{self._source}:FUNC:ARB?"
-        ).partition(";")
-        if not name:
-            raise garbled("a function and the name of a waveform", function.encode())
+        function, name = self._several(f"{self._source}:FUNC?", f"{self._source}:FUNC:ARB?")
         if function.strip().upper() != "ARB" or not _is_named(name, self._play):
             return False
         return self._ends_s is None or self._clock.now() < self._ends_s
@@ -306,8 +307,9 @@ class Keysight33600A(Wired, WaveformGenerator):
         with self._link.held():
             self._link.send(";".join(orders).encode() + b"\n")
             reported = self._scpi.errors()
-            function = self._scpi.query(f"{source}:FUNC?").strip().upper()
-            (offset_v,) = self._several(f"{source}:VOLT:OFFS?")
+            function, offset = self._several(f"{source}:FUNC?", f"{source}:VOLT:OFFS?")
+        offset_v = parse_number(offset.encode())
+        function = function.strip().upper()
         if function != "DC" or not abs(offset_v - self._idle_v) <= 2e-3 * self._full_v + 1e-3:
             errors = "; ".join(f"{number} {text}" for number, text in reported) or "no error"
             raise RefusedError(
@@ -325,13 +327,13 @@ class Keysight33600A(Wired, WaveformGenerator):
     def _offset(self) -> str:
         return f"{self._source}:VOLT:OFFS {self._idle_v:.9g}"
 
-    def _several(self, *queries: str) -> list[float]:
-        """Numbers that are asked for in one message."""
+    def _several(self, *queries: str) -> list[str]:
+        """Answers to questions that are asked in one message."""
         answer = self._scpi.query(";".join(queries))
         fields = answer.split(";")
         if len(fields) != len(queries):
             raise garbled(f"{len(queries)} answers", answer.encode())
-        return [parse_number(field.encode()) for field in fields]
+        return fields
 
     def _forget_play(self) -> None:
         self._points = None
@@ -341,7 +343,7 @@ class Keysight33600A(Wired, WaveformGenerator):
 
 
 def _is_named(answer: str, name: str) -> bool:
-    """Whether a quoted name or path such as `"INT:\\NAME.ARB"` is this name."""
+    """Whether a quoted name, or the path of a file of that name, is this name."""
     stem = answer.strip().strip('"').replace("/", "\\").rpartition("\\")[2]
     return stem.lower().removesuffix(".arb") == name
 

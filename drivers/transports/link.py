@@ -5,8 +5,8 @@ The rules, kept here and never in a driver:
 * A lock covers the whole of writing and reading, also between instruments that share the link.
 * Everything has a deadline.
 * After a time-out, a garbled answer, stray bytes or an interruption the link is dirty: late bytes
-  may come. Before it is used again it is opened anew (sockets) or drained until it is quiet
-  (serial ports), and everyone on it makes sure that the instrument is the same, in the same state.
+  may come. Before it is used again it is opened anew (sockets, and what broke) or drained until it
+  is quiet (serial ports), and everyone on it makes sure that the instrument is the same, in the same state.
 * Only a query is ever sent again, once. An order is not: it may have been carried out.
 
 Logger: `veilight.links`.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from drivers.errors import AnswerError, InstrumentError, LinkError
+from drivers.errors import AnswerError, InstrumentError, LinkError, LinkTimeoutError
 from drivers.instruments import Clock, SystemClock
 from drivers.transports.byte_trace import ByteTrace
 from drivers.transports.reader import Reader, excerpt
@@ -69,6 +69,7 @@ class Link:
         self._stream: ByteStream | None = None
         self._users: dict[str, Callable[[], None]] = {}
         self._dirty: str | None = None
+        self._broken = False
         self._recovering = False
         arrived = None if trace is None else self._trace_arrived
         self._reader = Reader(self.clock.now, arrived)
@@ -96,6 +97,7 @@ class Link:
                 self._stream = self._opener(self.timeout_s)
                 self._reader.forget()
                 self._dirty = None
+                self._broken = False
                 self._note("opened")
             self._users[user] = reconnected
 
@@ -205,6 +207,10 @@ class Link:
             if not self._chatty and self._reader.left:
                 raise AnswerError(f"more came than was asked for: {excerpt(self._reader.left)}")
         except (LinkError, AnswerError) as error:
+            # A plug that was pulled: draining does not bring the line back.
+            self._broken = self._broken or (
+                isinstance(error, LinkError) and not isinstance(error, LinkTimeoutError)
+            )
             self._soil(str(error))
             raise type(error)(f"{self.address}: {_without(self.address, error)}") from error
         except BaseException as error:
@@ -244,9 +250,10 @@ class Link:
         assert self._stream is not None
         self._recovering = True
         try:
-            if self._stream.reopens:
+            if self._stream.reopens or self._broken:
                 self._stream.close()
                 self._stream = self._opener(self.timeout_s)
+                self._broken = False
             else:
                 self._drain(self._stream)
             self._reader.forget()

@@ -112,7 +112,7 @@ class SimulatedInstrument:
     It stands before the kind among the bases, so that `simulated` and the connection are its own.
     """
 
-    simulated: ClassVar[bool] = True
+    simulated: bool = True
     _remote: RemoteControl
 
     def _open(self) -> Identity:

@@ -8,7 +8,10 @@ from sim_backend.wire.session import Twin, TwinPlace
 
 __all__ = ["MODULES", "make_twin", "twin_makers"]
 
-MODULES: tuple[str, ...] = ("sim_backend.wire.twins.keysight_n773x",)
+MODULES: tuple[str, ...] = (
+    "sim_backend.wire.twins.keysight_n773x",
+    "sim_backend.wire.twins.thorlabs_mbx",
+)
 """Modules of twins; one for each module of drivers."""
 
 

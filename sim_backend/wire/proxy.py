@@ -191,6 +191,7 @@ class FaultProxy:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
+        self._work(self._front, set())  # a serial line is open from the beginning
         self._thread = threading.Thread(target=self._serve, name="veilight-fault-proxy")
         self._thread.start()
         return self._front.address
@@ -255,8 +256,6 @@ class FaultProxy:
 
     def _serve(self) -> None:
         front = self._started()
-        with self._lock:
-            self._work(front, set())
         while not self._stopping:
             with self._lock:
                 timeout_s = self._watch(front)

@@ -1,5 +1,6 @@
 """Commands that end before they are done: a stop that fails, and signals from outside."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -22,11 +23,10 @@ BENCHES = ["--bench", "server.toml", "--bench", "client.toml"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (ROOT / "examples" / "benches").glob("*.toml"):
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_command_ends_with_9_and_all_others_safe_when_a_stop_raises(
@@ -65,19 +65,60 @@ def test_command_ends_with_9_and_all_others_safe_when_a_stop_raises(
     assert len(dark) == sum(len(bench.instruments) for bench in benches)
 
 
+PROGRAM = """
+import signal, sys
+from calibration.runner import Runner
+from drivers.bench import Bench
+from drivers.instruments import Laser
+from veilight.cli import main
+
+def run(*_, **__):
+    print("running", flush=True)
+    sys.stdin.read()
+
+def close(bench):
+    # Somebody is impatient while the bench is brought to its safe state.
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    usual(bench)
+    dark = not any(one.is_open for one in bench.instruments.values())
+    print(bench.file.party, "dark" if dark else "NOT DARK", flush=True)
+
+usual, Bench.close, Runner.run = Bench.close, close, run
+# A program that a shell started in the background ignores Ctrl-C: take it as a terminal does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.parametrize(
     ("number", "status", "word"),
-    [(signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 143, "terminated")],
-    ids=["term", "hup"],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 143, "terminated"),
+    ],
+    ids=["int", "term", "hup"],
 )
-def test_command_ends_in_order_when_it_is_told_to(
-    folder: Path, number: signal.Signals, status: int, word: str
+def test_command_ends_in_the_dark_when_it_is_told_to_end_again_and_again(
+    number: signal.Signals, status: int, word: str
 ) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "veilight.cli", "calibrate", "all", *BENCHES],
-        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-P", "-c", PROGRAM, "calibrate", "all", *BENCHES],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        pass
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(number)
+        said, errors = process.stdout.read(), process.stderr.read()
+    assert said == "client dark\nserver dark\n"
+    assert process.returncode == status
+    *again, last = errors.splitlines()
+    assert last == f"veilight: {word}; nothing is left half-written"
+    assert len(again) == 4
+    assert all("already stopping, on the way to the safe state" in line for line in again)

@@ -17,10 +17,29 @@ from typing import Any
 
 import pytest
 
+from drivers.bench import load_bench
 from drivers.bench.ownership import Ownership
+from sim_backend.scene.path import LightSwitch
+from sim_backend.wire.twin_bench import TwinBench
 
 DEADLINE_S = 20.0
 PROGRAM = "tests.end_to_end.watched_program"
+OVER_THE_WIRE = "tests.end_to_end.watched_twins"
+BENCH = """
+[bench]
+name = "a switch"
+party = "server"
+twin = true
+
+[instruments.return_switch]
+model = "Keysight N7734A"
+backend = "visa"
+address = "TCPIP::192.168.0.7::5025::SOCKET"
+
+[safety]
+watchdog = true
+watchdog_timeout_s = 0.5
+"""
 
 
 @dataclass
@@ -76,13 +95,22 @@ class Programs:
         self._started: list[Program] = []
 
     def start(self, **options: object) -> Program:
+        """A program on paper."""
+        return self.run(PROGRAM, str(self._folder), json.dumps(options))
+
+    def run(self, module: str, *arguments: str) -> Program:
+        """Any program that says when it is lit."""
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", PROGRAM, str(self._folder), json.dumps(options)],
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "XDG_RUNTIME_DIR": str(self._folder),
+            },
         )
         assert process.stdout is not None
         word, _, number = process.stdout.readline().partition(" ")
@@ -185,3 +213,27 @@ def test_program_goes_on_in_the_dark_when_its_watchdog_is_killed(programs: Progr
     program.finish()
     assert program.process.returncode == 0
     assert not program.was_made_safe
+
+
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_switch_over_the_wire_is_closed_when_the_program_is_gone(
+    programs: Programs, tmp_path: Path, way: signal.Signals
+) -> None:
+    # The usual driver, bench file and action; only the box at the other end is an emulator.
+    path = tmp_path / "bench.toml"
+    path.write_text(BENCH, encoding="utf-8")
+    with TwinBench([load_bench(path, complete=False)]) as twins:
+        text = BENCH.replace("TCPIP::192.168.0.7::5025::SOCKET", twins.boxes[0].address)
+        path.write_text(text, encoding="utf-8")
+        switch = twins.scene.part("server", "return_switch")
+        assert isinstance(switch, LightSwitch)
+        program = programs.run(OVER_THE_WIRE, str(path))
+        with twins.server.lock:
+            assert switch.selected() == "light"
+        os.kill(program.process.pid, way)
+        said = program.end()
+        with twins.server.lock:
+            assert switch.selected() == "blocked"
+    assert f"(process {program.process.pid}); all is in the safe state, read back; see " in said
+    report = tmp_path / "veilight" / f"watchdog-{program.process.pid}.json"
+    assert json.loads(report.read_text(encoding="utf-8"))["safe"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from calibration.store import Store
     from drivers.optics.amplifier_optics import AmplifierBenchLink
     from drivers.optics.bench_link import BenchLink
+    from drivers.optics.homodyne_link import HomodyneLink
     from protocol.client import Progress
     from protocol.models.model import Model
     from protocol.plan import Plan
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from veilight.live_view import Reading
     from veilight.runs import InferenceRequest, RunResult
 
-    AnyLink = BenchLink | AmplifierBenchLink
+    AnyLink = BenchLink | AmplifierBenchLink | HomodyneLink
 
 __all__ = ["peak_to_average", "run_infer_over_bench", "run_with_live_view"]
 
@@ -100,7 +101,8 @@ def _checked_light(
     values = bench_runs.calibrated_values(pair, store, override=override)
     frames = bench_runs.bench_frames(pair, peak_to_average=peak_to_average(job.model, job.data))
     sizes = _sizes(job, frames.modes_per_frame)
-    bench_runs.refuse_long_bursts(frames, sizes, job.data.samples)
+    # With homodyne detection every data vector has a burst of its own.
+    bench_runs.refuse_long_bursts(frames, sizes, 1 if pair.is_homodyne else job.data.samples)
     return values.taints, bench_runs.lit_bench(pair, store, values, frames)
 
 
@@ -130,11 +132,16 @@ def run_with_live_view(
 def _readings(link: "AnyLink", pair: "BenchPair") -> "tuple[Reading, ...]":
     """What the bench of a link says about itself."""
     from drivers.optics.amplifier_optics import AmplifierBenchLink
+    from drivers.optics.homodyne_link import HomodyneLink
     from veilight.amplifier_view import amplifier_readings
     from veilight.live_view import live_readings
 
     if isinstance(link, AmplifierBenchLink):
         return amplifier_readings(link, pair)
+    if isinstance(link, HomodyneLink):
+        from veilight.homodyne_runs import homodyne_readings
+
+        return homodyne_readings(link, pair)
     return live_readings(link, pair)
 
 

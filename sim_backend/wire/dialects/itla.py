@@ -7,13 +7,12 @@ the module, not to a connection: nobody tells a serial line that a program has e
 
 from abc import abstractmethod
 from enum import IntEnum
-from typing import ClassVar
 
 from drivers.transports.serial_stream import SerialSettings
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.session import Session, Twin
 
-__all__ = ["Code", "ItlaTwin", "Refusal", "parity_nibble"]
+__all__ = ["Code", "ItlaTwin", "RefusalError", "parity_nibble"]
 
 _ANSWER_S = 5e-3
 """Four bytes each way at 9600 baud are 8 ms; the host's own are counted elsewhere."""
@@ -33,7 +32,7 @@ class Code(IntEnum):
     OUTPUT_ENABLED = 9
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A request that is not executed.
 
     Args:
@@ -63,7 +62,7 @@ class ItlaTwin(Twin):
         startup_s: time after power-up until it is ready.
     """
 
-    line: ClassVar[SerialSettings] = SerialSettings(baud=9600)
+    line = SerialSettings(baud=9600)
 
     def __init__(
         self, *, model: str, clock: SimulatedClock, marks_answers: bool, startup_s: float
@@ -83,7 +82,7 @@ class ItlaTwin(Twin):
         """The value of a register, or bytes for one with a long answer.
 
         Raises:
-            Refusal: there is no such register.
+            RefusalError: there is no such register.
         """
 
     @abstractmethod
@@ -91,7 +90,7 @@ class ItlaTwin(Twin):
         """Write 16 bits; whether work on them goes on.
 
         Raises:
-            Refusal: it is not executed.
+            RefusalError: it is not executed.
         """
 
     @abstractmethod
@@ -134,7 +133,7 @@ class ItlaTwin(Twin):
             return self._packet(_OK, register, self._status())
         try:
             status, answer = self._carry_out(writes, register, value)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             self._error = refusal.code
             self.note(damaged=False)
             return self._packet(_FAILED, register, value)
@@ -143,7 +142,7 @@ class ItlaTwin(Twin):
 
     def _carry_out(self, writes: bool, register: int, value: int) -> tuple[int, int]:
         if not self.is_ready():
-            raise Refusal(Code.INITIALISING)
+            raise RefusalError(Code.INITIALISING)
         if writes:
             goes_on = self.write_register(register, value)
             return (_PENDING, self.pending() << 8) if goes_on else (_OK, value)
@@ -158,7 +157,7 @@ class ItlaTwin(Twin):
 
     def _next_piece(self) -> int:
         if not self._window:
-            raise Refusal(Code.ADDRESS_RANGE)
+            raise RefusalError(Code.ADDRESS_RANGE)
         piece, self._window = self._window[:2], self._window[2:]
         return int.from_bytes(piece, "big")
 

@@ -17,7 +17,16 @@ from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.scpi_session import Call, Complaint, Handler
 from sim_backend.wire.session import TwinPlace
 
-__all__ = ["Acquisition", "Frame", "Knobs", "digitiser_parts", "engineering", "plugged_inputs"]
+__all__ = [
+    "SECONDS",
+    "VOLTS",
+    "Acquisition",
+    "Frame",
+    "Knobs",
+    "digitiser_parts",
+    "engineering",
+    "plugged_inputs",
+]
 
 SECONDS = {"S": 1.0, "MS": 1e-3, "US": 1e-6, "NS": 1e-9, "PS": 1e-12}
 """Factors of units of time, for `Call.number`."""
@@ -79,6 +88,11 @@ class _Shot:
     auto_s: float | None
     done_s: float | None = None
     volts: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def _is_whole(frame: Frame) -> bool:
+    """Whether the scene can compute the record."""
+    return frame.duration_s <= _LONGEST_S and -_EARLIEST_S <= frame.begin_s <= _LONGEST_S
 
 
 class Acquisition:
@@ -177,19 +191,22 @@ class Acquisition:
         return found
 
     def _recorders(self, frame: Frame) -> list[DigitiserPart]:
-        """The parts that take part, set up; none where the scene cannot compute so long."""
-        if frame.duration_s > _LONGEST_S or not -_EARLIEST_S <= frame.begin_s <= _LONGEST_S:
-            return []
-        parts = [self._parts[one] for one in frame.spans_v if one in self._parts]
-        for part, span_v in (
-            (self._parts[one], span) for one, span in frame.spans_v.items() if one in self._parts
-        ):
+        """The parts that take part, set up; only for the edge where the record is too long."""
+        found = []
+        whole = _is_whole(frame)
+        for number, span_v in frame.spans_v.items():
+            part = self._parts.get(number)
+            if part is None:
+                continue
             part.unit.record = None
-            part.unit.pre_trigger_s = -frame.begin_s
+            part.unit.pre_trigger_s = -frame.begin_s if whole else 0.0
             part.unit.settings = DigitiserSettings(
-                sample_rate_hz=frame.rate_hz, samples=frame.samples, range_v=span_v
+                sample_rate_hz=frame.rate_hz if whole else 1 / _LONGEST_S,
+                samples=frame.samples if whole else 1,
+                range_v=span_v,
             )
-        return parts
+            found.append(part)
+        return found
 
     def _look(self, shot: _Shot) -> None:
         """Whether the trigger has come meanwhile."""
@@ -204,7 +221,7 @@ class Acquisition:
     def _collect(self, shot: _Shot) -> None:
         for number in shot.frame.spans_v:
             record = self._parts[number].unit.record if number in self._parts else None
-            if record is not None:
+            if record is not None and _is_whole(shot.frame):
                 shot.volts[number] = np.nan_to_num(record.volts)
 
 

@@ -11,7 +11,7 @@ from sim_backend.instruments.parts import LaserPart
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.lasers import LaserSettings, LaserSource
 from sim_backend.scene.light import SPEED_OF_LIGHT_M_PER_S
-from sim_backend.wire.dialects.itla import Code, ItlaTwin, Refusal
+from sim_backend.wire.dialects.itla import Code, ItlaTwin, RefusalError
 from sim_backend.wire.session import Twin, TwinPlace
 
 __all__ = ["MAKERS", "PurePhotonicsPPCL550Twin"]
@@ -155,11 +155,11 @@ class PurePhotonicsPPCL550Twin(ItlaTwin):
             self._latches[register] &= ~value & 0xFF
             return False
         if register in self._texts or register in self._readings():
-            raise Refusal(Code.NOT_WRITABLE)
+            raise RefusalError(Code.NOT_WRITABLE)
         if self.pending():
-            raise Refusal(Code.PENDING)
+            raise RefusalError(Code.PENDING)
         if register in _FREQUENCY_SET and self._output:
-            raise Refusal(Code.OUTPUT_ENABLED)
+            raise RefusalError(Code.OUTPUT_ENABLED)
         self._check(register, value)
         return self._store(register, value)
 
@@ -220,7 +220,7 @@ class PurePhotonicsPPCL550Twin(ItlaTwin):
             _FIRST[2]: value > 99,
         }
         if wrong.get(register, False):
-            raise Refusal(Code.VALUE_RANGE)
+            raise RefusalError(Code.VALUE_RANGE)
 
     def _need(self, register: int) -> None:
         known = (
@@ -233,7 +233,7 @@ class PurePhotonicsPPCL550Twin(ItlaTwin):
         )
         missing = register == _MODE and not self._maker_registers
         if not known or missing or (register in _LATER and not self._in_mhz):
-            raise Refusal(Code.NOT_IMPLEMENTED)
+            raise RefusalError(Code.NOT_IMPLEMENTED)
 
     def _readings(self) -> Mapping[int, Callable[[], int | bytes]]:
         (low, high), (low_power, high_power) = self._range_mhz, self._power_range

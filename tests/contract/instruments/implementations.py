@@ -33,7 +33,7 @@ from tests.contract.instruments.paper import (
     PaperSwitch,
     PaperWaveformGenerator,
 )
-from tests.contract.instruments.wired import wired
+from tests.contract.instruments.wired import chosen
 
 __all__ = [
     "ATTENUATORS",
@@ -57,53 +57,73 @@ def _lit_bias_controller() -> BiasController:
     return bench.bias_controller("server", "weight_bias")
 
 
-LASERS: dict[str, Callable[[], Laser]] = {
-    "paper": PaperLaser,
-    "simulated": lambda: SimulatedBench().laser("server", "laser"),
-    **wired(Laser),
-}
-WAVEFORM_GENERATORS: dict[str, Callable[[], WaveformGenerator]] = {
-    "paper": PaperWaveformGenerator,
-    "simulated": lambda: SimulatedBench().waveform_generator("server", "weight_generator"),
-    **wired(WaveformGenerator),
-}
-BIAS_CONTROLLERS: dict[str, Callable[[], BiasController]] = {
-    "paper": PaperBiasController,
-    "simulated": _lit_bias_controller,
-    **wired(BiasController),
-}
-ATTENUATORS: dict[str, Callable[[], Attenuator]] = {
-    "paper": PaperAttenuator,
-    "simulated": lambda: SimulatedBench().attenuator("server", "attenuator"),
-    **wired(Attenuator),
-}
-OPTICAL_AMPLIFIERS: dict[str, Callable[[], OpticalAmplifier]] = {
-    "paper": PaperOpticalAmplifier,
-    "simulated": lambda: SimulatedBench().optical_amplifier("client", "amplifier"),
-    **wired(OpticalAmplifier),
-}
-PHASE_DRIVERS: dict[str, Callable[[], PhaseDriver]] = {
-    "paper": PaperPhaseDriver,
-    "simulated": lambda: SimulatedBench().phase_driver("client", "mesh_driver"),
-    **wired(PhaseDriver),
-}
-DIGITISERS: dict[str, Callable[[], Digitiser]] = {
-    "paper": PaperDigitiser,
-    "simulated": lambda: SimulatedBench().digitiser("client", "tap_digitiser"),
-    **wired(Digitiser),
-}
-POWER_METERS: dict[str, Callable[[], PowerMeter]] = {
-    "paper": PaperPowerMeter,
-    "simulated": lambda: SimulatedBench().power_meter("server", "launch_power_meter"),
-    **wired(PowerMeter),
-}
-POLARISATION_CONTROLLERS: dict[str, Callable[[], PolarisationController]] = {
-    "paper": PaperPolarisationController,
-    "simulated": lambda: SimulatedBench().polarisation_controller("client", "polarisation"),
-    **wired(PolarisationController),
-}
-SWITCHES: dict[str, Callable[[], Switch]] = {
-    "paper": PaperSwitch,
-    "simulated": lambda: SimulatedBench().switch("client", "signal_switch"),
-    **wired(Switch),
-}
+LASERS: dict[str, Callable[[], Laser]] = chosen(
+    Laser,
+    {
+        "paper": PaperLaser,
+        "simulated": lambda: SimulatedBench().laser("server", "laser"),
+    },
+)
+WAVEFORM_GENERATORS: dict[str, Callable[[], WaveformGenerator]] = chosen(
+    WaveformGenerator,
+    {
+        "paper": PaperWaveformGenerator,
+        "simulated": lambda: SimulatedBench().waveform_generator("server", "weight_generator"),
+    },
+)
+BIAS_CONTROLLERS: dict[str, Callable[[], BiasController]] = chosen(
+    BiasController,
+    {
+        "paper": PaperBiasController,
+        "simulated": _lit_bias_controller,
+    },
+)
+ATTENUATORS: dict[str, Callable[[], Attenuator]] = chosen(
+    Attenuator,
+    {
+        "paper": PaperAttenuator,
+        "simulated": lambda: SimulatedBench().attenuator("server", "attenuator"),
+    },
+)
+OPTICAL_AMPLIFIERS: dict[str, Callable[[], OpticalAmplifier]] = chosen(
+    OpticalAmplifier,
+    {
+        "paper": PaperOpticalAmplifier,
+        "simulated": lambda: SimulatedBench().optical_amplifier("client", "amplifier"),
+    },
+)
+PHASE_DRIVERS: dict[str, Callable[[], PhaseDriver]] = chosen(
+    PhaseDriver,
+    {
+        "paper": PaperPhaseDriver,
+        "simulated": lambda: SimulatedBench().phase_driver("client", "mesh_driver"),
+    },
+)
+DIGITISERS: dict[str, Callable[[], Digitiser]] = chosen(
+    Digitiser,
+    {
+        "paper": PaperDigitiser,
+        "simulated": lambda: SimulatedBench().digitiser("client", "tap_digitiser"),
+    },
+)
+POWER_METERS: dict[str, Callable[[], PowerMeter]] = chosen(
+    PowerMeter,
+    {
+        "paper": PaperPowerMeter,
+        "simulated": lambda: SimulatedBench().power_meter("server", "launch_power_meter"),
+    },
+)
+POLARISATION_CONTROLLERS: dict[str, Callable[[], PolarisationController]] = chosen(
+    PolarisationController,
+    {
+        "paper": PaperPolarisationController,
+        "simulated": lambda: SimulatedBench().polarisation_controller("client", "polarisation"),
+    },
+)
+SWITCHES: dict[str, Callable[[], Switch]] = chosen(
+    Switch,
+    {
+        "paper": PaperSwitch,
+        "simulated": lambda: SimulatedBench().switch("client", "signal_switch"),
+    },
+)

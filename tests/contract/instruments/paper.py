@@ -73,7 +73,7 @@ class PaperClock:
 class Paper(Instrument):
     """The lifecycle of all paper instruments."""
 
-    simulated: ClassVar[bool] = True
+    simulated: bool = True
     connected = False
 
     def _open(self) -> Identity:

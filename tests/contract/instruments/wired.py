@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import tests.wire
 from drivers.instruments import Instrument
+from tests.contract.instruments.hardware import hardware_makers, only_hardware
 
-__all__ = ["wired"]
+__all__ = ["chosen"]
 
 _Kind = TypeVar("_Kind", bound=Instrument)
 
@@ -27,11 +28,20 @@ def _all() -> dict[str, Callable[[], Instrument]]:
     return found
 
 
-def wired(kind: Callable[..., _Kind]) -> dict[str, Callable[[], _Kind]]:
-    """Makers of fresh, closed instruments of a kind, each on a twin of its own.
+def chosen(
+    kind: Callable[..., _Kind], simulated: dict[str, Callable[[], _Kind]]
+) -> dict[str, Callable[[], _Kind]]:
+    """What a kind's suite runs over: what is simulated and all drivers on their twins, or a bench.
 
     Args:
         kind: abstract class of `drivers.instruments`.
+        simulated: makers without a wire.
+
+    Returns:
+        Makers of fresh, closed instruments by name.
     """
     assert isinstance(kind, type)
-    return {name: make for name, make in _all().items() if isinstance(make(), kind)}  # type: ignore[misc]
+    if only_hardware():
+        return hardware_makers(kind)  # type: ignore[return-value]
+    wired = {name: make for name, make in _all().items() if isinstance(make(), kind)}
+    return {**simulated, **wired}  # type: ignore[dict-item]

@@ -246,3 +246,19 @@ def test_exact_and_delimited_reads_say_what_had_come_when_it_was_too_little() ->
         link.order(b"A", exactly(4))
     with pytest.raises(LinkTimeoutError, match=r"waiting for an end of line; so far 61 62"):
         link.order(b"A", line())
+
+
+def test_serial_line_is_opened_anew_when_its_plug_was_pulled() -> None:
+    script = ScriptedLine([(b"A?\n", b"1\n")])
+    link = script.link()
+    link.attach("meter", nothing)
+    whole = script.send
+
+    def pulled(data: bytes, timeout_s: float) -> None:
+        script.send = whole  # type: ignore[method-assign]
+        raise LinkError("the serial line was cut")
+
+    script.send = pulled  # type: ignore[method-assign,assignment]
+    assert link.ask(b"A?\n", number) == 1
+    assert (script.opened, script.closed) == (2, 1)
+    script.finish()

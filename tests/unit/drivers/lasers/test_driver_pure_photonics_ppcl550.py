@@ -1,0 +1,446 @@
+"""The driver of the PPCL550 against the published dialogue of the module."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drivers.dialects.itla import Itla, ItlaError
+from drivers.dialects.itla_packets import Answer, parse, request
+from drivers.errors import (
+    AnswerError,
+    InstrumentError,
+    LimitError,
+    LinkError,
+    LinkTimeoutError,
+    ReadbackError,
+)
+from drivers.instruments import LaserLimits, Range
+from drivers.lasers.pure_photonics_ppcl550 import NoiseMode, PurePhotonicsPPCL550
+from tests.wire.scripted import Script, ScriptedLine
+
+_LIGHT_M_S = 299792458.0
+_LIMITS = LaserLimits(
+    power_w=Range(lowest=5e-3, highest=25e-3),
+    wavelength_m=Range(lowest=1520e-9, highest=1570e-9),
+)
+Pair = tuple[bytes, bytes]
+
+
+def _sealed(head: int, register: int, value: int) -> bytes:
+    """A packet, its checksum by the agreement's words: the exclusive or of all half bytes."""
+    digits = f"{head:01x}{register:02x}{value:04x}"
+    total = 0
+    for digit in digits:
+        total ^= int(digit, 16)
+    return bytes.fromhex(f"{total:x}{digits}")
+
+
+def _ask(register: int, value: int, *, status: int = 0, mark: int = 4) -> Pair:
+    return _sealed(0, register, 0), _sealed(mark | status, register, value & 0xFFFF)
+
+
+def _put(register: int, value: int, *, status: int = 0) -> Pair:
+    value &= 0xFFFF
+    return _sealed(1, register, value), _sealed(4 | status, register, value)
+
+
+def _echo(sent: str) -> bytes:
+    """The same with status 0."""
+    packet = bytes.fromhex(sent)
+    return _sealed(4, packet[1], int.from_bytes(packet[2:], "big"))
+
+
+def _hex(*pairs: tuple[str, str]) -> list[Pair]:
+    return [(bytes.fromhex(sent), bytes.fromhex(answer)) for sent, answer in pairs]
+
+
+def _text(register: int, text: str) -> list[Pair]:
+    data = text.encode() + b"\0"
+    data += bytes(len(data) % 2)
+    pieces = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
+    return [_ask(register, len(data), status=2), *(_ask(0x0B, piece) for piece in pieces)]
+
+
+_ZEROS = [(b"\0", b"")] * 3 + [(b"\0", bytes.fromhex("54000010"))]
+_NOP = _hex(("00 00 00 00", "54 00 00 10"))
+_ALIGNED = [_ask(0x20, 0)]
+_OFF = [(bytes.fromhex("01320000"), _sealed(4, 0x32, 0)), _ask(0x32, 0)]
+_DARK = [_ask(0x32, 0)]
+_LIT = [_ask(0x32, 8)]
+
+
+def _greeting(
+    *, in_mhz: bool = True, kind: str = "CW ITLA", serial: str = "CRTN12", fine_mhz: int = 30000
+) -> list[Pair]:
+    strings = _text(1, kind) + _text(2, "Pure Photonics") + _text(3, "PPCL550")
+    strings += _text(4, serial) + _text(6, "1.30")
+    if kind != "CW ITLA":
+        return [*_ZEROS, *_ALIGNED, *_NOP, *strings]
+    refused = [_ask(0x67, 0, status=1), (bytes(4), _sealed(4, 0, 0x0011))]
+    own = [_ask(0x67, 0)] if in_mhz else refused
+    own += [_ask(0x4F, fine_mhz), _ask(0x4F, fine_mhz), _ask(0x50, 700), _ask(0x51, 1350)]
+    for first, last in (((0x52, 191), (0x53, 5000)), ((0x54, 196), (0x55, 2500))):
+        own += [_ask(*first), _ask(*last)]
+        own += [_ask(0x69 if first[0] == 0x52 else 0x6A, 0)] if in_mhz else []
+    return [*_ZEROS, *_ALIGNED, *_NOP, *strings, *own]
+
+
+def _laser(script: Script, **own: Any) -> PurePhotonicsPPCL550:
+    return PurePhotonicsPPCL550(
+        "laser", limits=_LIMITS, link=script.link(), clock=script.clock, **own
+    )
+
+
+def _run(
+    pairs: list[Pair],
+    body: Callable[[PurePhotonicsPPCL550], object],
+    *,
+    greeting: list[Pair] | None = None,
+    closing: list[Pair] | None = None,
+    **own: Any,
+) -> None:
+    begin = (_greeting() if greeting is None else greeting) + _OFF
+    script = Script([*begin, *pairs, *(_OFF if closing is None else closing)])
+    with _laser(script, **own) as laser:
+        body(laser)
+    script.finish()
+
+
+def test_itla_greets_and_is_dark_when_opened() -> None:
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        assert laser.identity.text == "Pure Photonics PPCL550 CRTN12 1.30"
+        assert not laser.simulated
+
+    _run([], body)
+
+
+def test_itla_is_known_as_a_twin_when_its_serial_number_says_so() -> None:
+    _run([], lambda laser: _true(laser.simulated), greeting=_greeting(serial="SIM550"))
+
+
+def _true(value: bool) -> None:
+    assert value
+
+
+def test_itla_sets_the_published_power_when_asked() -> None:
+    pairs = _hex(("61 31 03 E8", "34 31 03 E8"), ("20 31 00 00", "34 31 03 E8"))
+    _run(pairs, lambda laser: laser.set_power(10e-3))
+
+
+def test_itla_takes_both_forms_of_answers_when_bit_two_varies() -> None:
+    pairs = _hex(("61 31 03 E8", "70 31 03 E8"), ("20 31 00 00", "70 31 03 E8"))
+    _run(pairs, lambda laser: laser.set_power(10e-3))
+
+
+def test_itla_sets_the_published_frequency_when_dark() -> None:
+    pairs = [*_DARK, _ask(0x62, 0)]
+    published = ("91 35 00 C2", "81 36 06 D7", "81 67 00 19", "31 30 00 01")
+    pairs += [(bytes.fromhex(one), _echo(one)) for one in published]
+    pairs += [_ask(0x35, 194), _ask(0x36, 1751), _ask(0x67, 25), _ask(0x30, 1), _ask(0x62, 0)]
+    _run(pairs, lambda laser: laser.set_wavelength(_LIGHT_M_S / 194.175125e12))
+
+
+def test_itla_clears_the_fine_tuning_when_it_takes_a_new_channel() -> None:
+    pairs = [*_DARK, _ask(0x62, -500), _put(0x62, 0), _put(0x35, 194), _put(0x36, 0)]
+    pairs += [_put(0x67, 0), _put(0x30, 1)]
+    pairs += [_ask(0x35, 194), _ask(0x36, 0), _ask(0x67, 0), _ask(0x30, 1), _ask(0x62, 0)]
+    _run(pairs, lambda laser: laser.set_wavelength(_LIGHT_M_S / 194e12))
+
+
+def test_itla_rounds_to_tenths_of_gigahertz_when_it_has_no_register_for_less() -> None:
+    pairs = [*_DARK, _ask(0x62, 0), _put(0x35, 194), _put(0x36, 1751), _put(0x30, 1)]
+    pairs += [_ask(0x35, 194), _ask(0x36, 1751), _ask(0x30, 1), _ask(0x62, 0)]
+    _run(
+        pairs,
+        lambda laser: laser.set_wavelength(_LIGHT_M_S / 194.175125e12),
+        greeting=_greeting(in_mhz=False),
+    )
+
+
+def test_itla_reads_the_grid_when_another_program_has_chosen_a_channel() -> None:
+    pairs = [_ask(0x35, 191), _ask(0x36, 5000), _ask(0x67, 0), _ask(0x30, 41), _ask(0x34, 500)]
+    pairs += [_ask(0x62, -100)]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        frequency = _LIGHT_M_S / laser.wavelength_m()
+        assert frequency == pytest.approx(191.5e12 + 40 * 50e9 - 100e6, abs=1.0)
+
+    _run(pairs, body)
+
+
+def test_itla_fine_tunes_when_lit() -> None:
+    channel = [_ask(0x35, 194), _ask(0x36, 0), _ask(0x67, 0), _ask(0x30, 1)]
+    pairs = [*_LIT, *channel, *_hex(("81 62 FE 0C", "D4 62 FE 0C")), *channel]
+    pairs += _hex(("40 62 00 00", "D4 62 FE 0C"))
+    _run(pairs, lambda laser: laser.set_wavelength(_LIGHT_M_S / 193.9995e12))
+
+
+def test_itla_refuses_and_says_what_to_do_when_lit_and_the_target_is_far() -> None:
+    channel = [_ask(0x35, 194), _ask(0x36, 0), _ask(0x67, 0), _ask(0x30, 1)]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(InstrumentError, match=r"at most 30 GHz.*not by 31 GHz.*off"):
+            laser.set_wavelength(_LIGHT_M_S / 194.031e12)
+
+    _run([*_LIT, *channel, *_OFF], body)
+
+
+def test_itla_waits_for_pending_work_when_switched_on() -> None:
+    pairs = _hex(
+        ("81 32 00 08", "77 32 01 00"),
+        ("10 32 00 00", _sealed(4, 0x32, 8).hex()),
+        ("00 00 00 00", "44 00 01 10"),
+        ("00 00 00 00", "54 00 00 10"),
+    )
+    pairs += [*_LIT, _ask(0x21, 0)]
+    pairs += [_hex(("60 42 00 00", "94 42 03 E6"))[0], _ask(0x31, 1000)]
+    pairs += [_ask(0x35, 194), _ask(0x36, 1751), _ask(0x67, 0), _ask(0x30, 1), _ask(0x62, 0)]
+    pairs += _hex(("40 40 00 00", "E4 40 00 C2"), ("50 41 00 00", "D4 41 06 D7"))
+    pairs += [_ask(0x68, 0)]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        laser.set_emission(True)
+        laser.wait_settled(10.0)
+
+    _run(pairs, body)
+
+
+@pytest.mark.parametrize(
+    ("warning", "output", "settled"),
+    [(0x0000, 950, True), (0x0000, 949, False), (0x0100, 1000, False), (0x0400, 1000, False)],
+)
+def test_itla_is_settled_when_power_and_frequency_are(
+    warning: int, output: int, settled: bool
+) -> None:
+    pairs = [*_NOP, *_LIT, _ask(0x21, warning)]
+    if not warning:
+        pairs += [_ask(0x42, output), _ask(0x31, 1000)]
+        pairs += [_ask(0x35, 194), _ask(0x36, 0), _ask(0x67, 0), _ask(0x30, 1), _ask(0x62, 0)]
+        pairs += [_ask(0x40, 194), _ask(0x41, 0), _ask(0x68, 0)]
+    _run(pairs, lambda laser: _true(laser.is_settled() is settled))
+
+
+def test_itla_waits_and_sends_again_when_the_module_says_it_was_busy() -> None:
+    pairs = [_put(0x31, 1000, status=1), (bytes(4), _sealed(4, 0, 0x0114))]
+    pairs += [(bytes(4), _sealed(4, 0, 0x0114)), *_NOP, _put(0x31, 1000), _ask(0x31, 1000)]
+    _run(pairs, lambda laser: laser.set_power(10e-3))
+
+
+def test_itla_names_the_modules_error_when_a_value_is_refused() -> None:
+    pairs = _hex(("41 31 05 46", "05 31 05 46"), ("00 00 00 00", "64 00 00 13"))
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(ItlaError, match=r"laser: set power.*1350 to register 0x31: RVE"):
+            laser.set_power(10**1.35 * 1e-3)
+
+    _run([*pairs, *_OFF], body)
+
+
+def test_itla_refuses_by_the_modules_own_limits_when_they_are_narrower() -> None:
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(LimitError, match=r"laser: power .*13\.80 dBm.*7\.00 to 13\.50 dBm"):
+            laser.set_power(24e-3)
+        with pytest.raises(LimitError, match=r"wavelength 1\.57e-06 m.*191\.500000 to 196\.25"):
+            laser.set_wavelength(1570e-9)
+
+    _run([*_OFF, *_OFF], body)
+
+
+def test_itla_finds_out_when_a_power_is_not_taken() -> None:
+    pairs = [_put(0x31, 1000), _ask(0x31, 900), *_OFF]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(ReadbackError, match="power"):
+            laser.set_power(10e-3)
+
+    _run(pairs, body)
+
+
+def test_itla_asks_for_the_last_answer_when_one_is_damaged() -> None:
+    pairs = _hex(
+        ("61 31 03 E8", "34 31 03 E9"),
+        ("88 00 00 00", "34 31 03 E8"),
+        ("20 31 00 00", "34 31 03 E8"),
+    )
+    _run(pairs, lambda laser: laser.set_power(10e-3))
+
+
+def test_itla_sends_again_when_the_module_got_the_request_damaged() -> None:
+    damaged = _sealed(0x0D, 0x71, 0x03E8)
+    pairs = [(bytes.fromhex("613103E8"), damaged), _put(0x31, 1000), _ask(0x31, 1000)]
+    _run(pairs, lambda laser: laser.set_power(10e-3))
+
+
+def test_itla_gives_up_when_requests_arrive_damaged_twice() -> None:
+    damaged = _sealed(0x0D, 0x31, 0x03E8)
+    pair = (bytes.fromhex("613103E8"), damaged)
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(LinkError, match="damaged, twice"):
+            laser.set_power(10e-3)
+
+    _run([pair, pair, *_OFF], body)
+
+
+def test_itla_shows_the_bytes_and_cleans_the_link_when_answers_make_no_sense() -> None:
+    garbage = bytes.fromhex("DEADBEEE")
+    pairs = [(bytes.fromhex("613103E8"), garbage), (bytes.fromhex("88000000"), garbage)]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(AnswerError, match=r"laser: set power.*de ad be ee.*last good state"):
+            laser.set_power(10e-3)
+
+    _run([*pairs, *_greeting(), *_OFF], body)
+
+
+def test_itla_does_not_send_an_order_again_when_no_answer_comes() -> None:
+    pairs = [(bytes.fromhex("613103E8"), b""), *_greeting(), *_OFF]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(LinkTimeoutError, match="no complete answer"):
+            laser.set_power(10e-3)
+
+    _run(pairs, body)
+
+
+def test_itla_refuses_when_another_kind_of_device_answers() -> None:
+    script = Script(_greeting(kind="CW OTHER"))
+    with pytest.raises(InstrumentError, match=r"laser: .*'CW ITLA'.*'CW OTHER' of Pure Photonics"):
+        _laser(script).open()
+    script.finish()
+
+
+def test_itla_says_what_to_look_at_when_nothing_answers() -> None:
+    script = Script([(b"\0", b"")] * 16)
+    with pytest.raises(LinkError, match=r"zeros; check .*baud"):
+        _laser(script).open()
+    script.finish()
+
+
+def test_itla_finds_the_boundary_when_the_module_holds_bytes_of_another_program() -> None:
+    shifted = _sealed(0x0D, 0xAD, 0)
+    begin = [(b"\0", b""), (b"\0", shifted), *_ALIGNED]
+    script = ScriptedLine([*begin, *_greeting()[5:], *_OFF, *_OFF])
+    with _laser(script):
+        pass
+    script.finish()
+
+
+def test_itla_looks_again_when_the_boundary_was_not_found_at_once() -> None:
+    ask, _ = _ALIGNED[0]
+    wrong = [*_ZEROS, (ask, _sealed(0x0D, 0x20, 0))]
+    script = Script([*wrong, *_greeting(), *_OFF, *_OFF])
+    with _laser(script):
+        pass
+    script.finish()
+
+
+def test_itla_goes_to_whisper_and_back_when_asked() -> None:
+    whisper, dither = (bytes.fromhex(one) for one in ("A1 90 00 02", "81 90 00 00"))
+    pairs = [(whisper, _sealed(4, 0x90, 2)), _ask(0x90, 2), *_OFF]
+    pairs += [_ask(0x90, 2), (dither, _sealed(7, 0x90, 0x0100)), *_NOP, _put(0x32, 8), *_LIT]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        laser.set_noise_mode(NoiseMode.WHISPER)
+        laser.make_safe()
+        laser.set_emission(True)
+
+    _run(pairs, body, noise_modes=True)
+
+
+def test_itla_refuses_a_noise_mode_when_it_is_of_another_maker() -> None:
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(InstrumentError, match="only modules of Pure Photonics"):
+            laser.set_noise_mode(NoiseMode.WHISPER)
+
+    _run([], body)
+
+
+_PUBLISHED = [
+    "00000000", "54000010", "10000010", "F603000A", "B203000A", "B00B0000", "340B434F", "700B434F",
+    "613103E8", "343103E8", "703103E8", "913500C2", "813606D7", "81670019", "31300001", "81320008",
+    "77320100", "33320100", "44000110", "00000110", "60420000", "944203E6", "D04203E6", "40400000",
+    "50410000", "E44000C2", "D44106D7", "8162FE0C", "D462FE0C", "A1900002", "81900000", "41310546",
+    "05310546", "41310546", "64000013", "20000013", "01320000", "20200000", "312000FF", "88000000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", _PUBLISHED)
+def test_packet_has_the_published_checksum_when_sealed(text: str) -> None:
+    packet = bytes.fromhex(text)
+    assert _sealed(packet[0] & 0x0F, packet[1], int.from_bytes(packet[2:], "big")) == packet
+    if packet[0] & 0x0F in (0, 1):
+        value = int.from_bytes(packet[2:], "big")
+        writes = bool(packet[0] & 1)
+        if writes or not value:
+            assert request(packet[1], value if writes else None) == packet
+
+
+def test_packets_are_answers_or_refused_when_random_or_mutated() -> None:
+    rng = np.random.default_rng(1)
+    published = [bytes.fromhex(text) for text in _PUBLISHED]
+    good = 0
+    for index in range(10_000):
+        packet = bytearray(published[index % len(published)])
+        if index % 3 == 0:
+            packet = bytearray(rng.bytes(int(rng.integers(0, 9))))
+        elif index % 3 == 1:
+            packet[int(rng.integers(4))] ^= 1 << int(rng.integers(8))
+        try:
+            assert isinstance(parse(bytes(packet), packet[1] if len(packet) > 1 else 0), Answer)
+            good += 1
+        except AnswerError:
+            continue
+    assert 3000 < good < 5000
+
+
+class _Noise(Script):
+    """Answers every four bytes with bytes of its own making."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        super().__init__([])
+        self._rng = rng
+
+    def send(self, data: Any, timeout_s: float) -> None:
+        self._sent += bytes(data)
+        while len(self._sent) >= 4:
+            packet = bytearray(self._sent[:4])
+            del self._sent[:4]
+            style = int(self._rng.integers(6))
+            if style == 0:
+                self._answer += self._rng.bytes(int(self._rng.integers(0, 12)))
+            elif style == 1:
+                status = int(self._rng.integers(16))
+                self._answer += _sealed(status, packet[1], int(self._rng.integers(1 << 16)))
+            elif style == 2:
+                packet[int(self._rng.integers(4))] ^= 1 << int(self._rng.integers(8))
+                self._answer += packet
+            else:
+                self._answer += _sealed(4, packet[1], int(self._rng.integers(1 << 16)))
+
+
+def test_dialogue_raises_nothing_but_errors_of_the_link_when_answers_are_noise() -> None:
+    noise = _Noise(np.random.default_rng(2))
+    link = noise.link(timeout_s=0.1)
+    itla = Itla("laser", link, noise.clock)
+    link.attach("laser", lambda: None)
+    kinds: dict[str, int] = {}
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: itla.read(0x31),
+        lambda: itla.text(0x03),
+        lambda: itla.write(0x31, 1000, wait_s=0.2),
+        itla.resynchronise,
+    )
+    for _ in range(10_000 // len(calls)):
+        for call in calls:
+            name = "good"
+            try:
+                call()
+            except (AnswerError, LinkError, ItlaError) as error:
+                name = type(error).__name__
+            except InstrumentError:
+                name = "waited"
+            kinds[name] = kinds.get(name, 0) + 1
+    assert set(kinds) >= {"good", "waited", "AnswerError", "LinkTimeoutError", "ItlaError"}, kinds
