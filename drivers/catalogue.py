@@ -25,8 +25,12 @@ __all__ = ["MODULES", "DriverModel", "driver_models", "matching", "register_driv
 Confidence = Literal["high", "medium-high", "medium", "low"]
 
 MODULES: tuple[str, ...] = (
+    "drivers.detectors.keysight_n7744a",
+    "drivers.lasers.pure_photonics_ppcl550",
+    "drivers.modulators.keysight_33600a",
     "drivers.modulators.thorlabs_mbx",
     "drivers.path.keysight_n773x",
+    "drivers.path.keysight_n776x",
 )
 """Modules of drivers, by folder and name."""
 

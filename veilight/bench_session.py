@@ -6,7 +6,7 @@ Whatever the reason for leaving, both benches are brought to their safe state an
 import getpass
 import math
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from drivers.bench import Bench, BenchFile
 from drivers.errors import ConfigurationError, OutputError, SafetyError
 from drivers.receivers import Amplifier
+from drivers.settings_files import nearest
 from veilight.benches import build_benches, load_benches
 
 if TYPE_CHECKING:
@@ -199,6 +200,10 @@ def settings_for(registry: "Registry", pair: BenchPair) -> "dict[str, dict[str, 
     Args:
         registry: the routines.
         pair: the open benches.
+
+    Raises:
+        ConfigurationError: a section [calibration] with a key that no routine has, or a value that
+            it cannot be.
     """
     frame = pair.server.file.content.frame
     known: dict[str, Setting] = {
@@ -211,10 +216,70 @@ def settings_for(registry: "Registry", pair: BenchPair) -> "dict[str, dict[str, 
     if pair.amplifies:
         amplifier = Amplifier(gain=pair.client.file.content.bench.receiver_setting)
         known |= {"gain_db": 10 * math.log10(amplifier.gain), "tap_fraction": amplifier.kappa}
-    return {
+    found: dict[str, dict[str, Setting]] = {
         name: {key: known[key] for key in registry.get(name).defaults if key in known}
         for name in registry.names
     }
+    for file in (pair.server.file, pair.client.file):
+        _add_written(found, registry, file, set(known))
+    return found
+
+
+def _add_written(
+    found: "dict[str, dict[str, Setting]]",
+    registry: "Registry",
+    file: BenchFile,
+    described: set[str],
+) -> None:
+    """Add the settings of a file's section [calibration].
+
+    Raises:
+        ConfigurationError: a key that no routine has, a value of another type, one that another
+            section says already, or two files that disagree.
+    """
+    every = sorted({key for name in registry.names for key in registry.get(name).defaults})
+
+    def put(name: str, key: str, value: object, path: str) -> None:
+        defaults = registry.get(name).defaults
+        if key in described:
+            raise ConfigurationError(
+                f"{file.where}: {path} is said by [bench] and [frame] already; leave it out"
+            )
+        usual = defaults[key]
+        if isinstance(usual, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(usual):
+            raise ConfigurationError(
+                f"{file.where}: {path} is {value!r}; it must be of type {type(usual).__name__}"
+            )
+        if found[name].setdefault(key, value) != value:
+            raise ConfigurationError(
+                f"{file.where}: {path} is {value!r}, but {found[name][key]!r} in the other file; "
+                "both parties' light is calibrated together, write the same in both or in one"
+            )
+
+    for key, value in file.content.calibration.items():
+        path = f"calibration.{key}"
+        if isinstance(value, dict):
+            if key not in registry.names:
+                hint = nearest(key, registry.names) or f"known are {', '.join(registry.names)}"
+                raise ConfigurationError(f"{file.where}: {path} is no routine; {hint}")
+            for own, given in value.items():
+                _need_key(file, own, registry.get(key).defaults, f"{path}.{own}")
+                put(key, own, given, f"{path}.{own}")
+            continue
+        _need_key(file, key, every, path)
+        for name in registry.names:
+            own_section = file.content.calibration.get(name)
+            special = isinstance(own_section, dict) and key in own_section
+            if key in registry.get(name).defaults and not special:
+                put(name, key, value, path)
+
+
+def _need_key(file: BenchFile, key: str, known: Iterable[str], path: str) -> None:
+    if key not in known:
+        hint = nearest(key, known) or "see: veilight calibrate --dry-run"
+        raise ConfigurationError(f"{file.where}: {path} is no setting of a routine; {hint}")
 
 
 def _refuse_real_light(files: Sequence[BenchFile], emit_light: bool) -> None:

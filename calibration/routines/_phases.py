@@ -68,7 +68,8 @@ class HeldPhases:
             SynchronisationError: no probe is found in the records.
         """
         for party in parties:
-            self.locks.setdefault(party, self._lock(party)).forget()
+            if party not in self.locks:
+                self.locks[party] = self._lock(party)
         probes = [self._searched(parties, play, index) for index in range(SEARCHES)]
         for party in parties:
             records = [np.asarray(traces[party].volts[0]) for traces in probes]

@@ -98,12 +98,17 @@ class ShotNoiseSweep(StagedRoutine):
         return _result(context, points)
 
     def _sweep(self, context: Context, stage: Stage, points: dict[Party, _Points]) -> None:
-        """Record at equally spaced powers, from the highest down."""
+        """Record at equally spaced powers, from the highest down to what the lasers can do."""
         count = context.setting("powers", int)
         lasers = {party: stage.oscillator_laser(party) for party in PARTIES}
         full = {role: stage.get(role, Laser).power_w() for role in lasers.values()}
+        least = max(
+            stage.get(role, Laser).limits.power_w.lowest / power_w for role, power_w in full.items()
+        )
         for step in range(count):
             share = 1 - step / count
+            if least > 1 / count:
+                share = 1 - (1 - least) * step / (count - 1)
             context.progress(step, count, f"recording at {share:.0%} of the oscillators' power")
             for role, power_w in full.items():
                 stage.set_laser_power(role, share * power_w)

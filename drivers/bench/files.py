@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -41,13 +42,18 @@ _ON_THE_WAY = (Attenuator, Switch, OpticalAmplifier)
 
 
 class BenchContent(Section):
-    """All sections of a bench file."""
+    """All sections of a bench file.
+
+    `calibration` holds settings of calibration routines: those of every routine that knows the key,
+    and in sections of their names those of one routine. The routines check them.
+    """
 
     bench: BenchSection
     instruments: dict[str, InstrumentSection]
     scene: SceneSection | None = None
     safety: SafetySection = Field(default_factory=SafetySection)
     frame: FrameSection = Field(default_factory=FrameSection)
+    calibration: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

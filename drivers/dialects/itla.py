@@ -21,7 +21,7 @@ from drivers.dialects.itla_packets import (
     request,
     signed,
 )
-from drivers.errors import InstrumentError, LinkError, RefusedError
+from drivers.errors import AnswerError, InstrumentError, LinkError, RefusedError
 from drivers.instruments import Clock
 from drivers.transports.link import Link
 from drivers.transports.reader import exactly, garbled
@@ -216,8 +216,13 @@ class Itla:
             self._clock.sleep(_POLL_S)
 
     def _query(self, register: int) -> Answer:
+        message = request(register)
         with self._link.held():
-            return self._settled(register, None, self._link.ask(request(register), _four))
+            try:
+                return self._settled(register, None, self._link.ask(message, _four))
+            except AnswerError:
+                # Both sides may have lost the boundary of packets: the link is cleaned now.
+                return self._settled(register, None, self._link.ask(message, _four))
 
     def _order(self, register: int, value: int | None) -> Answer:
         message = request(register, value)

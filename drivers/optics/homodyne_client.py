@@ -104,12 +104,12 @@ class HomodyneClientOptics:
             instruments.phase,
             v_pi_v=settings.tap_phase_v_pi_v,
             amplitude_v=self._reader.expected_pilot_v,
-            limits=settings.limits,
+            limits=settings.limits_for(settings.client.phase_noise_rad),
         )
         self._guard = guard or BlockGuard(order)
         self._guard.on_disarm(self._disarm)
         self.last: HomodyneSlots | None = None
-        turns.join(self._prepare, self._take, lambda: self.lock.is_acquired)
+        turns.join(self._prepare, self._take)
 
     def describe(self) -> ClientOpticsInfo:
         """See `ClientOptics.describe`."""

@@ -31,7 +31,7 @@ SEARCHES = 4
 _QUARTER = math.pi / 2
 _SIGNIFICANCE = 5.0
 _REMEMBERED = 64
-_LEAST_REMEMBERED = 8
+_LEAST_REMEMBERED = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,6 @@ class PhaseLock:
         self._amplitude_v = amplitude
         self._check_amplitude()
         self._reference_rad = cmath.phase(pairs[1])
-        self._errors.clear()
 
     def hold(self, *, on_p: bool) -> None:
         """Set the quadrature in phase with the pilots, X, or the other, P.

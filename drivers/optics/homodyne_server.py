@@ -113,7 +113,7 @@ class HomodyneServerOptics:
             instruments.phase,
             v_pi_v=settings.return_phase_v_pi_v,
             amplitude_v=self._reader.expected_pilot_v,
-            limits=settings.limits,
+            limits=settings.limits_for(settings.server.phase_noise_rad),
         )
         self._guard = guard or BlockGuard(order)
         self._guard.on_disarm(self._disarm)
@@ -167,8 +167,7 @@ class HomodyneServerOptics:
             self._check_standing()
             flight = _Flight(means=means, on_p=self.choice.draw(block))
             self._order.sent(block)
-            locked = self.lock.is_acquired and self._turns.client_is_locked()
-            for turn in turns_of(block, acquire=not locked):
+            for turn in turns_of(block):
                 if turn.step is Step.DATA:
                     volts = bursts[turn.index % len(bursts)]
                     flight.traces.append(self._data(turn, layout, volts, flight.on_p[turn.index]))

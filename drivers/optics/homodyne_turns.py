@@ -1,9 +1,10 @@
 """Turns of both ends of a homodyne bench: probes of the phase between bursts of data.
 
-Owns the public order of a block's bursts: where the phase is not known, probes at settings a
+Owns the public order of a block's bursts: the search for the phase, with probes at settings a
 quarter turn apart; then, for every data vector, a probe and a burst of data; a probe at the end.
-The order and its timing are the same whichever quadratures the server has chosen. Where both ends
-live in one process they share a `HomodyneTurns`; it holds no data and no quadratures.
+Nothing is assumed of the phase from one block to the next, between which any time may pass. The
+order and its timing are the same whichever quadratures the server has chosen. Where both ends live
+in one process they share a `HomodyneTurns`; it holds no data and no quadratures.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,16 +41,14 @@ class Turn:
     index: int = 0
 
 
-def turns_of(block: Block, *, acquire: bool) -> Iterator[Turn]:
+def turns_of(block: Block) -> Iterator[Turn]:
     """The bursts of a block in their order.
 
     Args:
         block: the block.
-        acquire: begin with the search for the phase.
     """
-    if acquire:
-        for index in range(SEARCHES):
-            yield Turn(block=block, step=Step.SEARCH, index=index)
+    for index in range(SEARCHES):
+        yield Turn(block=block, step=Step.SEARCH, index=index)
     for index in range(block.inputs):
         yield Turn(block=block, step=Step.PROBE)
         yield Turn(block=block, step=Step.DATA, index=index)
@@ -62,26 +61,15 @@ class HomodyneTurns:
     def __init__(self) -> None:
         self._before: Callable[[Turn], None] | None = None
         self._after: Callable[[Turn], None] | None = None
-        self._is_locked: Callable[[], bool] | None = None
 
-    def join(
-        self,
-        before: Callable[[Turn], None],
-        after: Callable[[Turn], None],
-        is_locked: Callable[[], bool],
-    ) -> None:
+    def join(self, before: Callable[[Turn], None], after: Callable[[Turn], None]) -> None:
         """The client's end takes part.
 
         Args:
             before: makes the client's instruments wait for the burst.
             after: takes away what was recorded of it.
-            is_locked: whether the client knows the phase of the light.
         """
-        self._before, self._after, self._is_locked = before, after, is_locked
-
-    def client_is_locked(self) -> bool:
-        """Whether the client knows the phase of the light."""
-        return self._is_locked is not None and self._is_locked()
+        self._before, self._after = before, after
 
     def ready(self, turn: Turn) -> None:
         """The server is about to play a burst.

@@ -15,6 +15,8 @@ __all__ = ["HomodyneSettings", "check_homodyne_frames", "one_input", "probe_layo
 
 _PROBE_SPACING = 2
 _PROBE_VACUUM = 512
+_PHASE_MARGIN = 2.0
+_HARMLESS_PHASE_RAD = 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class HomodyneSettings:
         client: the client's calibrated values.
         return_phase_v_pi_v: voltage of a phase of pi of the server's phase shifter.
         tap_phase_v_pi_v: likewise of the client's.
-        limits: of both phase locks.
+        limits: of both phase locks; see `limits_for`.
 
     Raises:
         ConfigurationError: frames with an intermediate frequency, or a voltage not above 0.
@@ -53,6 +55,17 @@ class HomodyneSettings:
                 raise ConfigurationError(
                     f"calibrated {name} is {value}, it must be finite and above 0; calibrate again"
                 )
+
+    def limits_for(self, phase_noise_rad: float) -> LockLimits:
+        """The limits of a lock whose phase was calibrated: twice that error is too much.
+
+        Args:
+            phase_noise_rad: calibrated, root mean square; 0 if it was not.
+        """
+        if not phase_noise_rad:
+            return self.limits
+        alarm = max(_PHASE_MARGIN * phase_noise_rad, _HARMLESS_PHASE_RAD)
+        return replace(self.limits, largest_rms_rad=min(self.limits.largest_rms_rad, alarm))
 
 
 def check_homodyne_frames(frames: BenchFrames) -> None:

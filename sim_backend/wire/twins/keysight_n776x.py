@@ -40,6 +40,7 @@ class _Filter:
         self._speed = _FULL_SPEED_DB_PER_S
         self._since_s = clock.now()
         self._settled = True
+        self._dark_until_s: float | None = None
         clock.on_advance(self._follow)
 
     def go(self, depth_db: float, speed_db_per_s: float) -> float:
@@ -59,10 +60,18 @@ class _Filter:
 
     def light(self, on: bool) -> None:
         """Open or close the shutter of the scene's attenuator."""
+        self._dark_until_s = None
         if self._part is not None:
             self._part.shutter_open = on
 
+    def blink(self, duration_s: float) -> None:
+        """Close the shutter of the scene's attenuator for some time."""
+        self.light(False)
+        self._dark_until_s = self._clock.now() + duration_s
+
     def _follow(self, _: float) -> None:
+        if self._dark_until_s is not None and self._clock.now() >= self._dark_until_s:
+            self.light(True)
         if self._part is None or self._settled:
             return
         depth_db = self.depth_db()
@@ -292,11 +301,8 @@ class KeysightN776xTwin(N77xxTwin):
     def _zero(self, _: Call) -> None:
         for slot, one in self._channels.items():
             self.keep_busy(slot, _ZERO_S)
-            if one.open:  # closed meanwhile
-                one.filter.go(_DARK_DB, _FULL_SPEED_DB_PER_S)
-                self.keep_busy(
-                    slot, _ZERO_S + one.filter.go(one.attenuation_db, one.speed_db_per_s)
-                )
+            if one.open:
+                one.filter.blink(_ZERO_S)
 
     def _output_dbm(self, one: _Attenuator) -> float:
         return self._input_dbm - _LOSS_DB - one.filter.depth_db() + one.power_offset_db

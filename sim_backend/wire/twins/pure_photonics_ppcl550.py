@@ -170,7 +170,8 @@ class PurePhotonicsPPCL550Twin(ItlaTwin):
             self._set_power(_signed(value))
         elif register == _FINE:
             self._steer()
-            return self._output and self._work(_FINE_S, until_locked=True)
+            if self._output:
+                self._work(_FINE_S, until_locked=True)
         elif register in _FREQUENCY_SET:
             self._steer()
         elif register == _MODE and before and not value and self._output:

@@ -18,6 +18,9 @@ from drivers.errors import (
 )
 from drivers.instruments import LaserLimits, Range
 from drivers.lasers.pure_photonics_ppcl550 import NoiseMode, PurePhotonicsPPCL550
+from sim_backend.instruments import SimulatedBench
+from sim_backend.wire.twins.pure_photonics_ppcl550 import PurePhotonicsPPCL550Twin
+from tests.wire.rigs import loopback_link
 from tests.wire.scripted import Script, ScriptedLine
 
 _LIGHT_M_S = 299792458.0
@@ -444,3 +447,59 @@ def test_dialogue_raises_nothing_but_errors_of_the_link_when_answers_are_noise()
                 name = "waited"
             kinds[name] = kinds.get(name, 0) + 1
     assert set(kinds) >= {"good", "waited", "AnswerError", "LinkTimeoutError", "ItlaError"}, kinds
+
+
+def _on_twin(**own: Any) -> tuple[PurePhotonicsPPCL550, SimulatedBench, PurePhotonicsPPCL550Twin]:
+    bench = SimulatedBench()
+    source = bench.scene.server_laser
+    twin = PurePhotonicsPPCL550Twin(clock=bench.clock, serial="SIM1", laser=source, **own)
+    link = loopback_link(twin, bench.clock, line=True)
+    laser = PurePhotonicsPPCL550(
+        "laser", limits=_LIMITS, link=link, clock=bench.clock, noise_modes=True
+    )
+    return laser, bench, twin
+
+
+def test_itla_moves_the_light_by_megahertz_when_lit_on_its_twin() -> None:
+    laser, bench, _ = _on_twin()
+    with laser:
+        laser.set_wavelength(1535e-9)
+        laser.set_power(10e-3)
+        laser.set_emission(True)
+        laser.wait_settled(120.0)
+        source = bench.scene.server_laser
+        before_m = source.wavelength_m()
+        assert before_m == pytest.approx(1535e-9, abs=1e-12)
+        assert source.power_w() == pytest.approx(10e-3, rel=0.02)
+        step_m = 1535e-9**2 / _LIGHT_M_S * 20e6
+        laser.set_wavelength(laser.wavelength_m() - step_m)
+        assert not laser.is_settled()
+        laser.wait_settled(60.0)
+        laser.set_noise_mode(NoiseMode.WHISPER)
+        bench.clock.sleep(60.0)
+        moved_m = source.wavelength_setpoint_m() - _LIGHT_M_S / (1e6 * round(299.792458e6 / 1.535))
+        assert moved_m == pytest.approx(-step_m, rel=1e-3)
+        assert laser.simulated
+
+
+def test_itla_tunes_over_the_earlier_grid_when_on_a_twin_of_that_agreement() -> None:
+    laser, bench, _ = _on_twin(in_mhz=False)
+    with laser:
+        laser.set_wavelength(1535.0123456e-9)
+        assert bench.scene.server_laser.wavelength_setpoint_m() == pytest.approx(
+            1535.0123456e-9, abs=laser.wavelength_tolerance_m
+        )
+
+
+def test_itla_is_made_dark_and_set_again_when_its_module_lost_its_settings() -> None:
+    laser, bench, twin = _on_twin()
+    with laser:
+        laser.set_power(12e-3)
+        laser.set_emission(True)
+        laser.wait_settled(60.0)
+        bench.scene.server_laser.set_power_w(10e-3)  # what the module has stored
+        twin.session().feed(_sealed(1, 0x32, 1) + b"\0")
+        with pytest.raises(ReadbackError, match="had forgotten power, emission"):
+            laser.power_w()
+        assert not laser.emission()
+        assert laser.power_w() == pytest.approx(12e-3, rel=0.02)
