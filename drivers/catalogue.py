@@ -25,12 +25,16 @@ __all__ = ["MODULES", "DriverModel", "driver_models", "matching", "register_driv
 Confidence = Literal["high", "medium-high", "medium", "low"]
 
 MODULES: tuple[str, ...] = (
+    "drivers.detectors.keysight_infiniivision",
     "drivers.detectors.keysight_n7744a",
+    "drivers.lasers.keysight_n771x",
+    "drivers.lasers.nkt_koheras_basik",
     "drivers.lasers.pure_photonics_ppcl550",
     "drivers.modulators.keysight_33600a",
     "drivers.modulators.thorlabs_mbx",
     "drivers.path.keysight_n773x",
     "drivers.path.keysight_n776x",
+    "drivers.path.thorlabs_mpc320",
 )
 """Modules of drivers, by folder and name."""
 

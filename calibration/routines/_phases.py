@@ -14,6 +14,7 @@ from calibration.routine import Context
 from calibration.routines._roles import PHASE_SHIFTERS, PHASES, Party
 from drivers.errors import SynchronisationError
 from drivers.instruments import PhaseDriver, Trace
+from drivers.optics.bench_frames import search_range
 from drivers.optics.burst import BurstLayout
 from drivers.optics.homodyne_lock import SEARCHES, PhaseLock
 from drivers.optics.homodyne_receiver import (
@@ -31,9 +32,10 @@ from drivers.optics.synchronisation import SearchSettings, Synchronisation, sync
 
 __all__ = ["HeldPhases", "Player"]
 
-Player = Callable[[Collection[Party]], dict[Party, Trace]]
-"""Plays a probe and records it for the given parties."""
+Player = Callable[[Collection[Party], float], dict[Party, Trace]]
+"""Plays a probe and records it for the given parties, so many seconds beyond its length."""
 
+_MARGIN_S: Final = 2e-6
 # A clock beyond the engine's limit is measured all the same, so that it can be named.
 _SEARCH: Final = SearchSettings(clock_limit=200e-6)
 
@@ -55,12 +57,20 @@ class HeldPhases:
         self.locks: dict[Party, PhaseLock] = {}
         self.timings: dict[Party, SlotTiming] = {}
 
-    def hold(self, parties: Collection[Party], play: Player, *, on_p: bool = False) -> None:
+    def hold(
+        self,
+        parties: Collection[Party],
+        play: Player,
+        *,
+        longest_delay_s: float,
+        on_p: bool = False,
+    ) -> None:
         """Find the phases, and set the quadrature for the burst that follows.
 
         Args:
             parties: whose.
             play: plays and records a probe.
+            longest_delay_s: after which the light of a probe must have come.
             on_p: P in place of X.
 
         Raises:
@@ -70,7 +80,11 @@ class HeldPhases:
         for party in parties:
             if party not in self.locks:
                 self.locks[party] = self._lock(party)
-        probes = [self._searched(parties, play, index) for index in range(SEARCHES)]
+        # Where a probe was found once, another is looked for there.
+        known = [self._place_s(party) for party in parties if party in self.timings]
+        reach_s = max(known) + _MARGIN_S if len(known) == len(parties) else longest_delay_s
+        reach_s = min(reach_s, longest_delay_s)
+        probes = [self._searched(parties, play, index, reach_s) for index in range(SEARCHES)]
         for party in parties:
             records = [np.asarray(traces[party].volts[0]) for traces in probes]
             self.timings[party] = self._timing(party, records)
@@ -78,7 +92,7 @@ class HeldPhases:
                 found = self._pilots(party, volts)
                 self.locks[party].take(index, found.mean_v, found.uncertainty_v)
             self.locks[party].hold(on_p=True)
-        traces = play(parties)
+        traces = play(parties, reach_s)
         for party in parties:
             found = self._pilots(party, np.asarray(traces[party].volts[0]))
             self.locks[party].track(found.mean_v, found.uncertainty_v)
@@ -112,10 +126,9 @@ class HeldPhases:
         pilots = measure_pilots(slots, layout)
         lock = self.locks[party]
         lock.check(pilots.mean_v, pilots.uncertainty_v, on_p=False)
-        echo = take_echo(slots, layout, pilots.level_v)
         guard = layout.format.guard_slots
-        vacuum = slots[layout.vacuum - guard]
-        slots -= float(vacuum.mean())
+        slots -= float(slots[layout.vacuum - guard].mean())
+        echo = take_echo(slots, layout)
         noise = vacuum_noise(slots[layout.vacuum - guard], electronic_v2, instrument)
         scaled = (slots / np.sqrt(noise.shot)).astype(np.complex64)
         data = scaled[layout.data - guard]
@@ -132,10 +145,16 @@ class HeldPhases:
             data_phase_variance=np.full(data.size, lock.residual_rad**2, dtype=np.float32),
         )
 
-    def _searched(self, parties: Collection[Party], play: Player, index: int) -> dict[Party, Trace]:
+    def _searched(
+        self, parties: Collection[Party], play: Player, index: int, reach_s: float
+    ) -> dict[Party, Trace]:
         for party in parties:
             self.locks[party].search(index)
-        return play(parties)
+        return play(parties, reach_s)
+
+    def _place_s(self, party: Party) -> float:
+        """When a burst began in a party's record."""
+        return self.timings[party].start / self._probe.format.sample_rate_hz
 
     def _lock(self, party: Party) -> PhaseLock:
         v_pi = self._context.results[PHASE_SHIFTERS][f"{party}_phase_v_pi_v"].value
@@ -144,11 +163,14 @@ class HeldPhases:
 
     def _timing(self, party: Party, records: list[NDArray[np.float32]]) -> SlotTiming:
         """Where the slots lie, by the clearest of the probes: in some the pilots vanish."""
+        search = None
+        if party in self.timings:
+            search = search_range(self._probe, self._place_s(party))
         best: Synchronisation | None = None
         failure: SynchronisationError | None = None
         for volts in records:
             try:
-                found = _place(volts, self._probe, None, self.locks[party].name)
+                found = _place(volts, self._probe, search, self.locks[party].name)
             except SynchronisationError as error:
                 failure = error
                 continue

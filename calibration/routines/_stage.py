@@ -92,14 +92,14 @@ class Stage(BenchLight):
 
         Args:
             party: whose digitiser.
-            samples: length of the record.
+            samples: length of the record; where the digitiser holds fewer, as many as it holds.
             range_v: of the digitiser; None for the setting.
 
         Raises:
             CalibrationError: the record is clipped.
         """
         digitiser = self.digitiser(party)
-        self._configure(party, samples, range_v)
+        self._configure(party, min(samples, digitiser.limits.samples), range_v)
         digitiser.arm(Trigger.IMMEDIATE)
         return self._fetched(party)
 
@@ -145,11 +145,11 @@ class Stage(BenchLight):
         if self.is_homodyne:
             probe = self.phases_probe
 
-            def play(who: Collection[Party]) -> dict[Party, Trace]:
+            def play(who: Collection[Party], reach_s: float) -> dict[Party, Trace]:
                 drive = self._weight_volts(probe, None, pilot_level)
-                return self._play(probe, drive, who, longest_delay_s)
+                return self._play(probe, drive, who, reach_s)
 
-            self.phases.hold(parties, play, on_p=on_p)
+            self.phases.hold(parties, play, longest_delay_s=longest_delay_s, on_p=on_p)
         data = self.generator("data")
         if levels is not None:
             wanted = compose_oscillator(layout, levels)

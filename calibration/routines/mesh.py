@@ -1,21 +1,21 @@
 """Calibration of the client's meshes: phase offsets and splitter errors of all interferometers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.fits.estimates import critical_value
+from calibration.fits.estimates import critical_value, normal
 from calibration.fits.least_squares import Array
-from calibration.fits.mesh import MeshFit, MeshPoint, fit_meshes
+from calibration.fits.mesh import MeshFit, MeshPoint, fit_meshes, fit_returned_amplitude
 from calibration.result import FitData, Quantity, Result, Series, Setting
 from calibration.routine import Context, Routine
 from calibration.routines._port_stage import PORT_ROLES, PORT_SETTINGS, PortStage
 from drivers.errors import CalibrationError
-from drivers.optics.mesh_model import MeshModel
+from drivers.optics.mesh_model import Complexes, MeshModel
 from drivers.optics.mesh_programming import collecting, error_rad, undoing
 
 __all__ = ["MeshCalibration", "meshes_of"]
@@ -29,7 +29,8 @@ class MeshCalibration(Routine):
 
     Known light is the pilots' patterns, which show each detector's whole response in one burst. All
     offsets and splitter errors follow from one fit. Then the meshes are programmed with it for
-    random data vectors, and what U_x^dagger U_x is wrong by is measured on the bench.
+    random data vectors, and what U_x^dagger U_x is wrong by is measured on the bench: twice each,
+    so that the product of both errors has no noise in its mean, whatever the noise is like.
     """
 
     name = "mesh"
@@ -66,8 +67,8 @@ class MeshCalibration(Routine):
         for done in range(checks):
             context.progress(settings + done, settings + checks, "checking data vectors")
             planned = _planned(fit, _unit_vector(context, stage.ports))
-            seen = stage.point(fit.mesh.volts(planned.forward), fit.return_mesh.volts(planned.back))
-            judged.append(_Judged.of(planned, seen))
+            volts = fit.mesh.volts(planned.forward), fit.return_mesh.volts(planned.back)
+            judged.append(_Judged.of(planned, stage.point(*volts), stage.point(*volts)))
         pool = [
             _planned(fit, _unit_vector(context, stage.ports))
             for _ in range(context.setting("model_vectors", int))
@@ -86,7 +87,7 @@ class MeshCalibration(Routine):
                     [one.planned.collected for one in judged],
                     [one.collected for one in pool],
                 ),
-                _returned(fit),
+                _returned(fit, points),
                 *_parameters(fit),
             ],
             goodness=fit.goodness,
@@ -134,27 +135,41 @@ class _Planned:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Judged:
-    """A data vector with its squared errors as seen, without what noise adds on average."""
+    """A data vector with its squared errors as seen, which noise may make negative."""
 
     planned: _Planned
     round_trip: float
     collected: float
 
     @classmethod
-    def of(cls, planned: _Planned, point: MeshPoint) -> "_Judged":
+    def of(cls, planned: _Planned, one: MeshPoint, other: MeshPoint) -> "_Judged":
         vector = planned.vector
-        lengths = np.linalg.norm(point.returned, axis=1)
-        angle = error_rad(point.returned / lengths[:, None], vector.astype(np.complex128))
-        noise = 2 * (point.returned_noise / lengths) ** 2
-        own = 2 * (point.collected_noise / float(np.linalg.norm(point.collected))) ** 2
-        # Rows are scaled and turned by their own diagonal, which takes its noise along; of what is
-        # left only the part across the vector turns it.
-        across = float(np.sum(noise * (1 - vector**2) ** 2))
         return cls(
             planned=planned,
-            round_trip=angle**2 - across,
-            collected=_missed(point.collected, vector) - own * (vector.size - 1),
+            round_trip=_squared_angle(_returned_error(one, vector), _returned_error(other, vector)),
+            collected=_squared_angle(
+                _collected_error(one, vector), _collected_error(other, vector)
+            ),
         )
+
+
+def _returned_error(point: MeshPoint, vector: Array) -> Complexes:
+    """What the round trip adds across a data vector, relative to what it leaves along it."""
+    diagonal = np.diag(point.returned)
+    lengths = np.linalg.norm(point.returned, axis=1)
+    image = point.returned @ vector / lengths * (diagonal.conj() / np.abs(diagonal))
+    return np.asarray(image / complex(vector @ image) - vector)
+
+
+def _collected_error(point: MeshPoint, vector: Array) -> Complexes:
+    """What the collected mode has across a data vector, relative to what it has along it."""
+    return np.asarray(point.collected / complex(vector @ point.collected) - vector)
+
+
+def _squared_angle(one: Complexes, other: Complexes) -> float:
+    """Square of an angle, with its sign, from two looks at its tangent."""
+    product = float(np.vdot(one, other).real)
+    return math.copysign(math.atan(math.sqrt(abs(product))) ** 2, product)
 
 
 def _unit_vector(context: Context, ports: int) -> Array:
@@ -211,17 +226,20 @@ def _root_mean_square(
     )
 
 
-def _returned(fit: MeshFit) -> Quantity:
-    spread = float(fit.uncertainties[-1])
-    half = critical_value() * spread
-    value = fit.returned_amplitude
-    return Quantity(
-        name="returned_amplitude",
-        value=value,
-        uncertainty=spread,
-        unit="1",
-        interval95=(value - half, value + half),
-    )
+def _returned(fit: MeshFit, points: Sequence[MeshPoint]) -> Quantity:
+    """Amplitude behind the amplifier, its uncertainty widened by what bursts differ.
+
+    All of the server's detectors see the same laser move within a round of pilots. The fit takes
+    them as independent, the scatter from burst to burst does not (Birge, Phys. Rev. 40, 207
+    (1932)).
+    """
+    each = [fit_returned_amplitude([point], fit.mesh, fit.return_mesh)[0] for point in points]
+    values = np.array([one.value for one in each])
+    weights = np.array([one.uncertainty for one in each]) ** -2.0
+    mean = float(weights @ values / weights.sum())
+    ratio = float(weights @ (values - mean) ** 2) / (values.size - 1)
+    value, spread = fit.returned_amplitude, float(fit.uncertainties[-1]) * max(1.0, ratio) ** 0.5
+    return normal(value, spread).quantity("returned_amplitude", "1")
 
 
 def _parameters(fit: MeshFit) -> list[Quantity]:

@@ -22,11 +22,13 @@ from calibration.routines._bursts import (
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
 from calibration.routines._tones import beat_power
 from drivers.errors import CalibrationError
-from drivers.instruments import PolarisationController
+from drivers.instruments import PolarisationController, Range
 
 __all__ = ["Polarisation"]
 
 _THIRD: Final = 2 * math.pi / 3
+_FIFTH: Final = math.pi / 5
+_GRID: Final = 4001
 _LEAST_SCORE: Final = 6.0
 # Between the records of one power the phase of a homodyne bench moves: it errs by so much.
 _UNSTEADY: Final = 0.01
@@ -37,10 +39,12 @@ _FREEDOM: Final = 15
 class Polarisation(StagedRoutine):
     """Searches the angles of both polarisation controllers for the strongest beat.
 
-    The power of the beat follows the angle of one linear retarder as p + a cos(angle) +
+    The power of the beat follows the retardance of one linear retarder as p + a cos(angle) +
     b sin(angle), whatever the others do (Jones calculus: the amplitude is linear in the sine and
-    cosine of half the angle). Three angles show p, a and b and so the place of the maximum; going
-    through all retarders a few times from random angles leads to the greatest overlap.
+    cosine of half the angle). Three angles show p, a and b and so the place of the maximum. Where
+    the angle is that of a wave plate's axis, the amplitude is linear in 1 and the sine and cosine
+    of twice the angle: five angles over half a turn show the power's five terms. Going through all
+    channels a few times from random angles leads to the greatest overlap.
 
     Quantities, for the client and the server: `<party>_angle_<channel>_rad`, the angles with the
     controller's setting error; `<party>_unaligned_share`, the power of the beat at the random
@@ -67,7 +71,9 @@ class Polarisation(StagedRoutine):
         stage, _ = light_up(context, aligned=False)
         for role in CONTROLLERS.values():
             controller = stage.get(role, PolarisationController)
-            controller.set_angles(context.rng.uniform(0, 2 * math.pi, controller.limits.channels))
+            allowed = controller.limits.angle_rad
+            low, high = max(allowed.lowest, 0.0), min(allowed.highest, 2 * math.pi)
+            controller.set_angles(context.rng.uniform(low, high, controller.limits.channels))
         quantities: list[Quantity] = []
         plots: list[FitData] = []
         for party in PARTIES:
@@ -93,7 +99,9 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
     controller = stage.get(CONTROLLERS[party], PolarisationController)
     dark = beat_power(stage, party, slots, light=False)
     floor = (float(dark.mean()), float(dark.var(ddof=1)) / dark.size)
-    angles = controller.angles() % (2 * math.pi)
+    allowed = controller.limits.angle_rad
+    best = _best_axis if controller.turns_axes else _best_retardance
+    angles = np.array([_wrapped(float(angle), allowed) for angle in controller.angles()])
 
     def power() -> tuple[float, float]:
         controller.set_angles(angles)
@@ -108,7 +116,7 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
     for done in range(rounds):
         context.progress(done, rounds, f"polarisation of the {party}")
         for channel in reversed(range(angles.size)):
-            angles[channel] = _best(angles, channel, power)
+            angles[channel] = best(angles, channel, allowed, power)
         now = power()
         history.append(now)
         _check_seen(party, now)
@@ -134,15 +142,69 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
     )
 
 
-def _best(angles: Floats, channel: int, power: Callable[[], tuple[float, float]]) -> float:
-    """The angle of one retarder at which the power is greatest, in [0, 2 pi)."""
+_Power = Callable[[], tuple[float, float]]
+
+
+def _best_retardance(angles: Floats, channel: int, allowed: Range, power: _Power) -> float:
+    """The retardance at which the power is greatest, of those that the controller can do."""
+    begin = _wrapped(0.0, allowed)
+    if begin + 2 * _THIRD > allowed.highest:
+        begin = allowed.lowest
+        _need_span(allowed, 2 * _THIRD)
     seen = []
     for third in range(3):
-        angles[channel] = third * _THIRD
+        angles[channel] = begin + third * _THIRD
         seen.append(power()[0])
     cosine = seen[0] - (seen[1] + seen[2]) / 2
     sine = (seen[1] - seen[2]) * math.sqrt(3) / 2
-    return math.atan2(sine, cosine) % (2 * math.pi)
+    best = _wrapped(math.atan2(sine, cosine) + begin, allowed)
+    if best in allowed:
+        return best
+    ends = (allowed.lowest, allowed.highest)
+    return max(ends, key=lambda end: math.cos(end - best))
+
+
+def _best_axis(angles: Floats, channel: int, allowed: Range, power: _Power) -> float:
+    """The angle of a wave plate's axis at which the power is greatest, likewise."""
+    _need_span(allowed, 4 * _FIFTH)
+    places: Floats = allowed.lowest + _FIFTH * np.arange(5, dtype=np.float64)
+    seen = []
+    for place in places:
+        angles[channel] = place
+        seen.append(power()[0])
+    terms = np.linalg.solve(_axis_terms(places), np.array(seen, dtype=np.float64))
+    end = min(allowed.highest, allowed.lowest + math.pi)
+    grid = np.linspace(allowed.lowest, end, _GRID, dtype=np.float64)
+    return float(grid[np.argmax(_axis_terms(grid) @ terms)])
+
+
+def _axis_terms(angles: Floats) -> Floats:
+    """Powers of a wave plate at these angles of its axis, term by term, shape (n, 5)."""
+    double, fourfold = 2 * angles, 4 * angles
+    columns = [
+        np.ones_like(angles),
+        np.cos(double),
+        np.sin(double),
+        np.cos(fourfold),
+        np.sin(fourfold),
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _wrapped(angle: float, allowed: Range) -> float:
+    """The same retardance, above the lowest that is allowed by less than a whole turn."""
+    turn = 2 * math.pi
+    if allowed.lowest <= 0 <= allowed.highest - turn:
+        return angle % turn
+    return allowed.lowest + (angle - allowed.lowest) % turn
+
+
+def _need_span(allowed: Range, span: float) -> None:
+    if allowed.highest - allowed.lowest < span:
+        raise CalibrationError(
+            f"the polarisation controller reaches {allowed.lowest:.3g} to {allowed.highest:.3g} "
+            f"rad; the search needs {span:.3g} rad. Use another, or widen its limits"
+        )
 
 
 def _check_seen(party: Party, power: tuple[float, float]) -> None:

@@ -125,7 +125,6 @@ class Latch:
         with self._lock:
             self._refuse_latched()
             try:
-                self._guard.require()
                 yield
             except RefusedStepError:
                 raise

@@ -268,9 +268,7 @@ def _has_gone(channel: Channel, orders: WatchdogOrders, timeout_s: float) -> str
 
 
 def _kill(orders: WatchdogOrders, number: signal.Signals) -> bool:
-    """Send a signal to the program; False where it has ended."""
-    if not is_running(orders.pid, orders.start):
-        return False
+    """Send a signal to the program, which was there a moment ago; False where it has ended."""
     try:
         os.kill(orders.pid, number)
     except ProcessLookupError:

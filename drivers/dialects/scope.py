@@ -1,4 +1,4 @@
-"""What drivers of oscilloscopes share: a record that begins at the trigger, cut out of a longer one.
+"""What drivers of oscilloscopes share: a record from the trigger on, cut out of a longer one.
 
 A scope takes what it can: a record around the trigger, perhaps longer, perhaps finer than was
 asked for. What it took is only known from the record's own description (its preamble), so that is
@@ -264,7 +264,9 @@ class Scope(Wired, Digitiser):
             )
         codes = self._codes(form, form.first, (asked.samples - 1) * stride + 1)[::stride]
         volts = np.empty((1, asked.samples), dtype=np.float32)
-        np.multiply(codes, np.float32(form.volts_per_code), out=volts[0])
+        # A cast and two passes in place are faster than one pass that casts as it multiplies.
+        volts[0] = codes
+        volts *= np.float32(form.volts_per_code)
         if form.volts_at_zero:
             volts += np.float32(form.volts_at_zero)
         return Recording(volts=volts, step_v=form.step_v, clipped=self._clipped(codes))

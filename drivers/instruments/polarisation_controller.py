@@ -43,6 +43,9 @@ class PolarisationController(Instrument):
     """
 
     kind: ClassVar[str] = "polarisation controller"
+    turns_axes: ClassVar[bool] = False
+    """Whether an angle is that of a wave plate's axis, as of a paddle; else it is the retardance of
+    a retarder whose axis stands still, as of a squeezer."""
     angle_tolerance_rad: ClassVar[float] = 0.01
     """Largest difference in rad between an angle set and the one read back."""
 

@@ -1,8 +1,8 @@
 """The client's end of a homodyne bench: the tapped light in phase with a shaped oscillator.
 
 As in `client_optics` the oscillator's level in a slot is proportional to the data. Its sign is
-drawn at random, slot by slot, and taken off the record again: what the detector's unbalance shows
-of the oscillator's power does not change its sign and can so be told from the light
+drawn at random, slot by slot of the body, and taken off the record again: what the detector's
+unbalance shows of the oscillator's power does not change its sign and can so be told from the light
 (`homodyne_receiver`). The phase lock holds X in every burst of data.
 """
 
@@ -178,7 +178,7 @@ class HomodyneClientOptics:
             self.lock.hold(on_p=False)
             held = self._blocks[turn.block]
             levels[layout.data] = np.tile(held.levels[turn.index], turn.block.rows)
-            for slots in (layout.data, layout.vacuum):
+            for slots in (layout.pilots, layout.vacuum, layout.data):
                 levels[slots] *= self._rng.choice(np.array([-1, 1], np.float32), slots.size)
             held.slots.append(levels)
         elif turn.step is Step.PROBE:

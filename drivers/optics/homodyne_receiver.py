@@ -11,8 +11,10 @@ Trans. Inf. Theory 26, 78 (1980)).
 
 What an unbalanced detector lets through of the oscillator's power lies in the same band. At a
 constant oscillator it is one level, found on the vacuum slots. Under a shaped oscillator it is even
-in the oscillator's sign and the light is odd: the client draws a sign for every slot, fits the even
-part on all dim slots of the record and takes it off. See `common_mode` for its terms.
+in the oscillator's sign and the light is odd: the client draws a sign for every slot of the body,
+pilots included, fits the even part on all dim slots of the record and takes it off. (Between slots
+of different sign the oscillator passes 0: that part goes with the product of both signs, which is
+random too.) See `common_mode` for the terms.
 """
 
 from dataclasses import dataclass
@@ -70,7 +72,8 @@ class HomodyneSlots:
     Attributes:
         data_v: Value of each data symbol in V, the oscillator's sign taken off, float64.
         leak_v: Sum over the vacuum slots of the value with the oscillator's sign taken off, in V.
-            With a constant oscillator the leak is part of the level, and this is 0.
+            With a constant oscillator the leak is part of the level, and this is 0 but for
+            rounding.
         shot_noise: The scale, in squared volts.
         pilots: What pilots and preamble say.
     """
@@ -105,18 +108,26 @@ def homodyne_slots(
     return values.real.astype(np.float64) + unbalance
 
 
-def measure_pilots(slots: NDArray[np.float64], layout: BurstLayout) -> Pilots:
+def measure_pilots(
+    slots: NDArray[np.float64],
+    layout: BurstLayout,
+    oscillator_signs: NDArray[np.float64] | None = None,
+) -> Pilots:
     """Least squares of a level and the pilots' mean on preamble, pilots and vacuum.
 
     Args:
-        slots: Of `homodyne_slots`, under a constant oscillator.
+        slots: Of `homodyne_slots`.
         layout: The burst.
+        oscillator_signs: Sign of the oscillator in every slot of the burst, +1 if left out; its
+            level is that of full level in all these slots.
     """
     guard = layout.format.guard_slots
     known = np.concatenate((layout.preamble, layout.pilots, layout.vacuum)) - guard
     signs = np.concatenate(
         (layout.format.preamble_signs, layout.pilot_signs, np.zeros(layout.vacuum.size))
     ).astype(np.float64)
+    if oscillator_signs is not None:
+        signs *= oscillator_signs[known + guard]
     terms = np.stack((np.ones_like(signs), signs), axis=1)
     inverse = np.linalg.inv(terms.T @ terms)
     level, mean = inverse @ (terms.T @ slots[known])
@@ -179,35 +190,45 @@ class HomodyneReader(RecordReader):
             TraceError: oscillator or shot noise are not as they must be.
             SynchronisationError: no burst, or not where and as fast as it must be.
         """
+        volts, guard = trace.volts[0], layout.format.guard_slots
+        signs = np.ones(layout.total_slots)
+        if levels is not None:
+            signs[levels < 0] = -1.0
         timing = self.calibrated_timing
-        slots = homodyne_slots(trace.volts[0], layout, timing)
-        pilots = measure_pilots(slots, layout)
         if bright:
-            timing = self._found_timing(trace.volts[0], layout, pilots)
-            slots = homodyne_slots(trace.volts[0], layout, timing)
-            pilots = measure_pilots(slots, layout)
-            take_echo(slots, layout, pilots.level_v)
-        guard = layout.format.guard_slots
+            timing = self._found_timing(volts, layout, signs)
+        slots = homodyne_slots(volts, layout, timing)
         if levels is None:
             # Of vacuum alone: what leaks through the modulator at its null is less in bright slots.
             slots -= float(slots[layout.vacuum - guard].mean())
-            noise = self._noise(slots[layout.vacuum - guard])
-            data, leak = slots[layout.data - guard], 0.0
         else:
             slots -= _even_part(slots, layout, levels, timing)
-            signs = np.where(levels < 0, -1.0, 1.0)
-            vacuum = slots[layout.vacuum - guard] * signs[layout.vacuum]
-            noise = self._noise(vacuum)
-            data, leak = slots[layout.data - guard] * signs[layout.data], float(vacuum.sum())
+        pilots = measure_pilots(slots, layout, signs)
+        if bright:
+            take_echo(slots, layout)
+        vacuum = slots[layout.vacuum - guard] * signs[layout.vacuum]
+        noise = self._noise(vacuum)
         self.scale.check(noise)
-        return HomodyneSlots(data_v=data, leak_v=leak, shot_noise=noise, pilots=pilots)
+        return HomodyneSlots(
+            data_v=slots[layout.data - guard] * signs[layout.data],
+            leak_v=float(vacuum.sum()),
+            shot_noise=noise,
+            pilots=pilots,
+        )
 
     def _found_timing(
-        self, volts: NDArray[np.float32], layout: BurstLayout, pilots: Pilots
+        self, volts: NDArray[np.float32], layout: BurstLayout, signs: NDArray[np.float64]
     ) -> SlotTiming:
         """Where the preamble and the pilots say that the slots lie, checked."""
-        level = pilots.level_v / float(layout.format.pulse.taps.sum(dtype=np.float64))
-        found = self._synchronised(around_zero(volts, level), layout)
+        timing = self.calibrated_timing
+        slots = homodyne_slots(volts, layout, timing)
+        level = measure_pilots(slots, layout, signs).level_v
+        record = around_zero(volts, level / float(layout.format.pulse.taps.sum(dtype=np.float64)))
+        # The oscillator's signs are taken off sample by sample: slots are dark at their edges.
+        places = np.arange(volts.size) - timing.start
+        slot = np.clip(places // timing.samples_per_slot, 0, layout.total_slots - 1)
+        record *= signs[slot.astype(np.intp)].astype(np.float32)
+        found = self._synchronised(record, layout)
         self._check_begin(found, layout)
         return found.timing
 
@@ -264,16 +285,15 @@ def vacuum_noise(
     )
 
 
-def take_echo(slots: NDArray[np.float64], layout: BurstLayout, level_v: float) -> Echo:
+def take_echo(slots: NDArray[np.float64], layout: BurstLayout) -> Echo:
     """Take the echo of every slot off the next, in place, where the pilots show one.
 
     Args:
-        slots: Of `homodyne_slots`, with the pilots in this quadrature.
+        slots: Of `homodyne_slots` without their level, with the pilots in this quadrature.
         layout: The burst.
-        level_v: What all slots have in common.
     """
     guard = layout.format.guard_slots
-    values = (slots - level_v).astype(np.complex64)
+    values = slots.astype(np.complex64)
     pilots = layout.pilots[:-1] - guard
     echo = measure_echo(
         values[layout.preamble - guard],

@@ -110,6 +110,7 @@ class ThorlabsMPC320(Wired, PolarisationController):
         simulated: whether an emulator answers.
     """
 
+    turns_axes: ClassVar[bool] = True
     poll_interval_s = 0.02
     angle_tolerance_rad: ClassVar[float] = 0.01
 
@@ -178,7 +179,9 @@ class ThorlabsMPC320(Wired, PolarisationController):
         until_s = self._clock.now() + _HIGHEST_DEGREES / speed + _START_S
         left = dict(targets)
         while left:
-            left = {paddle: counts for paddle, counts in left.items() if not self._at(paddle, counts)}
+            left = {
+                paddle: counts for paddle, counts in left.items() if not self._at(paddle, counts)
+            }
             if left and self._clock.now() >= until_s:
                 raise InstrumentError(
                     f"{self.name}: paddles {[paddle + 1 for paddle in left]} did not reach "

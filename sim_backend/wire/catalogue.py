@@ -10,11 +10,15 @@ __all__ = ["MODULES", "make_twin", "twin_makers"]
 
 MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.keysight_33600a",
+    "sim_backend.wire.twins.keysight_infiniivision",
+    "sim_backend.wire.twins.keysight_n771x",
     "sim_backend.wire.twins.keysight_n773x",
     "sim_backend.wire.twins.keysight_n7744a",
     "sim_backend.wire.twins.keysight_n776x",
+    "sim_backend.wire.twins.nkt_koheras_basik",
     "sim_backend.wire.twins.pure_photonics_ppcl550",
     "sim_backend.wire.twins.thorlabs_mbx",
+    "sim_backend.wire.twins.thorlabs_mpc320",
 )
 """Modules of twins; one for each module of drivers."""
 

@@ -153,6 +153,16 @@ def test_watchdog_makes_the_bench_safe_at_once_when_the_program_is_killed(
     claim.release()
 
 
+def test_watchdog_notices_at_once_when_only_a_fork_of_the_program_is_left(
+    programs: Programs,
+) -> None:
+    program = programs.start(timeout_s=60.0, forks=True)
+    program.process.kill()
+    program.hear("all is in the safe state, read back")
+    assert program.was_made_safe
+    program.finish()
+
+
 def test_watchdog_ends_the_program_when_it_is_stopped(programs: Programs) -> None:
     program = programs.start(timeout_s=0.5, grace_s=0.2)
     os.kill(program.process.pid, signal.SIGSTOP)

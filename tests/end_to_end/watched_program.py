@@ -5,6 +5,7 @@ any sign of life until its standard input ends, and leaves the bench in order.
 """
 
 import json
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -35,6 +36,11 @@ def run(folder: Path, options: dict[str, Any]) -> None:
         bench.safety.switch_on(LightPlan(power_w={"laser": 1e-3, "return_oscillator": 1e-3}))
         sys.stdout.write(f"lit {watchdog.pid}\n")
         sys.stdout.flush()
+        if options.get("forks") and os.fork() == 0:
+            try:
+                sys.stdin.read()
+            finally:
+                os._exit(0)
         sys.stdin.read()
     sys.stdout.write("dark\n")
 

@@ -131,6 +131,30 @@ def test_client_outcome_follows_the_receivers_law() -> None:
     )
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_client_outcome_of_equal_entries_is_not_taken_for_the_oscillators_unbalance(
+    sign: float,
+) -> None:
+    # Light that is the same in every slot is what a fit of the common mode could swallow. 40 dB is
+    # a poor detector: its unbalance is 200 shot-noise units.
+    scene = homodyne_scene(tap=TAP)
+    poor = replace(scene.client_detector, common_mode_rejection_db=40.0)
+    link = open_homodyne_bench(replace(scene, client_detector=poor)).link
+    data = torch.full((INPUTS, MODES), sign / math.sqrt(MODES))
+    # Half the level in half of the slots, so that the oscillator's power changes.
+    data[:, ::2] *= 0.5
+    data /= torch.linalg.vector_norm(data, dim=1, keepdim=True)
+    means = torch.full((1, ROWS, MODES), QUADRATURE_SNU)
+    link.client.load(block_of(0), data)
+    link.server.send(block_of(0), means)
+    outcomes = link.client.measure(block_of(0)).double()
+    expected = link.client.describe().signal_gain * float(data[0] @ means[0, 0])
+    # The leak of a burst is known to 1/sqrt(vacuum slots), that of a block to 0.04 SNU at most.
+    error = 0.04 + math.sqrt(1.1 / outcomes.numel())
+    assert abs(float(outcomes.mean()) - expected) < 3e-3 * abs(expected) + SIGMAS * error
+    assert float(outcomes.var()) < 1.3
+
+
 def test_client_outcome_has_the_variance_of_vacuum_without_light() -> None:
     found = dark()
     electronic = found.link.settings.client.electronic_noise_snu

@@ -83,6 +83,29 @@ def test_uninterrupted_changes_nothing_outside_the_main_thread() -> None:
     assert seen == [signal.default_int_handler]
 
 
+def test_make_safe_reads_everything_back_when_signals_come_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paper = Paper()
+    take, asked = paper.take, set()
+
+    def interrupt(role: str, call: str, key: str, default: object) -> object:
+        asked.add(role)
+        signal.raise_signal(signal.SIGINT)
+        return take(role, call, key, default)
+
+    with paper_bench(server_table(), paper) as bench:
+        bench.safety.rearm("operator")
+        bench.safety.switch_on_laser("laser", 1e-3)
+        with monkeypatch.context() as patch:
+            patch.setattr(paper, "take", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                bench.make_safe()
+        assert {"laser", "return_oscillator", "attenuator", "weight_bias"} <= asked
+        assert bench.safety.is_safe()
+        assert bench.safety.is_latched
+
+
 @pytest.mark.parametrize("call", ["attenuator._set_shutter", "laser._close", "laser._set_emission"])
 def test_bench_closes_everything_when_signals_come_at_any_time_meanwhile(call: str) -> None:
     paper = Paper()

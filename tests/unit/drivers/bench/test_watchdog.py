@@ -270,6 +270,17 @@ def test_watchdog_says_what_it_lacks_when_it_cannot_start(
     assert capfd.readouterr() == ("", "")
 
 
+def test_watchdog_is_not_confused_by_what_its_action_writes(
+    spec: WatchdogSpec, capfd: pytest.CaptureFixture[str]
+) -> None:
+    action = "tests.unit.drivers.bench.noisy_action:act"
+    watchdog = Watchdog(replace(spec, safe=action), timeout_s=5.0)
+    watchdog.hold("a", lambda _: None)
+    watchdog.require_fresh()
+    watchdog.let_go("a", safe=True)
+    assert capfd.readouterr() == ("", "1\nnot for you\n")
+
+
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_watchdog_that_is_lost_is_noticed_and_refused(spec: WatchdogSpec, way: int) -> None:
     watchdog = Watchdog(spec, interval_s=0.05, timeout_s=1.0)
@@ -361,22 +372,42 @@ def test_armed_bench_goes_dark_and_stays_so_when_its_watchdog_is_killed(
         assert bench.safety.is_latched
 
 
-def test_step_makes_the_bench_safe_when_the_watchdog_does_not_answer() -> None:
-    class Dead:
-        alive_until = 3
+class _Dying:
+    """A watchdog that answers so often and never again."""
 
-        def require(self) -> None:
-            self.alive_until -= 1
-            if self.alive_until < 0:
-                raise WatchdogError("it does not answer")
+    def __init__(self, answers: int) -> None:
+        self._answers = answers
 
-        def alive(self, busy_s: float = 0.0) -> None: ...
+    def require(self) -> None:
+        self._answers -= 1
+        if self._answers < 0:
+            raise WatchdogError("it does not answer")
 
-        def set_light(self, on: bool) -> None: ...
+    def alive(self, busy_s: float = 0.0) -> None: ...
 
+    def set_light(self, on: bool) -> None: ...
+
+
+def test_check_makes_the_bench_safe_when_the_watchdog_does_not_answer() -> None:
     paper = Paper()
     with paper_bench(server_table(), paper) as bench:
-        bench.safety._guard = Dead()
+        bench.safety.rearm("operator")
+        bench.safety.switch_on_laser("laser", 1e-3)
+        bench.safety._guard = _Dying(1)
+        bench.safety.check()
+        assert paper.lit("laser") == 1e-3
+        with pytest.raises(WatchdogError):
+            bench.safety.check()
+        assert paper.lit("laser") == 0
+        assert bench.safety.is_latched
+        # What is dark and latched needs nobody to watch over it.
+        bench.safety.check()
+
+
+def test_step_makes_the_bench_safe_when_the_watchdog_does_not_answer() -> None:
+    paper = Paper()
+    with paper_bench(server_table(), paper) as bench:
+        bench.safety._guard = _Dying(3)
         bench.safety.rearm("operator")
         with pytest.raises(WatchdogError):
             bench.safety.switch_on_laser("laser", 1e-3)
@@ -416,6 +447,19 @@ def test_bench_asks_its_watchdog_for_help_when_it_cannot_become_safe(
     assert "could not reach the safe state" in capfd.readouterr().err
 
 
+def test_every_use_of_an_instrument_is_a_sign_of_life(
+    tmp_path: Path, watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(watchdog, "alive", lambda busy_s=0.0: seen.append("alive"))
+    bench = real_bench(server_table(), Paper(), tmp_path / "locks", watchdog)
+    for instrument in bench.instruments.values():
+        with instrument:
+            seen.clear()
+            instrument.is_safe()
+            assert seen == ["alive"]
+
+
 def test_signs_of_life_come_from_steps_checks_and_instruments(tmp_path: Path) -> None:
     paper = Paper()
     table = server_table()
@@ -446,7 +490,3 @@ def test_signs_of_life_come_from_steps_checks_and_instruments(tmp_path: Path) ->
         bench.safety.switch_on_laser("laser", 1e-3)
         bench.make_safe()
         assert seen[-1] == "light False"
-        used: list[int] = []
-        bench.instruments["laser"].on_use(lambda: used.append(1))
-        bench.instruments["laser"].is_safe()
-        assert used == [1]

@@ -1,0 +1,181 @@
+"""Koheron CTL200: a current and temperature controller with a laser diode that you put on it.
+
+Source: Koheron CTL200 command list, and the open drivers with recorded dialogues.
+
+The controller knows currents and ohms, no powers and no wavelengths. Both come from the diode's
+data sheet by the settings of the bench file, and are as good as these numbers:
+
+* Power: slope_w_per_a times the current above threshold_a. Nothing here measures light; ageing,
+  temperature and the coupling to the fibre are not in it. Let a power meter watch.
+* Wavelength without thermistor data: `wavelength_m` of the settings, the only one that is accepted.
+  It is the bench file's statement and not a reading; the temperature is left as it is stored.
+* Wavelength with thermistor data: the temperature is moved, R(T) = R0 exp(B (1/T - 1/T0)) (Sze,
+  Semiconductor Sensors, thermistors) and wavelength_m + tuning_m_per_k (T - T0). What is read back
+  is the set point of the temperature. The shift with the current, some pm per mA, is not in it.
+
+Switching on starts the temperature control first and waits until the temperature is reached; it
+stays on until the driver is closed. The controller's current limit is set to `max_current_a` where
+it is higher.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.catalogue import DriverModel
+from drivers.dialects.koheron_console import KoheronConsole
+from drivers.errors import ConfigurationError, InstrumentError, LimitError
+from drivers.instruments import Clock, Identity, Instrument, Laser, LaserLimits, Range
+from drivers.transports.link import Link
+from drivers.transports.reader import garbled
+from drivers.transports.serial_stream import SerialSettings
+from drivers.transports.settings import own_settings
+from drivers.transports.wired import Wired, refuse_stranger
+
+__all__ = ["MODELS", "Ctl200Settings", "KoheronCTL200", "diode_limits"]
+
+_LINE = SerialSettings(baud=115200)
+_ZERO_CELSIUS_K = 273.15
+_REACHED = 0.01
+"""Relative error of the thermistor (0.2 K) at which the laser may be switched on."""
+_SETTLED = 5e-4
+"""The same (about 10 mK) at which its wavelength counts as settled."""
+_POLL_S = 0.2
+_STATUS = 8
+_THERMISTOR = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ctl200Settings:
+    """The diode on the controller, from its data sheet.
+
+    Args:
+        slope_w_per_a: power per current above the threshold, above 0.
+        threshold_a: threshold current, at least 0.
+        max_current_a: highest current that the diode stands, above the threshold.
+        wavelength_m: at the reference temperature, above 0.
+        thermistor_ohm: R0, resistance at the reference temperature; 0 where the wavelength shall
+            not be tuned.
+        temperature_c: T0, the reference temperature.
+        beta_k: B of the thermistor; 0 where the wavelength shall not be tuned.
+        tuning_m_per_k: wavelength per temperature; 0 where it shall not be tuned.
+        tec_timeout_s: longest time to reach a temperature before the laser is switched on.
+    """
+
+    slope_w_per_a: float = 0.0
+    threshold_a: float = 0.0
+    max_current_a: float = 0.0
+    wavelength_m: float = 0.0
+    thermistor_ohm: float = 0.0
+    temperature_c: float = 25.0
+    beta_k: float = 0.0
+    tuning_m_per_k: float = 0.0
+    tec_timeout_s: float = 60.0
+
+    @property
+    def tunable(self) -> bool:
+        """Whether the wavelength can be moved by the temperature."""
+        return bool(self.thermistor_ohm and self.beta_k and self.tuning_m_per_k)
+
+    def current_a(self, power_w: float) -> float:
+        """The current for a power."""
+        return self.threshold_a + power_w / self.slope_w_per_a
+
+    def power_w(self, current_a: float) -> float:
+        """The power at a current; a diode below its threshold gives none."""
+        return max(0.0, self.slope_w_per_a * (current_a - self.threshold_a))
+
+    def resistance_ohm(self, wavelength_m: float) -> float:
+        """The thermistor's resistance at the temperature for a wavelength."""
+        reference_k = self.temperature_c + _ZERO_CELSIUS_K
+        wanted_k = reference_k + (wavelength_m - self.wavelength_m) / self.tuning_m_per_k
+        return self.thermistor_ohm * math.exp(self.beta_k * (1 / wanted_k - 1 / reference_k))
+
+    def wavelength_at_m(self, resistance_ohm: float) -> float:
+        """The wavelength at the temperature of a thermistor's resistance."""
+        reference_k = self.temperature_c + _ZERO_CELSIUS_K
+        inverse = 1 / reference_k + math.log(resistance_ohm / self.thermistor_ohm) / self.beta_k
+        return self.wavelength_m + self.tuning_m_per_k * (1 / inverse - reference_k)
+
+
+def diode_limits(settings: Ctl200Settings, limits: LaserLimits) -> LaserLimits:
+    """What a diode can be set to.
+
+    Args:
+        settings: the diode.
+        limits: of the bench.
+
+    Raises:
+        ConfigurationError: the diode's numbers are missing, contradict each other, or leave
+            nothing within the limits.
+    """
+    for name in ("slope_w_per_a", "max_current_a", "wavelength_m"):
+        if not 0 < getattr(settings, name) < math.inf:
+            raise ConfigurationError(
+                f"settings.{name} is {getattr(settings, name)}; copy it from the diode's data "
+                "sheet: the controller does not know its diode"
+            )
+    if not 0 <= settings.threshold_a < settings.max_current_a:
+        raise ConfigurationError(
+            f"settings.threshold_a is {settings.threshold_a} A; it must be at least 0 and below "
+            f"max_current_a of {settings.max_current_a} A"
+        )
+    data = (settings.thermistor_ohm, settings.beta_k, settings.tuning_m_per_k)
+    if any(data) and not settings.tunable:
+        raise ConfigurationError(
+            "settings.thermistor_ohm, beta_k and tuning_m_per_k belong together; give all three, "
+            "or none for a diode of one wavelength"
+        )
+    highest_w = min(limits.power_w.highest, settings.power_w(settings.max_current_a))
+    if highest_w < limits.power_w.lowest or settings.wavelength_m not in limits.wavelength_m:
+        raise ConfigurationError(
+            f"the diode gives at most {settings.power_w(settings.max_current_a):.3g} W at "
+            f"{settings.wavelength_m} m; the limits are {limits.power_w.lowest} to "
+            f"{limits.power_w.highest} W and {limits.wavelength_m.lowest} to "
+            f"{limits.wavelength_m.highest} m: correct the settings or the limits"
+        )
+    power = Range(lowest=limits.power_w.lowest, highest=highest_w)
+    if settings.tunable:
+        return replace(limits, power_w=power)
+    only = Range(lowest=settings.wavelength_m, highest=settings.wavelength_m)
+    return LaserLimits(power_w=power, wavelength_m=only)
+
+
+class KoheronCTL200(Wired, Laser):
+    """A laser diode on its controller. See the module's text for what its numbers mean.
+
+    Args:
+        name: role in the bench.
+        limits: of the bench; the diode narrows them, see `diode_limits`.
+        link: to the controller.
+        clock: for polling.
+        settings: the diode.
+        simulated: whether an emulator answers.
+
+    Raises:
+        ConfigurationError: the diode's numbers are missing, or do not suit the limits.
+    """
+
+    safe_deadline_s: ClassVar[float] = 0.5
+    poll_interval_s: ClassVar[float] = 0.05
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        limits: LaserLimits,
+        link: Link,
+        clock: Clock | None = None,
+        settings: Ctl200Settings,
+        simulated: bool = False,
+    ) -> None:
+        super().__init__(name, limits=diode_limits(settings, limits), clock=clock)
+        self._wire(link, simulated=simulated)
+        self._diode = settings
+        self._console = KoheronConsole(name, link)
+        self._thermistor = Range(lowest=0.0, highest=math.inf) if False else None
+        self._cooled = False
+
+    def _greet(self) -> Identity:
+        return _identity(self.name, self._console)
