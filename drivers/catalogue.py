@@ -27,6 +27,7 @@ Confidence = Literal["high", "medium-high", "medium", "low"]
 MODULES: tuple[str, ...] = (
     "drivers.detectors.keysight_infiniivision",
     "drivers.detectors.keysight_n7744a",
+    "drivers.lasers.id_photonics_cobrite",
     "drivers.lasers.keysight_n771x",
     "drivers.lasers.nkt_koheras_basik",
     "drivers.lasers.pure_photonics_ppcl550",
@@ -35,6 +36,7 @@ MODULES: tuple[str, ...] = (
     "drivers.path.keysight_n773x",
     "drivers.path.keysight_n776x",
     "drivers.path.thorlabs_mpc320",
+    "drivers.path.thorlabs_osw_e",
 )
 """Modules of drivers, by folder and name."""
 

@@ -1,9 +1,9 @@
 """Keysight N7711A and N7714A tunable lasers.
 
-Source: Keysight N77xx Series Programming Guide, 7th edition, SOURce and OUTPut commands. The channel
-in a bench file is the port of the box. The lasers are used in the mode "auto", in which every
-wavelength can be set, and without the dither that suppresses Brillouin scattering, which would
-broaden the line.
+Source: Keysight N77xx Series Programming Guide, 7th edition, SOURce and OUTPut commands. The
+channel in a bench file is the port of the box. The lasers are used in the mode "auto", in which
+every wavelength can be set, and without the dither that suppresses Brillouin scattering, which
+would broaden the line.
 """
 
 from typing import ClassVar

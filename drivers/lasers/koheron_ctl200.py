@@ -174,8 +174,144 @@ class KoheronCTL200(Wired, Laser):
         self._wire(link, simulated=simulated)
         self._diode = settings
         self._console = KoheronConsole(name, link)
-        self._thermistor = Range(lowest=0.0, highest=math.inf) if False else None
-        self._cooled = False
+        self._highest_ma = 0.0
+        self._window_ohm = (0.0, 0.0)
+        self._started_cooling = False
 
     def _greet(self) -> Identity:
-        return _identity(self.name, self._console)
+        self._console.clear()
+        found = _identity(self._console)
+        refuse_stranger(self.name, found, "Koheron,CTL200", "Koheron CTL200")
+        self._highest_ma = self._console.number("ilmax")
+        allowed_ma = 1e3 * self._diode.max_current_a
+        if self._highest_ma > allowed_ma:
+            self._console.order("ilmax", f"{allowed_ma:.3f}")
+            self._highest_ma = self._console.number("ilmax")
+        self._window_ohm = (self._console.number("rtmin"), self._console.number("rtmax"))
+        return found
+
+    def _farewell(self) -> None:
+        if self._started_cooling:
+            self._console.order("tecon", "0")
+            self._started_cooling = False
+
+    def _set_power(self, power_w: float) -> None:
+        current_ma = 1e3 * self._diode.current_a(power_w)
+        if current_ma > self._highest_ma:
+            raise LimitError(
+                f"{self.name}: power {power_w} W needs {current_ma:.3f} mA, above the controller's "
+                f"limit of {self._highest_ma:.3f} mA (ilmax); choose a lower power, or raise the "
+                "limit if the diode allows it"
+            )
+        self._console.order("ilaser", f"{current_ma:.3f}")
+
+    def _get_power(self) -> float:
+        return self._diode.power_w(1e-3 * self._console.number("ilaser"))
+
+    def _set_wavelength(self, wavelength_m: float) -> None:
+        if not self._diode.tunable:
+            return  # the limits let the diode's own wavelength pass and no other
+        wanted_ohm = self._diode.resistance_ohm(wavelength_m)
+        low, high = self._window_ohm
+        if not low <= wanted_ohm <= high:
+            raise LimitError(
+                f"{self.name}: wavelength {wavelength_m} m needs a thermistor of "
+                f"{wanted_ohm:.1f} ohm, outside the controller's window of {low:.1f} to "
+                f"{high:.1f} ohm (rtmin, rtmax); choose a wavelength nearer to "
+                f"{self._diode.wavelength_m} m"
+            )
+        self._console.order("rtset", f"{wanted_ohm:.3f}")
+
+    def _get_wavelength(self) -> float:
+        if not self._diode.tunable:
+            return self._diode.wavelength_m
+        resistance_ohm = self._console.number("rtset")
+        if resistance_ohm <= 0:
+            raise garbled("a resistance above 0 ohm", str(resistance_ohm).encode())
+        return self._diode.wavelength_at_m(resistance_ohm)
+
+    def _set_emission(self, on: bool) -> None:
+        if on:
+            self._reach_temperature()
+        self._console.order("lason", str(int(on)))
+
+    def _get_emission(self) -> bool:
+        return self._console.number("lason") != 0
+
+    def _is_settled(self) -> bool:
+        status = self._console.numbers("status", _STATUS)
+        return status[0] != 0 and self._is_reached(status[_THERMISTOR], _SETTLED)
+
+    def _reach_temperature(self) -> None:
+        """Let the temperature control work before there is a current."""
+        if not self._console.number("tecon"):
+            self._console.order("tecon", "1")
+            self._started_cooling = True
+        until_s = self._clock.now() + self._diode.tec_timeout_s
+        while not self._is_reached(self._console.number("rtact"), _REACHED):
+            if self._clock.now() >= until_s:
+                raise InstrumentError(
+                    f"{self.name}: the thermistor did not come within {_REACHED:.0%} of its set "
+                    f"point in {self._diode.tec_timeout_s:g} s; the laser stays off. Look at the "
+                    "TEC and its loop gains, or allow more in settings.tec_timeout_s"
+                )
+            self._clock.sleep(_POLL_S)
+
+    def _is_reached(self, present_ohm: float, share: float) -> bool:
+        wanted_ohm = self._console.number("rtset")
+        return abs(present_ohm - wanted_ohm) <= share * wanted_ohm
+
+
+def _identity(console: KoheronConsole) -> Identity:
+    return Identity(
+        maker="Koheron",
+        model=console.query("model"),
+        serial=console.query("serial"),
+        firmware=console.query("version"),
+    )
+
+
+def _probe(link: Link) -> Identity:
+    return _identity(KoheronConsole(link.address, link))
+
+
+def _laser(entry: InstrumentEntry, context: BuildContext) -> Instrument:
+    assert isinstance(context.limits, LaserLimits)
+    return KoheronCTL200(
+        entry.role,
+        limits=context.limits,
+        link=context.links.link(entry, serial=_LINE, timeout_s=1.0),
+        clock=context.clock,
+        settings=own_settings(Ctl200Settings(), entry),
+        simulated=context.simulated,
+    )
+
+
+MODELS = (
+    DriverModel(
+        model="Koheron CTL200",
+        backend="serial",
+        kind=Laser,
+        limits=LaserLimits(
+            power_w=Range(lowest=0.1e-3, highest=0.5),
+            wavelength_m=Range(lowest=1200e-9, highest=1700e-9),
+        ),
+        make=_laser,
+        confidence="high",
+        identity="Koheron,CTL200",
+        source="Koheron CTL200 command list",
+        serial=_LINE,
+        probe=_probe,
+        settings={
+            "slope_w_per_a": "slope of the diode in W/A (needed)",
+            "threshold_a": "threshold current of the diode in A (0)",
+            "max_current_a": "highest current of the diode in A (needed)",
+            "wavelength_m": "wavelength at the reference temperature in m (needed)",
+            "thermistor_ohm": "thermistor at the reference temperature in ohm; 0: not tuned (0)",
+            "temperature_c": "the reference temperature in degrees Celsius (25)",
+            "beta_k": "beta constant of the thermistor in K; 0: not tuned (0)",
+            "tuning_m_per_k": "wavelength per temperature in m/K; 0: not tuned (0)",
+            "tec_timeout_s": "longest time to reach a temperature in s (60)",
+        },
+    ),
+)

@@ -20,14 +20,7 @@ from scipy.signal import max_len_seq, upfirdn
 from drivers.errors import ConfigurationError, OpticsError
 from drivers.optics.pulses import PulseShape, hann_pulse
 
-__all__ = [
-    "BurstFormat",
-    "BurstLayout",
-    "SlotKind",
-    "compose_levels",
-    "compose_oscillator",
-    "compose_weights",
-]
+__all__ = ["BurstFormat", "BurstLayout", "SlotKind", "compose_oscillator", "compose_weights"]
 
 _BLOCK_SLOTS: Final = 65_536
 # Half the length of an oscillator step, in slots. The Hann pulse has less than 1e-3 of its energy
@@ -297,26 +290,6 @@ def compose_oscillator(layout: BurstLayout, levels: ArrayLike) -> NDArray[np.flo
     """
     values = np.asarray(levels, dtype=np.float32)
     _check_values("levels", values, layout)
-    slots = np.ones(layout.total_slots, dtype=np.float32)
-    slots[layout.data] = values
-    slots[layout.dark] = 0.0
-    return compose_levels(layout, slots)
-
-
-def compose_levels(layout: BurstLayout, slots: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As `compose_oscillator`, with the level of every slot of the burst.
-
-    Args:
-        layout: The burst; its pulse must be confined to the slot.
-        slots: Level of each slot, shape (total_slots,), finite, in [-1, 1].
-
-    Returns:
-        Samples, shape (total_samples,), float32.
-
-    Raises:
-        OpticsError: A level beyond +-1, or a pulse that overlaps its neighbours.
-    """
-    values = slots
     if np.max(np.abs(values)) > 1.0:
         raise OpticsError(
             f"burst: oscillator level {np.max(np.abs(values)):g} found; the limit is 1: "
@@ -328,6 +301,9 @@ def compose_levels(layout: BurstLayout, slots: NDArray[np.float32]) -> NDArray[n
             f"{layout.format.pulse.name} pulse spans {layout.format.pulse.span_slots} slots; "
             "use the hann pulse"
         )
+    slots = np.ones(layout.total_slots, dtype=np.float32)
+    slots[layout.data] = values
+    slots[layout.dark] = 0.0
     return _smooth_steps(slots, layout.format.samples_per_symbol)
 
 

@@ -68,7 +68,7 @@ def remove_common_mode(
 def own_and_steps(
     levels: NDArray[np.float32], slots: NDArray[np.intp], timing: SlotTiming, *, moving: bool
 ) -> NDArray[np.float64]:
-    """What a filter around 0 Hz sees of the oscillator's power: its own level too, and a constant.
+    """What a filter around 0 Hz sees of the oscillator's power: that of the slot, and a constant.
 
     Args:
         levels: oscillator level in every slot of the burst, shape (total slots,).

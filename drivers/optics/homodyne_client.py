@@ -1,13 +1,10 @@
 """The client's end of a homodyne bench: the tapped light in phase with a shaped oscillator.
 
-As in `client_optics` the oscillator's level in a slot is proportional to the data. Its sign is
-drawn at random, slot by slot of the body, and taken off the record again: what the detector's
-unbalance shows of the oscillator's power does not change its sign and can so be told from the light
+As in `client_optics` the oscillator's level in a slot is proportional to the data. What the
+detector's unbalance shows of those levels lies in the band of the light and is taken off the record
 (`homodyne_receiver`). The phase lock holds X in every burst of data.
 """
 
-import secrets
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +18,7 @@ from drivers.block_order import BlockOrder, check_data
 from drivers.errors import InstrumentError, LimitError, OpticsError
 from drivers.instruments import Digitiser, PhaseDriver, Trace, Trigger, WaveformGenerator
 from drivers.optics.block_guard import BlockGuard
-from drivers.optics.burst import BurstLayout, compose_levels
+from drivers.optics.burst import BurstLayout, compose_oscillator
 from drivers.optics.client_optics import on_clock
 from drivers.optics.homodyne_lock import PhaseLock
 from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots
@@ -34,8 +31,6 @@ from drivers.optics.standing_checks import StandingInstruments
 __all__ = ["HomodyneClientInstruments", "HomodyneClientOptics"]
 
 _MISALIGNMENT_LIMIT_SLOTS: Final = 0.125
-# The modulator's leak moves slowly; one burst knows it too badly for a long frame.
-_LEAK_BURSTS: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +52,9 @@ class HomodyneClientInstruments:
 
 @dataclass(kw_only=True)
 class _Loaded:
-    """A block's data: levels `(inputs, modes)`, and per burst the signed levels and the record."""
+    """A block's data: levels `(inputs, modes)`, and the record of every burst."""
 
     levels: NDArray[np.float32]
-    slots: list[NDArray[np.float32]] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
 
 
@@ -91,11 +85,6 @@ class HomodyneClientOptics:
         self._tap, self._frames, self._order = settings.receiver, settings.frames, order
         self._probe = probe_layout(settings.frames.format)
         self._blocks: dict[Block, _Loaded] = {}
-        self._leaks: deque[tuple[float, int]] = deque(maxlen=_LEAK_BURSTS)
-        # Signs that nobody has to foresee; a simulated bench repeats them.
-        self._rng = np.random.default_rng(
-            secrets.randbits(128) if settings.frames.seed is None else settings.frames.seed
-        )
         self._check_generator()
         self._reader = HomodyneReader(
             instruments.digitiser, settings.frames, _expectation(settings)
@@ -162,8 +151,8 @@ class HomodyneClientOptics:
         with self._guard.guarding(block):
             held = self._blocks[block]
             found = [
-                self._demodulated(trace, layout, slots)
-                for trace, slots in zip(held.traces, held.slots, strict=True)
+                self._demodulated(trace, layout, np.tile(levels, block.rows))
+                for trace, levels in zip(held.traces, held.levels, strict=True)
             ]
             outcomes = self._outcomes(block, held.levels, found)
         del self._blocks[block]
@@ -172,50 +161,44 @@ class HomodyneClientOptics:
 
     def _prepare(self, turn: Turn) -> None:
         """Bring phase, generator and digitiser to where they wait for a burst."""
-        layout = self._layout(turn)
-        levels = np.ones(layout.total_slots, dtype=np.float32)
         if turn.step is Step.DATA:
             self.lock.hold(on_p=False)
-            held = self._blocks[turn.block]
-            levels[layout.data] = np.tile(held.levels[turn.index], turn.block.rows)
-            for slots in (layout.pilots, layout.vacuum, layout.data):
-                levels[slots] *= self._rng.choice(np.array([-1, 1], np.float32), slots.size)
-            held.slots.append(levels)
         elif turn.step is Step.PROBE:
             self.lock.hold(on_p=True)
         else:
             self.lock.search(turn.index)
-        self._arm(layout, levels)
+        self._arm(*self._burst(turn))
 
     def _take(self, turn: Turn) -> None:
         """Take the record of a burst, and of a probe what it says about the phase."""
-        layout = self._layout(turn)
+        layout, levels = self._burst(turn)
+        trace = self._fetched(layout, levels)
         if turn.step is Step.DATA:
-            held = self._blocks[turn.block]
-            trace = self._fetched(layout, held.slots[-1])
-            held.traces.append(trace)
+            self._blocks[turn.block].traces.append(trace)
             return
-        trace = self._fetched(layout, np.ones(layout.total_slots, dtype=np.float32))
         found = self._reader.probe(trace, layout)
         if turn.step is Step.PROBE:
             self.lock.track(found.mean_v, found.uncertainty_v)
         else:
             self.lock.take(turn.index, found.mean_v, found.uncertainty_v)
 
-    def _layout(self, turn: Turn) -> BurstLayout:
-        data = turn.step is Step.DATA
-        return self._frames.layout(one_input(turn.block)) if data else self._probe
+    def _burst(self, turn: Turn) -> tuple[BurstLayout, NDArray[np.float32]]:
+        """Layout of a burst and the oscillator's level in its data slots."""
+        if turn.step is not Step.DATA:
+            return self._probe, np.ones(self._probe.data_symbols, dtype=np.float32)
+        levels = self._blocks[turn.block].levels[turn.index]
+        return self._frames.layout(one_input(turn.block)), np.tile(levels, turn.block.rows)
 
     def _arm(self, layout: BurstLayout, levels: NDArray[np.float32]) -> None:
         values, generator = self._values, self._instruments.generator
-        waveform = on_clock(compose_levels(layout, levels), values.clock_offset)
+        waveform = on_clock(compose_oscillator(layout, levels), values.clock_offset)
         generator.stop()
         generator.load(0, volts_from_amplitude(waveform, values.data_v_pi_v))
         self._reader.arm(layout)
         generator.arm(Trigger.EXTERNAL, values.forward_delay_s - values.oscillator_delay_s)
 
     def _fetched(self, layout: BurstLayout, levels: NDArray[np.float32]) -> Trace:
-        trace = self._reader.fetch(layout, levels[layout.data])
+        trace = self._reader.fetch(layout, levels)
         generator = self._instruments.generator
         if generator.reports_end and generator.is_armed():
             raise InstrumentError(
@@ -230,7 +213,6 @@ class HomodyneClientOptics:
         """The data of a burst; its phase is checked against the lock."""
         found = self._reader.quadrature(trace, layout, levels)
         self.lock.check(found.pilots.mean_v, found.pilots.uncertainty_v, on_p=False)
-        self._leaks.append((found.leak_v, found.shot_noise.vacuum_slots))
         self.last = found
         return found
 
@@ -238,22 +220,17 @@ class HomodyneClientOptics:
         self, block: Block, levels: NDArray[np.float32], found: list[HomodyneSlots]
     ) -> Tensor:
         """Sum of each frame over the root of the oscillator's energy in it, `(inputs, rows)`."""
-        leak = sum(one for one, _ in self._leaks) / sum(count for _, count in self._leaks)
-        magnitude = np.abs(levels).astype(np.float64)
         outcomes = np.empty((block.inputs, block.rows))
         for index, burst in enumerate(found):
-            own = np.sign(levels[index]).astype(np.float64)
-            own[own == 0] = 1.0
-            values = burst.data_v.reshape(block.rows, block.modes) * own
+            energy = float(np.square(levels[index], dtype=np.float64).sum())
             scale = self._reader.scale.factor(burst.shot_noise) / burst.shot_noise.shot**0.5
-            sums = values.sum(axis=1) - leak * float(levels[index].sum(dtype=np.float64))
-            outcomes[index] = sums * scale / np.sqrt(float(magnitude[index] @ magnitude[index]))
+            sums = burst.data_v.reshape(block.rows, block.modes).sum(axis=1)
+            outcomes[index] = sums * scale / np.sqrt(energy)
         return torch.from_numpy(outcomes.astype(np.float32))
 
     def _disarm(self) -> None:
         """Drop what was sent; the phase is searched for again."""
         self._reader.scale.forget()
-        self._leaks.clear()
         self.lock.forget()
         try:
             self._instruments.generator.stop()

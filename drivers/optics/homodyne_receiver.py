@@ -9,19 +9,21 @@ as 2 a cos(phase) in units of the vacuum's standard deviation: twice the signal-
 quadrature of a heterodyne record, which shares the light with the other one (Yuen and Shapiro, IEEE
 Trans. Inf. Theory 26, 78 (1980)).
 
-What an unbalanced detector lets through of the oscillator's power lies in the same band. At a
-constant oscillator it is one level, found on the vacuum slots. Under a shaped oscillator it is even
-in the oscillator's sign and the light is odd: the client draws a sign for every slot of the body,
-pilots included, fits the even part on all dim slots of the record and takes it off. (Between slots
-of different sign the oscillator passes 0: that part goes with the product of both signs, which is
-random too.) See `common_mode` for the terms.
+What an unbalanced detector lets through of the oscillator's power lies in the same band, and so does
+light that leaks through the modulator at its null. At a constant oscillator that is one level, found
+on the vacuum slots. Under a shaped oscillator it follows the levels, which the client knows: it is
+fitted on all dim slots of the record and taken off; see `common_mode` for the terms. Data are sent
+with known signs that look random (`scrambling`): the fit cannot take them for the oscillator's
+doing, and what it leaves behind adds to a frame's sum with signs of both kinds.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import max_len_seq
 
 from drivers.errors import OpticsError, TraceError
 from drivers.instruments import Trace
@@ -39,6 +41,7 @@ __all__ = [
     "around_zero",
     "homodyne_slots",
     "measure_pilots",
+    "scrambling",
     "take_echo",
     "vacuum_noise",
 ]
@@ -46,6 +49,7 @@ __all__ = [
 _SIGNIFICANCE: Final = 5.0
 # Below this wander of the slots against the samples, over a burst, one set of terms does.
 _STEADY_SAMPLES: Final = 0.1
+_SCRAMBLING_BITS: Final = 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +74,12 @@ class HomodyneSlots:
     """One quadrature of a burst, oscillator's common mode taken off.
 
     Attributes:
-        data_v: Value of each data symbol in V, the oscillator's sign taken off, float64.
-        leak_v: Sum over the vacuum slots of the value with the oscillator's sign taken off, in V.
-            With a constant oscillator the leak is part of the level, and this is 0 but for
-            rounding.
+        data_v: Value of each data symbol in V, its known sign taken off, float64.
         shot_noise: The scale, in squared volts.
         pilots: What pilots and preamble say.
     """
 
     data_v: NDArray[np.float64]
-    leak_v: float
     shot_noise: ShotNoise
     pilots: Pilots
 
@@ -108,26 +108,18 @@ def homodyne_slots(
     return values.real.astype(np.float64) + unbalance
 
 
-def measure_pilots(
-    slots: NDArray[np.float64],
-    layout: BurstLayout,
-    oscillator_signs: NDArray[np.float64] | None = None,
-) -> Pilots:
+def measure_pilots(slots: NDArray[np.float64], layout: BurstLayout) -> Pilots:
     """Least squares of a level and the pilots' mean on preamble, pilots and vacuum.
 
     Args:
         slots: Of `homodyne_slots`.
         layout: The burst.
-        oscillator_signs: Sign of the oscillator in every slot of the burst, +1 if left out; its
-            level is that of full level in all these slots.
     """
     guard = layout.format.guard_slots
     known = np.concatenate((layout.preamble, layout.pilots, layout.vacuum)) - guard
     signs = np.concatenate(
         (layout.format.preamble_signs, layout.pilot_signs, np.zeros(layout.vacuum.size))
     ).astype(np.float64)
-    if oscillator_signs is not None:
-        signs *= oscillator_signs[known + guard]
     terms = np.stack((np.ones_like(signs), signs), axis=1)
     inverse = np.linalg.inv(terms.T @ terms)
     level, mean = inverse @ (terms.T @ slots[known])
@@ -182,7 +174,7 @@ class HomodyneReader(RecordReader):
         Args:
             trace: of `fetch`.
             layout: of the burst.
-            levels: oscillator level of every slot, signs included; a constant one if left out.
+            levels: oscillator level of every data symbol; a constant oscillator if left out.
             bright: the pilots are in this quadrature, so that their echo can be seen and the
                 burst's place be checked.
 
@@ -191,43 +183,31 @@ class HomodyneReader(RecordReader):
             SynchronisationError: no burst, or not where and as fast as it must be.
         """
         volts, guard = trace.volts[0], layout.format.guard_slots
-        signs = np.ones(layout.total_slots)
-        if levels is not None:
-            signs[levels < 0] = -1.0
         timing = self.calibrated_timing
         if bright:
-            timing = self._found_timing(volts, layout, signs)
+            timing = self._found_timing(volts, layout)
         slots = homodyne_slots(volts, layout, timing)
         if levels is None:
             # Of vacuum alone: what leaks through the modulator at its null is less in bright slots.
             slots -= float(slots[layout.vacuum - guard].mean())
         else:
-            slots -= _even_part(slots, layout, levels, timing)
-        pilots = measure_pilots(slots, layout, signs)
+            slots -= _oscillators_part(slots, layout, levels, timing)
+        pilots = measure_pilots(slots, layout)
         if bright:
             take_echo(slots, layout)
-        vacuum = slots[layout.vacuum - guard] * signs[layout.vacuum]
-        noise = self._noise(vacuum)
+        noise = self._noise(slots[layout.vacuum - guard])
         self.scale.check(noise)
         return HomodyneSlots(
-            data_v=slots[layout.data - guard] * signs[layout.data],
-            leak_v=float(vacuum.sum()),
+            data_v=slots[layout.data - guard] * scrambling(layout),
             shot_noise=noise,
             pilots=pilots,
         )
 
-    def _found_timing(
-        self, volts: NDArray[np.float32], layout: BurstLayout, signs: NDArray[np.float64]
-    ) -> SlotTiming:
+    def _found_timing(self, volts: NDArray[np.float32], layout: BurstLayout) -> SlotTiming:
         """Where the preamble and the pilots say that the slots lie, checked."""
-        timing = self.calibrated_timing
-        slots = homodyne_slots(volts, layout, timing)
-        level = measure_pilots(slots, layout, signs).level_v
+        slots = homodyne_slots(volts, layout, self.calibrated_timing)
+        level = measure_pilots(slots, layout).level_v
         record = around_zero(volts, level / float(layout.format.pulse.taps.sum(dtype=np.float64)))
-        # The oscillator's signs are taken off sample by sample: slots are dark at their edges.
-        places = np.arange(volts.size) - timing.start
-        slot = np.clip(places // timing.samples_per_slot, 0, layout.total_slots - 1)
-        record *= signs[slot.astype(np.intp)].astype(np.float32)
         found = self._synchronised(record, layout)
         self._check_begin(found, layout)
         return found.timing
@@ -308,17 +288,36 @@ def take_echo(slots: NDArray[np.float64], layout: BurstLayout) -> Echo:
     return echo
 
 
-def _even_part(
+def scrambling(layout: BurstLayout) -> NDArray[np.float32]:
+    """Known sign of every data symbol, +-1, shape (data_symbols,); the same for both parties."""
+    return np.resize(_scrambling_signs(), layout.data_symbols)
+
+
+@cache
+def _scrambling_signs() -> NDArray[np.float32]:
+    """A maximal-length sequence (Golomb, Shift Register Sequences)."""
+    return (1.0 - 2.0 * max_len_seq(_SCRAMBLING_BITS)[0]).astype(np.float32)
+
+
+def _oscillators_part(
     slots: NDArray[np.float64],
     layout: BurstLayout,
-    levels: NDArray[np.float32],
+    data_levels: NDArray[np.float32],
     timing: SlotTiming,
 ) -> NDArray[np.float64]:
-    """What is even in the oscillator's sign, fitted on data and vacuum, for every slot."""
+    """What the oscillator and the modulators' leaks leave in every slot, fitted on dim ones."""
     guard = layout.format.guard_slots
+    levels = np.ones(layout.total_slots, dtype=np.float32)
+    levels[layout.data] = data_levels
+    levels[layout.dark] = 0.0
     wander = abs(timing.samples_per_slot - layout.format.samples_per_symbol) * layout.total_slots
     every = np.arange(guard, layout.total_slots - guard)
-    terms = own_and_steps(levels, every, timing, moving=wander > _STEADY_SAMPLES)
+    own = levels[every].astype(np.float64)
+    # Light that leaks beats with the level; a modulator beside its null makes unequal powers of
+    # levels of either sign.
+    leaks = np.stack((own, own * np.sqrt(np.maximum(0.0, 1 - own**2))))
+    steps = own_and_steps(levels, every, timing, moving=wander > _STEADY_SAMPLES)
+    terms = np.concatenate((leaks, steps))
     dim = np.concatenate((layout.data, layout.vacuum)) - guard
     gram = terms[:, dim] @ terms[:, dim].T
     weights = np.linalg.pinv(gram, rcond=1e-9, hermitian=True) @ (terms[:, dim] @ slots[dim])

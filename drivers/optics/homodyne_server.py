@@ -28,7 +28,7 @@ from drivers.optics.block_guard import BlockGuard
 from drivers.optics.burst import BurstLayout, compose_weights
 from drivers.optics.homodyne_choice import QuadratureChoice
 from drivers.optics.homodyne_lock import PhaseLock
-from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots
+from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots, scrambling
 from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn, turns_of
 from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
 from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
@@ -276,7 +276,8 @@ class HomodyneServerOptics:
         """The drive of the weight modulator for one burst; a mean q has q^2/4 photons."""
         amplitudes = (means_snu / 2).reshape(-1).numpy()
         per_root_photon = (layout.format.samples_per_symbol / self._values.full_photons) ** 0.5
-        samples = compose_weights(layout, amplitudes, self._frames.pilot_photons**0.5)
+        signed = amplitudes * scrambling(layout)
+        samples = compose_weights(layout, signed, self._frames.pilot_photons**0.5)
         samples = samples.astype(np.float32, copy=False) * np.float32(per_root_photon)
         limit = largest_amplitude(
             self._instruments.generator.limits.volts.highest, self._values.weight_v_pi_v

@@ -9,6 +9,7 @@ from sim_backend.wire.session import Twin, TwinPlace
 __all__ = ["MODULES", "make_twin", "twin_makers"]
 
 MODULES: tuple[str, ...] = (
+    "sim_backend.wire.twins.id_photonics_cobrite",
     "sim_backend.wire.twins.keysight_33600a",
     "sim_backend.wire.twins.keysight_infiniivision",
     "sim_backend.wire.twins.keysight_n771x",
@@ -19,6 +20,7 @@ MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.pure_photonics_ppcl550",
     "sim_backend.wire.twins.thorlabs_mbx",
     "sim_backend.wire.twins.thorlabs_mpc320",
+    "sim_backend.wire.twins.thorlabs_osw_e",
 )
 """Modules of twins; one for each module of drivers."""
 

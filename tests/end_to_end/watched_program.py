@@ -34,13 +34,13 @@ def run(folder: Path, options: dict[str, Any]) -> None:
     with handled, real_bench(server_table(), Paper(), folder / "locks", watchdog) as bench:
         bench.safety.rearm("operator")
         bench.safety.switch_on(LightPlan(power_w={"laser": 1e-3, "return_oscillator": 1e-3}))
-        sys.stdout.write(f"lit {watchdog.pid}\n")
-        sys.stdout.flush()
         if options.get("forks") and os.fork() == 0:
             try:
                 sys.stdin.read()
             finally:
                 os._exit(0)
+        sys.stdout.write(f"lit {watchdog.pid}\n")
+        sys.stdout.flush()
         sys.stdin.read()
     sys.stdout.write("dark\n")
 

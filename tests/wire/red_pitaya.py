@@ -17,10 +17,10 @@ INPUT_LIMITS = DigitiserLimits(
     # The middle and the third quarter are 125 MHz over 24 and over 20.
     sample_rate_hz=Range(lowest=125e6 / 40, highest=125e6 * (2 / 20 - 1 / 24)),
     samples=16000,
-    range_v=Range(lowest=0.01, highest=1.0),
+    range_v=Range(lowest=0.99, highest=1.0),
     bits=14,
 )
-"""Limits of which fractions that the contract suite uses are rates that the board has."""
+"""Limits of which the fractions that the contract suite uses are what the board has."""
 
 
 def board(bench: SimulatedBench) -> RedPitayaTwin:

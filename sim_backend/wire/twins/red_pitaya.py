@@ -148,7 +148,7 @@ class RedPitayaTwin(Twin):
                 mine, "little", _choice(call, ("BEND", "LEND")) == "LEND"
             ),
             ":ACQ:DATA:BYTE:ORDER?": lambda _: "LEND" if mine.little else "BEND",
-            ":ACQ:SOUR#:DATA?": lambda call: ring(oldest(), SIZE)(call),
+            ":ACQ:SOUR#:DATA?": lambda call: self._samples(call, mine, oldest(), SIZE),
             ":ACQ:SOUR#:DATA:STArt:N?": lambda call: ring(_whole(call), _whole(call, 1))(call),
             ":ACQ:SOUR#:DATA:Start:N?": lambda call: ring(_whole(call), _whole(call, 1))(call),
             ":ACQ:SOUR#:DATA:STArt:End?": lambda call: ring(

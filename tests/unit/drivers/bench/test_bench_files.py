@@ -262,6 +262,25 @@ def test_check_together_names_both_values_when_the_bursts_differ() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("twin", "said", "watched"),
+    [(False, None, True), (False, False, False), (True, None, False), (True, True, True)],
+    ids=["real", "real without", "twin", "twin with"],
+)
+def test_bench_is_watched_when_it_is_real_or_its_file_says_so(
+    twin: bool, said: bool | None, watched: bool
+) -> None:
+    table = server_table()
+    if said is not None:
+        table["safety"]["watchdog"] = said
+    assert not parse_bench(table, "bench file a.toml").watched  # simulated in this process
+    del table["scene"]
+    table["bench"]["twin"] = twin
+    for entry in table["instruments"].values():
+        entry["backend"] = "visa"
+    assert parse_bench(table, "bench file a.toml").watched is watched
+
+
 def test_check_together_refuses_a_real_bench_beside_a_simulated_one() -> None:
     def real(table: dict[str, Any]) -> None:
         del table["scene"]

@@ -97,11 +97,14 @@ def test_make_safe_reads_everything_back_when_signals_come_meanwhile(
     with paper_bench(server_table(), paper) as bench:
         bench.safety.rearm("operator")
         bench.safety.switch_on_laser("laser", 1e-3)
+        paper.calls.clear()
         with monkeypatch.context() as patch:
             patch.setattr(paper, "take", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 bench.make_safe()
         assert {"laser", "return_oscillator", "attenuator", "weight_bias"} <= asked
+        # Nothing was broken off, so nothing had to be done again.
+        assert paper.calls.count("laser._set_emission") == 1
         assert bench.safety.is_safe()
         assert bench.safety.is_latched
 

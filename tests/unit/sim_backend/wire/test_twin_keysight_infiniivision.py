@@ -1,7 +1,6 @@
 """The InfiniiVision twin against the programmer's guides, in raw bytes."""
 
 import re
-import time
 
 import numpy as np
 import pytest
@@ -81,7 +80,7 @@ def test_infiniivision_twin_marks_the_ends_when_the_signal_is_too_large() -> Non
         (":WAV:FORM WORD", b"\x42\x00", None),
         (":WAV:FORM WORD;BYT LSBF", b"\x00\x42", None),
         (":WAV:FORM BYTE;UNS 0", b"\xc2\xc2", b",0\n"),
-        (":WAVEFORM:FORMAT ASCII", b"-4.98492E-01,-4.98492E-01"[:2], b"32768\n"),
+        (":WAVEFORM:FORMAT ASCII", b"-4", b"32768\n"),
     ],
 )
 def test_infiniivision_twin_writes_codes_in_every_form_when_asked(
@@ -229,13 +228,11 @@ def test_infiniivision_twin_survives_when_fed_rubbish() -> None:
         b";", b"\n", b'"', b":DIG CHAN7", b"*OPC?", b":WAV:SOUR CHAN2", b":TIM:POS 400",
         b":SYST:ERR?", b":CHAN1:PROB 10", b":CHAN1:OFFS 3", b":WAV:FORM ASC", b":AER?", b"\xff\x00",
     ]  # fmt: skip
-    began = time.perf_counter()
     for _ in range(10_000):
         picked = b"".join(words[int(i)] for i in rng.integers(0, len(words), rng.integers(1, 5)))
         if rng.random() < 0.2:
             picked += bytes(rng.integers(0, 256, 4, dtype=np.uint8).tolist())
         session.feed(picked)
         session.take()
-    assert time.perf_counter() - began < 20
     fresh = twin().session()
     assert ask(fresh, "*IDN?").startswith(b"KEYSIGHT")
