@@ -27,8 +27,10 @@ Confidence = Literal["high", "medium-high", "medium", "low"]
 MODULES: tuple[str, ...] = (
     "drivers.detectors.keysight_infiniivision",
     "drivers.detectors.keysight_n7744a",
+    "drivers.detectors.thorlabs_pm100",
     "drivers.lasers.id_photonics_cobrite",
     "drivers.lasers.keysight_n771x",
+    "drivers.lasers.koheron_ctl200",
     "drivers.lasers.nkt_koheras_basik",
     "drivers.lasers.pure_photonics_ppcl550",
     "drivers.modulators.keysight_33600a",

@@ -6,13 +6,18 @@ sent before the prompt, so an exchange ends there and not at the end of the answ
 
 import math
 from functools import partial
+from typing import Final
 
 from drivers.errors import RefusedError
 from drivers.transports.link import Link
 from drivers.transports.reader import Reader, garbled
 
-__all__ = ["KoheronConsole"]
+__all__ = ["ALL", "CARELESS", "KoheronConsole"]
 
+CARELESS: Final = 0b0011_0011
+"""Error bits about the message itself: lost characters, unknown command, invalid argument."""
+ALL: Final = 0b1111_1111
+"""All error bits: those of the thermistor and the interlock too."""
 _PROMPT = b">>"
 _LONGEST = 4096
 _ERRORS = (
@@ -75,11 +80,16 @@ class KoheronConsole:
 
         return self._link.ask(_line(command), read)
 
-    def order(self, command: str, value: str) -> None:
+    def order(self, command: str, value: str, *, watched: int = CARELESS) -> None:
         """Set a value, and ask for the errors that it made.
 
+        Args:
+            command: name of the value.
+            value: as text.
+            watched: error bits that count; the others stay as they are.
+
         Raises:
-            RefusedError: there are errors; they are cleared.
+            RefusedError: there are errors that count; all are cleared.
             AnswerError: no echo.
             LinkError: no prompt; the value may have been set.
         """
@@ -87,23 +97,16 @@ class KoheronConsole:
         with self._link.held():
             # Sources differ on whether a value follows a set; the kind reads it back anyway.
             self._link.order(_line(text), partial(_echoed, text))
-            found = self._errors()
+            found = self._link.ask(_line("err"), partial(_bits, "err")) & watched
             if found:
                 self.clear()
         if found:
-            raise RefusedError(f"{self._name}: {text!r} was refused: {found}")
+            said = [words for bit, words in enumerate(_ERRORS) if found >> bit & 1]
+            raise RefusedError(f"{self._name}: {text!r} was refused: {', '.join(said)}")
 
     def clear(self) -> None:
         """Forget the errors of the past."""
         self._link.ask(_line("errclr"), partial(_bits, "errclr"))
-
-    def _errors(self) -> str:
-        """The errors since they were cleared; empty for none."""
-        bits = self._link.ask(_line("err"), partial(_bits, "err"))
-        said = [text for bit, text in enumerate(_ERRORS) if bits >> bit & 1]
-        if bits >> len(_ERRORS):
-            said.append(f"error bits {bits:x}")
-        return ", ".join(said)
 
 
 def _line(text: str) -> bytes:

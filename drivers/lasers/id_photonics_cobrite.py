@@ -225,9 +225,7 @@ class IdPhotonicsCobrite(Wired, Laser):
     def _set_wavelength(self, wavelength_m: float) -> None:
         frequency_thz = _LIGHT_M_PER_S / wavelength_m / 1e12
         assert self._own is not None
-        refuse_beyond_own(
-            self.name, "frequency", "THz", frequency_thz, self._own.frequency_thz
-        )
+        refuse_beyond_own(self.name, "frequency", "THz", frequency_thz, self._own.frequency_thz)
         if self._box.numbers(f"OFF? {self._laser}", 1)[0] != 0:
             self._box.order(f"OFF {self._laser},0")
         self._box.order(f"FREQ {self._laser},{frequency_thz:.4f}")

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
-from drivers.dialects.koheron_console import KoheronConsole
+from drivers.dialects.koheron_console import ALL, KoheronConsole
 from drivers.errors import ConfigurationError, InstrumentError, LimitError
 from drivers.instruments import Clock, Identity, Instrument, Laser, LaserLimits, Range
 from drivers.transports.link import Link
@@ -231,9 +231,12 @@ class KoheronCTL200(Wired, Laser):
         return self._diode.wavelength_at_m(resistance_ohm)
 
     def _set_emission(self, on: bool) -> None:
-        if on:
-            self._reach_temperature()
-        self._console.order("lason", str(int(on)))
+        if not on:
+            self._console.order("lason", "0")
+            return
+        self._reach_temperature()
+        self._console.clear()  # of interlocks and temperatures that are past
+        self._console.order("lason", "1", watched=ALL)
 
     def _get_emission(self) -> bool:
         return self._console.number("lason") != 0

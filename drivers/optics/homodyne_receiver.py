@@ -9,11 +9,11 @@ as 2 a cos(phase) in units of the vacuum's standard deviation: twice the signal-
 quadrature of a heterodyne record, which shares the light with the other one (Yuen and Shapiro, IEEE
 Trans. Inf. Theory 26, 78 (1980)).
 
-What an unbalanced detector lets through of the oscillator's power lies in the same band, and so does
-light that leaks through the modulator at its null. At a constant oscillator that is one level, found
-on the vacuum slots. Under a shaped oscillator it follows the levels, which the client knows: it is
-fitted on all dim slots of the record and taken off; see `common_mode` for the terms. Data are sent
-with known signs that look random (`scrambling`): the fit cannot take them for the oscillator's
+What an unbalanced detector lets through of the oscillator's power lies in the same band, and so
+does light that leaks through the modulator at its null. At a constant oscillator that is one level,
+found on the vacuum slots. Under a shaped oscillator it follows the levels, which the client knows:
+it is fitted on all dim slots of the record and taken off; see `common_mode` for the terms. Data are
+sent with known signs that look random (`scrambling`): the fit cannot take them for the oscillator's
 doing, and what it leaves behind adds to a frame's sum with signs of both kinds.
 """
 

@@ -1,8 +1,9 @@
 """One link per box: instruments that share an address share the link, and with it the lock."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from drivers.errors import ConfigurationError
 from drivers.instruments import Clock
@@ -17,7 +18,7 @@ from drivers.transports.visa_stream import PURE_PYTHON, VisaStream
 if TYPE_CHECKING:
     from drivers.bench.registry import InstrumentEntry
 
-__all__ = ["LinkPool", "opener_of", "socket_of"]
+__all__ = ["LinkPool", "Opening", "opener_of", "socket_of"]
 
 _HOST = r"(?P<host>[^:\]]+|\[[^\]]+\])"
 _VISA_SOCKET = re.compile(rf"TCPIP\d*::{_HOST}::(?P<port>\d{{1,5}})::SOCKET", re.IGNORECASE)
@@ -59,15 +60,22 @@ def opener_of(
     return visa
 
 
+Opening: TypeAlias = Callable[[str, str, LinkSettings, SerialSettings], StreamOpener]
+"""Like `opener_of`."""
+
+
 class LinkPool:
     """The links of all benches of a process.
 
     Args:
         clock: for deadlines.
+        opening: what opens the channel to an address; see `opener_of`. Emulators in the same
+            process, and proxies, put themselves here.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, opening: Opening = opener_of) -> None:
         self._clock = clock
+        self._opening = opening
         self._links: dict[tuple[str, str], tuple[Link, tuple[object, ...]]] = {}
         self._traces: dict[str, ByteTrace] = {}
 
@@ -104,7 +112,7 @@ class LinkPool:
         if found is None:
             link = Link(
                 entry.address,
-                opener_of(entry.backend, entry.address, settings, line),
+                self._opening(entry.backend, entry.address, settings, line),
                 clock=self._clock,
                 timeout_s=settings.timeout_s or timeout_s,
                 quiet_s=quiet_s,

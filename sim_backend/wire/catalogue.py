@@ -16,11 +16,13 @@ MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.keysight_n773x",
     "sim_backend.wire.twins.keysight_n7744a",
     "sim_backend.wire.twins.keysight_n776x",
+    "sim_backend.wire.twins.koheron_ctl200",
     "sim_backend.wire.twins.nkt_koheras_basik",
     "sim_backend.wire.twins.pure_photonics_ppcl550",
     "sim_backend.wire.twins.thorlabs_mbx",
     "sim_backend.wire.twins.thorlabs_mpc320",
     "sim_backend.wire.twins.thorlabs_osw_e",
+    "sim_backend.wire.twins.thorlabs_pm100",
 )
 """Modules of twins; one for each module of drivers."""
 

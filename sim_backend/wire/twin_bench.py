@@ -31,7 +31,7 @@ from sim_backend.wire.pace import Pace
 from sim_backend.wire.server import TwinListener, TwinServer
 from sim_backend.wire.session import Twin, TwinPlace
 
-__all__ = ["TwinBench", "TwinBox", "with_scene"]
+__all__ = ["Served", "TwinBench", "TwinBox", "TwinSet", "with_scene"]
 
 _SECTION = re.compile(r"\s*\[\s*([A-Za-z0-9_.\-]+)\s*\]\s*(?:#.*)?")
 _KEY = re.compile(r"""(\s*(address|serial)\s*=\s*)("[^"]*"|'[^']*')(.*)""", re.DOTALL)
@@ -48,14 +48,12 @@ class _Scene(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TwinBox:
-    """One twin of the bench.
+    """One twin of a bench.
 
     Args:
         twin: the emulator.
         backend: of its entries.
         original: its address in the bench files.
-        address: where it answers, as bench files write it.
-        served: the same as the server names it in its events.
         serial: its serial number.
         roles: `party.role` of everything in it, by channel.
     """
@@ -63,10 +61,21 @@ class TwinBox:
     twin: Twin
     backend: str
     original: str
-    address: str
-    served: str
     serial: str
     roles: Mapping[int, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Where a twin is served.
+
+    Args:
+        address: where it answers, as bench files write it.
+        name: the same as the server names it in its events.
+    """
+
+    address: str
+    name: str
 
 
 def with_scene(files: Sequence[BenchFile]) -> tuple[BenchFile, ...]:
@@ -83,25 +92,54 @@ def with_scene(files: Sequence[BenchFile]) -> tuple[BenchFile, ...]:
     return tuple(complete(file) for file in files)
 
 
-class TwinBench:
-    """All twins of the bench files of one or both parties; a context manager that serves them.
+class TwinSet:
+    """The twins of the bench files of one or both parties, on one scene; nobody serves them yet.
 
     Attributes:
+        files: the bench files, each with a scene.
         boxes: the twins, in the order of the files.
         scene: the simulated bench behind them.
         clock: simulated time.
-        server: what carries the bytes; take `server.lock` to look into the scene.
 
     Args:
         files: bench files that are used together; all instruments of the backends visa and serial.
-        speed: simulated seconds per second on the wall.
         seed: of the scene; None takes that of the files, or 0.
         faults: what goes wrong in the scene.
-        listener: told who talks.
 
     Raises:
         ConfigurationError: an instrument is simulated without a wire, a model has no twin, or
             the roles of one box belong to different models of box.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[BenchFile],
+        *,
+        seed: int | None = None,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        self.files = with_scene(files)
+        self.clock = SimulatedClock()
+        self.scene = _scene(self.files, self.clock, seed, faults)
+        self.boxes = tuple(_box(self.scene, entries) for entries in _grouped(self.files))
+
+
+class TwinBench(TwinSet):
+    """A set of twins behind loopback sockets and pseudo-terminals; a context manager.
+
+    Attributes:
+        server: what carries the bytes; take `server.lock` to look into the scene.
+        served: where each of the boxes is, in their order.
+
+    Args:
+        files: see `TwinSet`.
+        speed: simulated seconds per second on the wall.
+        seed: see `TwinSet`.
+        faults: see `TwinSet`.
+        listener: told who talks.
+
+    Raises:
+        ConfigurationError: see `TwinSet`.
     """
 
     def __init__(
@@ -113,12 +151,10 @@ class TwinBench:
         faults: FaultPlan | None = None,
         listener: TwinListener | None = None,
     ) -> None:
-        self._files = with_scene(files)
-        self.clock = SimulatedClock()
-        self.scene = _scene(self._files, self.clock, seed, faults)
+        super().__init__(files, seed=seed, faults=faults)
         self.server = TwinServer(self.clock, Pace(self.clock, speed), listener=listener)
         try:
-            self.boxes = tuple(self._box(entries) for entries in self._grouped())
+            self.served = tuple(self._serve(box) for box in self.boxes)
         except BaseException:
             self.server.stop()
             raise
@@ -129,7 +165,7 @@ class TwinBench:
         Raises:
             ConfigurationError: a file is written so that its addresses cannot be replaced.
         """
-        return tuple(self._text(file) for file in self._files)
+        return tuple(self._text(file) for file in self.files)
 
     def start(self) -> None:
         """Begin to serve; simulated time begins to pass."""
@@ -151,56 +187,22 @@ class TwinBench:
     ) -> None:
         self.stop()
 
-    def _grouped(self) -> list[list[InstrumentEntry]]:
-        """The entries of every box."""
-        boxes: dict[tuple[str, str], list[InstrumentEntry]] = {}
-        for file in self._files:
-            for entry in file.entries().values():
-                if entry.backend == "sim":
-                    raise ConfigurationError(
-                        f"{file.where}: instruments.{entry.role} is simulated without a wire; a "
-                        "twin needs the model of a real instrument, see: veilight driver list"
-                    )
-                boxes.setdefault((entry.backend, entry.address), []).append(entry)
-        return list(boxes.values())
-
-    def _box(self, entries: list[InstrumentEntry]) -> TwinBox:
-        first = entries[0]
-        _refuse_mixture(entries)
-        digest = hashlib.blake2b(f"{first.backend} {first.address}".encode(), digest_size=4)
-        serial = f"{TWIN_SERIAL}{digest.hexdigest().upper()}"
-        place = TwinPlace(
-            clock=self.clock,
-            serial=serial,
-            parts={entry.channel: self.scene.part(entry.party, entry.role) for entry in entries},
-            settings={entry.channel: entry.settings for entry in entries},
-        )
-        twin = make_twin(first.model, place)
-        address, served = self._serve(first, twin)
-        return TwinBox(
-            twin=twin,
-            backend=first.backend,
-            original=first.address,
-            address=address,
-            served=served,
-            serial=serial,
-            roles={entry.channel: f"{entry.party}.{entry.role}" for entry in entries},
-        )
-
-    def _serve(self, entry: InstrumentEntry, twin: Twin) -> tuple[str, str]:
-        """The address for bench files, and the server's own name of it."""
-        if entry.backend == "serial" and socket_of(entry.address) is None:
-            path = self.server.open_pty(twin)
-            return path, path
-        served = self.server.listen_tcp(twin)
-        if entry.backend == "visa":
-            return served, served
-        place = socket_of(served)
+    def _serve(self, box: TwinBox) -> Served:
+        if box.backend == "serial" and socket_of(box.original) is None:
+            path = self.server.open_pty(box.twin)
+            return Served(address=path, name=path)
+        name = self.server.listen_tcp(box.twin)
+        if box.backend == "visa":
+            return Served(address=name, name=name)
+        place = socket_of(name)
         assert place is not None  # the server's own form
-        return f"socket://{place[0]}:{place[1]}", served
+        return Served(address=f"socket://{place[0]}:{place[1]}", name=name)
 
     def _text(self, file: BenchFile) -> str:
-        boxes = {(box.backend, box.original): box for box in self.boxes}
+        places = {
+            (box.backend, box.original): (served.address, box.serial)
+            for box, served in zip(self.boxes, self.served, strict=True)
+        }
         entries = file.entries()
         lines, role = [], ""
         for line in file.text.splitlines(keepends=True):
@@ -212,27 +214,63 @@ class TwinBench:
                 written = f"{line.rstrip()}\ntwin = true\n"
             elif role in entries and section is None:
                 found = _KEY.fullmatch(line)
-                box = boxes[entries[role].backend, entries[role].address]
+                address, serial = places[entries[role].backend, entries[role].address]
                 if found is not None:
-                    value = box.address if found[2] == "address" else box.serial
+                    value = address if found[2] == "address" else serial
                     written = f'{found[1]}"{value}"{found[4]}'
             if not (file.content.bench.twin and re.match(r"\s*twin\s*=", line)):
                 lines.append(written)
         text = "".join(lines)
-        _make_sure(file, text, boxes)
+        _make_sure(file, text, places)
         return text
 
 
-def _make_sure(file: BenchFile, text: str, boxes: Mapping[tuple[str, str], TwinBox]) -> None:
+def _make_sure(
+    file: BenchFile, text: str, places: Mapping[tuple[str, str], tuple[str, str]]
+) -> None:
     """Refuse a text that does not say what it should, whatever way the file was written."""
     where = f"{file.where}, with the addresses of twins"
     found = parse_bench(parse_toml(text, where), where, text=text).entries()
     for role, entry in file.entries().items():
-        if found[role].address != boxes[entry.backend, entry.address].address:
+        if found[role].address != places[entry.backend, entry.address][0]:
             raise ConfigurationError(
                 f"{file.where}: instruments.{role}.address could not be replaced; write it as a "
                 f"line of its own in a section [instruments.{role}]"
             )
+
+
+def _grouped(files: Sequence[BenchFile]) -> list[list[InstrumentEntry]]:
+    """The entries of every box."""
+    boxes: dict[tuple[str, str], list[InstrumentEntry]] = {}
+    for file in files:
+        for entry in file.entries().values():
+            if entry.backend == "sim":
+                raise ConfigurationError(
+                    f"{file.where}: instruments.{entry.role} is simulated without a wire; a twin "
+                    "needs the model of a real instrument, see: veilight driver list"
+                )
+            boxes.setdefault((entry.backend, entry.address), []).append(entry)
+    return list(boxes.values())
+
+
+def _box(scene: _Scene, entries: Sequence[InstrumentEntry]) -> TwinBox:
+    first = entries[0]
+    _refuse_mixture(entries)
+    digest = hashlib.blake2b(f"{first.backend} {first.address}".encode(), digest_size=4)
+    serial = f"{TWIN_SERIAL}{digest.hexdigest().upper()}"
+    place = TwinPlace(
+        clock=scene.clock,
+        serial=serial,
+        parts={entry.channel: scene.part(entry.party, entry.role) for entry in entries},
+        settings={entry.channel: entry.settings for entry in entries},
+    )
+    return TwinBox(
+        twin=make_twin(first.model, place),
+        backend=first.backend,
+        original=first.address,
+        serial=serial,
+        roles={entry.channel: f"{entry.party}.{entry.role}" for entry in entries},
+    )
 
 
 def _refuse_mixture(entries: Sequence[InstrumentEntry]) -> None:

@@ -149,10 +149,11 @@ def test_client_outcome_of_equal_entries_is_not_taken_for_the_oscillators_unbala
     link.server.send(block_of(0), means)
     outcomes = link.client.measure(block_of(0)).double()
     expected = link.client.describe().signal_gain * float(data[0] @ means[0, 0])
-    # The leak of a burst is known to 1/sqrt(vacuum slots), that of a block to 0.04 SNU at most.
-    error = 0.04 + math.sqrt(1.1 / outcomes.numel())
-    assert abs(float(outcomes.mean()) - expected) < 3e-3 * abs(expected) + SIGMAS * error
-    assert float(outcomes.var()) < 1.3
+    error = math.sqrt(1.1 / outcomes.numel())
+    assert abs(float(outcomes.mean()) - expected) < 2e-3 * abs(expected) + SIGMAS * error
+    # Nothing that all rows of a burst share: their means scatter as those of 64 values.
+    bursts = outcomes.mean(1)
+    assert float(bursts.var()) * ROWS < 1.1 * (1 + SIGMAS * math.sqrt(2 / (INPUTS - 1)))
 
 
 def test_client_outcome_has_the_variance_of_vacuum_without_light() -> None:
@@ -161,7 +162,7 @@ def test_client_outcome_has_the_variance_of_vacuum_without_light() -> None:
     # Gaussian data of 32 modes: the largest square is about five times the mean.
     peak = float((found.data.abs().amax(1) ** 2 * MODES).mean())
     variance = float(found.outcomes.var())
-    # All rows of a burst share the error of the leak, of 1/sqrt(vacuum slots) per unit of level.
+    # The fit of the oscillator's part takes 8 of some 2600 values.
     assert abs(variance - 1 - electronic * peak) < 0.01 + SIGMAS * math.sqrt(
         2 / found.outcomes.numel()
     )

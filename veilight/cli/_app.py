@@ -390,7 +390,7 @@ def bench_watch(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """What every instrument reads, live, with trip limits; opens the benches in their safe state."""
+    """What every instrument reads, live, with trip limits; opens benches in their safe state."""
     from veilight.cli._watch import run_watch
 
     screen = Screen(as_json=as_json, quiet=quiet)

@@ -50,7 +50,10 @@ def run_twin(
 
 
 def _announce(screen: Screen, bench: "TwinBench", written: Sequence[Path]) -> None:
-    rows = [(_roles(box.roles), box.twin.model, box.address, box.serial) for box in bench.boxes]
+    places = list(zip(bench.boxes, bench.served, strict=True))
+    rows = [
+        (_roles(box.roles), box.twin.model, served.address, box.serial) for box, served in places
+    ]
     screen.table("Twins", ("roles", "model", "address", "serial"), rows)
     for path in written:
         screen.tell(f"Bench file: {path}")
@@ -62,11 +65,11 @@ def _announce(screen: Screen, bench: "TwinBench", written: Sequence[Path]) -> No
                 {
                     "roles": list(box.roles.values()),
                     "model": box.twin.model,
-                    "address": box.address,
+                    "address": served.address,
                     "original": box.original,
                     "serial": box.serial,
                 }
-                for box in bench.boxes
+                for box, served in places
             ],
         }
     )
@@ -82,14 +85,14 @@ def _run(screen: Screen, bench: "TwinBench", talk: "TwinTalk") -> None:
 
 def _rows(bench: "TwinBench", talk: "TwinTalk") -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for box in bench.boxes:
-        known = talk.of(box.served)
-        clients = str(known.clients) if "::" in box.served else "-"
+    for box, served in zip(bench.boxes, bench.served, strict=True):
+        known = talk.of(served.name)
+        clients = str(known.clients) if "::" in served.name else "-"
         rows.append(
             (
                 _roles(box.roles),
                 box.twin.model,
-                box.address,
+                served.address,
                 clients,
                 str(known.messages),
                 _bytes(known.received),

@@ -6,6 +6,7 @@ is what comes in, and whether everything stays as it is. A limit that trips make
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def run_watch(
             for look in count(1):
                 found = [(bench, read_bench(bench)) for bench in benches]
                 screen.result(_record(look, found))
-                show(f"Look {look}", lambda found=found: _rows(found))
+                show(f"Look {look}", partial(_rows, found))
                 tripped = [one for _, readings in found for one in readings if one.tripped]
                 if tripped:
                     return _trip(screen, benches, tripped, found)

@@ -7,7 +7,7 @@ from drivers.detectors.red_pitaya import MODELS, RedPitayaDigitiser
 from drivers.errors import AnswerError, LimitError, LinkTimeoutError, RefusedError
 from drivers.instruments import DigitiserLimits, Trigger
 from sim_backend.instruments import SimulatedBench
-from sim_backend.instruments.parts import DigitiserPart
+from sim_backend.instruments.parts import DigitiserPart, GeneratorPart
 from sim_backend.wire.twins.red_pitaya import RedPitayaTwin
 from tests.wire.red_pitaya import board
 from tests.wire.rigs import loopback_link
@@ -122,7 +122,12 @@ def test_trigger_is_put_ahead_when_the_record_is_longer_than_half_of_the_memory(
 
 @pytest.mark.parametrize(
     ("rate_hz", "nearest"),
-    [(125e6 / 3, "6.25"), (125e6 / 9, "15625000"), (125e6 / 13, "7812500"), (1e6 + 7, "1000000")],
+    [
+        (125e6 / 3, "31250000"),
+        (125e6 / 9, "15625000"),
+        (125e6 / 13, "7812500"),
+        (1e6 + 7, "1000000"),
+    ],
 )
 def test_rate_is_refused_with_the_nearest_when_the_board_has_it_not(
     rate_hz: float, nearest: str
@@ -182,7 +187,8 @@ def test_record_begins_at_the_trigger_and_is_the_scenes_when_played_on_a_twin() 
         assert part.unit.pre_trigger_s == pytest.approx((8192 - 824) / (125e6 / 8))
         before_s = bench.clock.now()
         source = bench.part("server", "weight_generator")
-        source.line.fire(source.unit)  # type: ignore[union-attr]
+        assert isinstance(source, GeneratorPart)
+        source.line.fire(source.unit)
         assert part.unit.record is not None
         expected = part.unit.record.volts[8192 - 824 :][:9000]
         one.wait(1.0)

@@ -122,7 +122,9 @@ def test_there_is_a_pause_behind_every_command() -> None:
 
 def test_set_point_is_refused_when_beyond_the_lasers_own_limit() -> None:
     script, laser = opened(*SAFE)
-    with pytest.raises(LimitError, match=r"13 dBm is outside the instrument's own limits 6 to 12 dBm"):
+    with pytest.raises(
+        LimitError, match=r"13 dBm is outside the instrument's own limits 6 to 12 dBm"
+    ):
         laser.set_power(1e-3 * 10**1.3)
     script.finish()
 

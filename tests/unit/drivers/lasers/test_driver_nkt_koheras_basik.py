@@ -1,5 +1,6 @@
 """The driver of the Koheras BASIK against the published telegrams."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -392,7 +393,10 @@ class _Noise(Script):
         self._answer += answer
 
 
-def test_dialogue_raises_nothing_but_errors_of_the_link_when_telegrams_are_noise() -> None:
+def test_dialogue_raises_nothing_but_errors_of_the_link_when_telegrams_are_noise(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "veilight.links")
     noise = _Noise(np.random.default_rng(5))
     link = noise.link(timeout_s=0.1)
     module = Interbus("laser", link, noise.clock, 1)

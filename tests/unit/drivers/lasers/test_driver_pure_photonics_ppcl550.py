@@ -1,5 +1,6 @@
 """The driver of the PPCL550 against the published dialogue of the module."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -424,7 +425,10 @@ class _Noise(Script):
                 self._answer += _sealed(4, packet[1], int(self._rng.integers(1 << 16)))
 
 
-def test_dialogue_raises_nothing_but_errors_of_the_link_when_answers_are_noise() -> None:
+def test_dialogue_raises_nothing_but_errors_of_the_link_when_answers_are_noise(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "veilight.links")
     noise = _Noise(np.random.default_rng(2))
     link = noise.link(timeout_s=0.1)
     itla = Itla("laser", link, noise.clock)
