@@ -24,6 +24,7 @@ __all__ = ["Beat"]
 
 _LIGHT_M_S: Final = 299792458.0
 _PLOTTED: Final = 256
+_LOOKS: Final = 40
 
 
 class Beat(StagedRoutine):
@@ -90,10 +91,9 @@ def _sign(context: Context, stage: Stage, party: Party) -> float:
     wavelength_m = laser.wavelength_m()
     before_hz = abs(tone(stage, party, slots).frequency_hz)
     laser.set_wavelength(wavelength_m - wavelength_m**2 / _LIGHT_M_S * step_hz)
-    laser.wait_settled(stage.number("timeout_s"))
-    tuned_hz = abs(tone(stage, party, slots).frequency_hz)
+    tuned_hz = _steady(stage, laser, party, slots, step_hz)
     laser.set_wavelength(wavelength_m)
-    laser.wait_settled(stage.number("timeout_s"))
+    _steady(stage, laser, party, slots, step_hz)
     moved_hz = before_hz - tuned_hz
     if not abs(abs(moved_hz) - step_hz) < step_hz / 2:
         raise CalibrationError(
@@ -102,6 +102,22 @@ def _sign(context: Context, stage: Stage, party: Party) -> float:
             "which laser the detector sees, and that the beat is within the detector's band"
         )
     return math.copysign(1.0, moved_hz)
+
+
+def _steady(stage: Stage, laser: Laser, party: Party, slots: int, step_hz: float) -> float:
+    """Magnitude of the beat when it has stopped moving: lasers call themselves settled earlier."""
+    laser.wait_settled(stage.number("timeout_s"))
+    before_hz = abs(tone(stage, party, slots).frequency_hz)
+    for _ in range(_LOOKS):
+        stage.settle()
+        now_hz = abs(tone(stage, party, slots).frequency_hz)
+        if abs(now_hz - before_hz) < step_hz / 20:
+            return now_hz
+        before_hz = now_hz
+    raise CalibrationError(
+        f"{laser.name}: the {party}'s beat still moves at {before_hz / 1e6:.2f} MHz after tuning "
+        "by a little; let the laser warm up"
+    )
 
 
 def _frequency(stage: Stage, seen: Tone, walk: PhaseWalk, sign: float) -> Estimate:

@@ -1,7 +1,7 @@
 """Calibration of the client's meshes: phase offsets and splitter errors of all interferometers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calibration.fits.estimates import critical_value, normal
 from calibration.fits.least_squares import Array
-from calibration.fits.mesh import MeshFit, MeshPoint, fit_meshes, fit_returned_amplitude
+from calibration.fits.mesh import MeshFit, MeshPoint, fit_meshes
 from calibration.result import FitData, Quantity, Result, Series, Setting
 from calibration.routine import Context, Routine
 from calibration.routines._port_stage import PORT_ROLES, PORT_SETTINGS, PortStage
@@ -87,7 +87,7 @@ class MeshCalibration(Routine):
                     [one.planned.collected for one in judged],
                     [one.collected for one in pool],
                 ),
-                _returned(fit, points),
+                _returned(fit),
                 *_parameters(fit),
             ],
             goodness=fit.goodness,
@@ -226,19 +226,8 @@ def _root_mean_square(
     )
 
 
-def _returned(fit: MeshFit, points: Sequence[MeshPoint]) -> Quantity:
-    """Amplitude behind the amplifier, its uncertainty widened by what bursts differ.
-
-    All of the server's detectors see the same laser move within a round of pilots. The fit takes
-    them as independent, the scatter from burst to burst does not (Birge, Phys. Rev. 40, 207
-    (1932)).
-    """
-    each = [fit_returned_amplitude([point], fit.mesh, fit.return_mesh)[0] for point in points]
-    values = np.array([one.value for one in each])
-    weights = np.array([one.uncertainty for one in each]) ** -2.0
-    mean = float(weights @ values / weights.sum())
-    ratio = float(weights @ (values - mean) ** 2) / (values.size - 1)
-    value, spread = fit.returned_amplitude, float(fit.uncertainties[-1]) * max(1.0, ratio) ** 0.5
+def _returned(fit: MeshFit) -> Quantity:
+    value, spread = fit.returned_amplitude, float(fit.uncertainties[-1])
     return normal(value, spread).quantity("returned_amplitude", "1")
 
 

@@ -5,7 +5,8 @@ commands); python-ivi and pymeasure for the scaling of codes.
 
 The record that is sent covers the time range with the number of points that was asked for, so the
 sample rate is points / time range. The eight divisions on the display are 199 of the 256 codes: the
-range of the bench is that of the converter, all 256 codes, by the preamble's own factor.
+range of the bench is that of the converter, all 256 codes, by the preamble's own factor. The guides
+say that what leaves the display may be marked as clipped: keep signals within three quarters of it.
 """
 
 from dataclasses import dataclass

@@ -97,7 +97,7 @@ class ThorlabsPM100(Wired, PowerMeter):
         self._models = models
         self._sample_s = (PM100Settings() if settings is None else settings).sample_s
         self._scpi = Scpi(link, joined=False)
-        self._longest_m = Range(lowest=0.0, highest=1.0)
+        self._calibrated_m = Range(lowest=0.0, highest=1.0)
         self._samples = 1  # for the deadline of a reading only
 
     def _greet(self) -> Identity:
@@ -108,7 +108,7 @@ class ThorlabsPM100(Wired, PowerMeter):
         sensor = self._sensor()
         for order in ("CONF:POW", "SENS:POW:UNIT W", "SENS:POW:RANG:AUTO 1"):
             self._scpi.set(order)
-        self._longest_m = Range(
+        self._calibrated_m = Range(
             lowest=self._scpi.number("SENS:CORR:WAV? MIN") * _NM,
             highest=self._scpi.number("SENS:CORR:WAV? MAX") * _NM,
         )
@@ -122,11 +122,15 @@ class ThorlabsPM100(Wired, PowerMeter):
 
     def _set_wavelength(self, wavelength_m: float) -> None:
         # A hair of rounding on the way from nanometres must not refuse an end of the range.
-        if not self._longest_m.lowest - 1e-15 <= wavelength_m <= self._longest_m.highest + 1e-15:
+        if (
+            not self._calibrated_m.lowest - 1e-15
+            <= wavelength_m
+            <= self._calibrated_m.highest + 1e-15
+        ):
             raise LimitError(
                 f"{self.name}: wavelength {wavelength_m / _NM:.10g} nm is outside what the head is "
-                f"calibrated for, {self._longest_m.lowest / _NM:.10g} to "
-                f"{self._longest_m.highest / _NM:.10g} nm; use another head"
+                f"calibrated for, {self._calibrated_m.lowest / _NM:.10g} to "
+                f"{self._calibrated_m.highest / _NM:.10g} nm; use another head"
             )
         self._scpi.set(f"SENS:CORR:WAV {wavelength_m / _NM:.10G}")
 

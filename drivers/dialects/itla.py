@@ -178,11 +178,10 @@ class Itla:
                 with self._link.held():
                     return self._order(register, value).status is Status.PENDING
             except ItlaError as error:
-                if error.code not in _BUSY:
+                if error.code not in _BUSY or self._clock.now() >= until_s:
                     raise
-                self.wait_idle(max(until_s - self._clock.now(), 0.0))
-                if self._clock.now() > until_s:
-                    raise
+            self.wait_idle(max(until_s - self._clock.now(), 0.0))
+            self._clock.sleep(_POLL_S)
 
     def readiness(self) -> Readiness:
         """What goes on in the module."""

@@ -9,9 +9,10 @@ data sheet by the settings of the bench file, and are as good as these numbers:
   temperature and the coupling to the fibre are not in it. Let a power meter watch.
 * Wavelength without thermistor data: `wavelength_m` of the settings, the only one that is accepted.
   It is the bench file's statement and not a reading; the temperature is left as it is stored.
-* Wavelength with thermistor data: the temperature is moved, R(T) = R0 exp(B (1/T - 1/T0)) (Sze,
-  Semiconductor Sensors, thermistors) and wavelength_m + tuning_m_per_k (T - T0). What is read back
-  is the set point of the temperature. The shift with the current, some pm per mA, is not in it.
+* Wavelength with thermistor data: the temperature is moved, R(T) = R0 exp(B (1/T - 1/T0)) (first
+  order of Steinhart and Hart, Deep-Sea Research 15, 497 (1968)), and with it the wavelength,
+  wavelength_m + tuning_m_per_k (T - T0). What is read back is the set point of the temperature. The
+  shift with the current, some pm per mA, is not in it.
 
 Switching on starts the temperature control first and waits until the temperature is reached; it
 stays on until the driver is closed. The controller's current limit is set to `max_current_a` where
@@ -180,8 +181,7 @@ class KoheronCTL200(Wired, Laser):
 
     def _greet(self) -> Identity:
         self._console.clear()
-        found = _identity(self._console)
-        refuse_stranger(self.name, found, "Koheron,CTL200", "Koheron CTL200")
+        found = _identity(self.name, self._console)
         self._highest_ma = self._console.number("ilmax")
         allowed_ma = 1e3 * self._diode.max_current_a
         if self._highest_ma > allowed_ma:
@@ -265,17 +265,20 @@ class KoheronCTL200(Wired, Laser):
         return abs(present_ohm - wanted_ohm) <= share * wanted_ohm
 
 
-def _identity(console: KoheronConsole) -> Identity:
-    return Identity(
+def _identity(name: str, console: KoheronConsole) -> Identity:
+    """Who answers, if it is a CTL200; it does not say who made it."""
+    found = Identity(
         maker="Koheron",
         model=console.query("model"),
         serial=console.query("serial"),
         firmware=console.query("version"),
     )
+    refuse_stranger(name, found, "Koheron,CTL200", "Koheron CTL200")
+    return found
 
 
 def _probe(link: Link) -> Identity:
-    return _identity(KoheronConsole(link.address, link))
+    return _identity(link.address, KoheronConsole(link.address, link))
 
 
 def _laser(entry: InstrumentEntry, context: BuildContext) -> Instrument:

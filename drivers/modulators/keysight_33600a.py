@@ -8,8 +8,9 @@ How a play is made from what these generators can do:
 * At rest the output is a direct voltage at the idle level. Armed is whoever has the played waveform
   selected, so that it can be read back. Where the idle level is not 0 V, arming passes 0 V.
 * Full scale is what the limits of the bench allow, so that no waveform can exceed them.
-* `OUTP:TRIG` gives the pulse of the bench's trigger line. The same socket is the input for external
-  triggers: both roles of a box cannot have different ends of the line.
+* The pulse of the bench's trigger line comes out of the rear trigger socket, which is also the
+  input for external triggers, or out of the front Sync socket: `trigger_output`. A box whose two
+  outputs are at different ends of the line needs `SYNC`, and a cable from there to the rear socket.
 
 The voltages are right only for the load that the setting `load_ohm` names, 50 ohm by default.
 HAZARD: a modulator of high impedance gets twice the voltage that a generator set for 50 ohm shows.
@@ -52,14 +53,16 @@ _LEAST_POINTS = 32
 _CHUNK = 1 << 15
 """Samples that are converted at a time, so that they stay in the processor's cache."""
 _LEAST_FULL_V = 5e-3
-_CONFLICT_FREE_V = 5.0
-"""Offset and half of the amplitude together, into 50 ohm."""
+_SOURCE_OHM = 50.0
+_SOURCE_PEAK_V = 10.0
+"""Offset and half of the amplitude together, behind the source's resistance."""
 _LONGEST_DELAY_S = 1000.0
 _DELAY_STEP_S = 5e-9
 _SHORT_PLAY_S = 0.02
 _UPLOAD_BYTES_PER_S = 2e6
 """Slowest that was seen, for the deadline of an upload."""
 _FILTERS = ("NORM", "STEP", "OFF")
+_TRIGGER_OUTPUTS = ("TRIG", "SYNC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +74,13 @@ class Keysight33600ASettings:
             are right only for this load: see the module.
         filter: of the converter: `NORM` (widest flat band), `STEP` (no overshoot) or `OFF` (lower
             highest rate).
+        trigger_output: where the pulse of the bench's trigger line comes from: `TRIG` (rear
+            trigger socket) or `SYNC` (front Sync socket).
     """
 
     load_ohm: float = 50.0
     filter: str = "NORM"
+    trigger_output: str = "TRIG"
 
     def __post_init__(self) -> None:
         if not (1 <= self.load_ohm <= 10e3 or self.load_ohm == math.inf):
@@ -85,13 +91,18 @@ class Keysight33600ASettings:
             raise ConfigurationError(
                 f"filter is {self.filter!r}; it must be one of {', '.join(_FILTERS)}"
             )
+        if self.trigger_output not in _TRIGGER_OUTPUTS:
+            raise ConfigurationError(
+                f"trigger_output is {self.trigger_output!r}; it must be one of "
+                f"{', '.join(_TRIGGER_OUTPUTS)}"
+            )
 
 
 class Keysight33600A(Wired, WaveformGenerator):
     """One output of a box; see the module for how it plays.
 
     A software-triggered play counts as over after its duration on the driver's clock. Armed for the
-    line it stays armed until `stop`: these boxes cannot be asked whether they have played.
+    line it stays armed until `finish` or `stop`: these boxes cannot be asked if they have played.
 
     Args:
         name: role in the bench.
@@ -104,6 +115,7 @@ class Keysight33600A(Wired, WaveformGenerator):
     """
 
     safe_deadline_s = 0.5
+    reports_end = False
 
     def __init__(
         self,
@@ -125,6 +137,14 @@ class Keysight33600A(Wired, WaveformGenerator):
         self._play, self._rest_name = f"vplay{channel}", f"vrest{channel}"
         volts = limits.volts
         self._full_v = max(abs(volts.lowest), abs(volts.highest), _LEAST_FULL_V)
+        load_ohm = self._settings.load_ohm
+        share = 1.0 if load_ohm == math.inf else load_ohm / (load_ohm + _SOURCE_OHM)
+        self._peak_v = _SOURCE_PEAK_V * share
+        if self._full_v > self._peak_v:
+            raise ConfigurationError(
+                f"{name}: {self._full_v} V are allowed, but the output reaches {self._peak_v:.3g} V "
+                f"into {load_ohm} ohm; narrow the limits of the voltage"
+            )
         self._idle_v = 0.0
         self._highest_rate_hz = limits.sample_rate_hz.highest
         self._points: NDArray[np.int16] | None = None
@@ -139,7 +159,6 @@ class Keysight33600A(Wired, WaveformGenerator):
         refuse_stranger(self.name, identity, pattern, "Keysight 33600A or 33500B series")
         load = self._settings.load_ohm
         self._scpi.set(
-            ":FORM:BORD SWAP",
             f":OUTP{self._channel}:LOAD {'INF' if load == math.inf else f'{load:.9g}'}",
             f"{self._source}:VOLT:UNIT VPP",
             f"{self._source}:FUNC:ARB:FILT {self._settings.filter}",
@@ -196,7 +215,9 @@ class Keysight33600A(Wired, WaveformGenerator):
         """Replace what is in the output's memory: the play, and the rest on the way to it."""
         rest = ",".join([str(self._idle_code())] * _LEAST_POINTS)
         head = f"{self._source}:DATA:ARB:DAC"
-        self._scpi.set(f"{self._source}:DATA:VOL:CLE", f"{head} {self._rest_name},{rest}")
+        # The byte order is the box's, not the link's: anybody may have changed it.
+        clear = f"{self._source}:DATA:VOL:CLE"
+        self._scpi.set(":FORM:BORD SWAP", clear, f"{head} {self._rest_name},{rest}")
         timeout_s = self._link.timeout_s + points.nbytes / _UPLOAD_BYTES_PER_S
         self._scpi.set_block(f"{head} {self._play},", points.data, timeout_s)
 
@@ -246,7 +267,7 @@ class Keysight33600A(Wired, WaveformGenerator):
             # Held from now on: relays that switch at every play wear out, and their glitches go
             # to the modulator.
             f"{source}:VOLT:RANG:AUTO ONCE",
-            f":OUTP:TRIG {'OFF' if external else 'ON'}",
+            *self._pulse(wanted=not external),
             f":TRIG{number}:SOUR {'EXT' if external else 'BUS'}",
             f":TRIG{number}:SLOP POS",
             f":TRIG{number}:DEL {delay_s:.12g}",
@@ -257,6 +278,13 @@ class Keysight33600A(Wired, WaveformGenerator):
             f"{source}:FUNC:ARB {self._play}",
             f"{source}:FUNC:ARB:SRAT {rate_hz:.15g}",
         ]
+
+    def _pulse(self, *, wanted: bool) -> list[str]:
+        """Orders for the pulse of the line; the other output may own the Sync socket."""
+        if self._settings.trigger_output == "TRIG":
+            return [f":OUTP:TRIG {'ON' if wanted else 'OFF'}"]
+        sync = [f":OUTP:SYNC:SOUR CH{self._channel}", ":OUTP:SYNC ON"] if wanted else []
+        return [":OUTP:TRIG OFF", *sync]
 
     def _confirm_arming(self, delay_s: float, rate_hz: float) -> None:
         """Make sure of all that could harm or mislead, in one question."""
@@ -320,7 +348,7 @@ class Keysight33600A(Wired, WaveformGenerator):
 
     def _room_for_idle(self) -> list[str]:
         """The amplitude counts against the offset, also where it is not seen."""
-        if abs(self._idle_v) + self._full_v <= _CONFLICT_FREE_V:
+        if abs(self._idle_v) + self._full_v <= self._peak_v:
             return []
         return [f"{self._source}:VOLT:OFFS 0", f"{self._source}:VOLT 0.01"]
 
@@ -366,7 +394,7 @@ def _limits(rate_hz: float, memory: int) -> GeneratorLimits:
         channels=1,
         volts=Range(lowest=-4.9, highest=4.9),
         sample_rate_hz=Range(lowest=1e3, highest=rate_hz),
-        samples=memory - 2,
+        samples=memory - _LEAST_POINTS - 2,
         bits=14,
     )
 
@@ -385,6 +413,7 @@ MODELS = tuple(
         settings={
             "load_ohm": "resistance that the output really drives (50); wrong: wrong voltages",
             "filter": "of the converter: NORM, STEP or OFF (NORM)",
+            "trigger_output": "the trigger line's pulse: TRIG, rear, or SYNC, front (TRIG)",
         },
     )
     for name, channels, rate_hz, memory in (

@@ -75,7 +75,7 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
     """One output of a board; see the module for how it plays.
 
     A software-triggered play counts as over after its duration on the driver's clock. Armed for the
-    line it stays armed until `stop`: the board cannot be asked whether it has played.
+    line it stays armed until `finish` or `stop`: the board cannot be asked whether it has played.
 
     Args:
         name: role in the bench.
@@ -88,6 +88,7 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
     """
 
     safe_deadline_s = 0.5
+    reports_end = False
     # The board answers frequencies with six digits.
     sample_rate_tolerance = 1e-5
 

@@ -25,7 +25,13 @@ from drivers.optics.record_reader import RecordExpectation, RecordReader
 from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 
-__all__ = ["BenchClientOptics", "ClientInstruments", "on_clock"]
+__all__ = [
+    "BenchClientOptics",
+    "ClientInstruments",
+    "check_full_level",
+    "client_expectation",
+    "on_clock",
+]
 
 _MISALIGNMENT_LIMIT_SLOTS = 0.125
 """The oscillator changes its level where the Hann pulse has less than 1e-3 of its energy."""
@@ -70,20 +76,9 @@ class BenchClientOptics:
         self._instruments, self._values, self._tap = instruments, values, receiver
         self._frames, self._order = frames, order
         self._levels: dict[Block, NDArray[np.float32]] = {}
-        self._check_generator()
+        check_full_level(instruments.generator, values)
         self._reader = RecordReader(
-            instruments.digitiser,
-            frames,
-            RecordExpectation(
-                delay_s=values.forward_delay_s,
-                clock_offset=values.clock_offset,
-                alignment_slots=_MISALIGNMENT_LIMIT_SLOTS,
-                range_v=frames.client_range_v,
-                electronic_noise_v2=values.electronic_noise_v2,
-                shot_noise_v2=values.shot_noise_v2,
-                phase_noise_rad=values.phase_noise_rad,
-                pilot_amplitude_snu=2 * values.signal_gain * frames.pilot_photons**0.5,
-            ),
+            instruments.digitiser, frames, client_expectation(values, frames)
         )
         self._guard = guard or BlockGuard(order)
         self._guard.on_disarm(self._disarm)
@@ -212,15 +207,42 @@ class BenchClientOptics:
         finally:
             self._instruments.digitiser.abort()
 
-    def _check_generator(self) -> None:
-        limits = self._instruments.generator.limits
-        reach = largest_amplitude(limits.volts.highest, self._values.data_v_pi_v)
-        if reach < 1:
-            raise OpticsError(
-                f"{self._instruments.generator.name}: reaches {limits.volts.highest:g} V, the data "
-                f"modulator needs V_pi = {self._values.data_v_pi_v:.3g} V for full level; put an "
-                "amplifier between them"
-            )
+
+def client_expectation(values: ClientValues, frames: BenchFrames) -> RecordExpectation:
+    """What the client's records must show.
+
+    Args:
+        values: of the client's calibration.
+        frames: what both ends agreed on.
+    """
+    return RecordExpectation(
+        delay_s=values.forward_delay_s,
+        clock_offset=values.clock_offset,
+        alignment_slots=_MISALIGNMENT_LIMIT_SLOTS,
+        range_v=frames.client_range_v,
+        electronic_noise_v2=values.electronic_noise_v2,
+        shot_noise_v2=values.shot_noise_v2,
+        phase_noise_rad=values.phase_noise_rad,
+        pilot_amplitude_snu=2 * values.signal_gain * frames.pilot_photons**0.5,
+    )
+
+
+def check_full_level(generator: WaveformGenerator, values: ClientValues) -> None:
+    """Refuse a generator that cannot open the data modulator.
+
+    Args:
+        generator: drives the data modulator.
+        values: of the client's calibration.
+
+    Raises:
+        OpticsError: it does not reach V_pi.
+    """
+    highest = generator.limits.volts.highest
+    if largest_amplitude(highest, values.data_v_pi_v) < 1:
+        raise OpticsError(
+            f"{generator.name}: reaches {highest:g} V, the data modulator needs V_pi = "
+            f"{values.data_v_pi_v:.3g} V for full level; put an amplifier between them"
+        )
 
 
 def on_clock(samples: NDArray[np.float32], clock_offset: float) -> NDArray[np.float32]:

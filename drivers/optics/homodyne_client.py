@@ -6,7 +6,6 @@ detector's unbalance shows of those levels lies in the band of the light and is 
 """
 
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import torch
@@ -15,22 +14,19 @@ from torch import Tensor
 
 from drivers.backend import Block, ClientOpticsInfo
 from drivers.block_order import BlockOrder, check_data
-from drivers.errors import InstrumentError, LimitError, OpticsError
+from drivers.errors import InstrumentError, LimitError
 from drivers.instruments import Digitiser, PhaseDriver, Trace, Trigger, WaveformGenerator
 from drivers.optics.block_guard import BlockGuard
 from drivers.optics.burst import BurstLayout, compose_oscillator
-from drivers.optics.client_optics import on_clock
+from drivers.optics.client_optics import check_full_level, client_expectation, on_clock
 from drivers.optics.homodyne_lock import PhaseLock
 from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots
 from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn
 from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
-from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
-from drivers.optics.record_reader import RecordExpectation
+from drivers.optics.modulation import volts_from_amplitude
 from drivers.optics.standing_checks import StandingInstruments
 
 __all__ = ["HomodyneClientInstruments", "HomodyneClientOptics"]
-
-_MISALIGNMENT_LIMIT_SLOTS: Final = 0.125
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +81,11 @@ class HomodyneClientOptics:
         self._tap, self._frames, self._order = settings.receiver, settings.frames, order
         self._probe = probe_layout(settings.frames.format)
         self._blocks: dict[Block, _Loaded] = {}
-        self._check_generator()
+        check_full_level(instruments.generator, settings.client)
         self._reader = HomodyneReader(
-            instruments.digitiser, settings.frames, _expectation(settings)
+            instruments.digitiser,
+            settings.frames,
+            client_expectation(settings.client, settings.frames),
         )
         self.lock = PhaseLock(
             instruments.phase,
@@ -245,27 +243,3 @@ class HomodyneClientOptics:
             generator.set_idle(0, self._values.data_v_pi_v)
             standing.check_oscillator(self._values.oscillator_power_w)
             generator.set_idle(0, 0.0)
-
-    def _check_generator(self) -> None:
-        limits = self._instruments.generator.limits
-        if largest_amplitude(limits.volts.highest, self._values.data_v_pi_v) < 1:
-            raise OpticsError(
-                f"{self._instruments.generator.name}: reaches {limits.volts.highest:g} V, the data "
-                f"modulator needs V_pi = {self._values.data_v_pi_v:.3g} V for full level; put an "
-                "amplifier between them"
-            )
-
-
-def _expectation(settings: HomodyneSettings) -> RecordExpectation:
-    """What the client's records must show."""
-    values, frames = settings.client, settings.frames
-    return RecordExpectation(
-        delay_s=values.forward_delay_s,
-        clock_offset=values.clock_offset,
-        alignment_slots=_MISALIGNMENT_LIMIT_SLOTS,
-        range_v=frames.client_range_v,
-        electronic_noise_v2=values.electronic_noise_v2,
-        shot_noise_v2=values.shot_noise_v2,
-        phase_noise_rad=values.phase_noise_rad,
-        pilot_amplitude_snu=2 * values.signal_gain * frames.pilot_photons**0.5,
-    )

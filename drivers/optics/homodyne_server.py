@@ -15,7 +15,7 @@ from torch import Tensor
 
 from drivers.backend import Block, ReturnSummary, ServerOpticsInfo
 from drivers.block_order import BlockOrder, check_gain, check_means, check_quadratures
-from drivers.errors import LimitError, OpticsError, ReadbackError
+from drivers.errors import LimitError, OpticsError
 from drivers.instruments import (
     Attenuator,
     Digitiser,
@@ -25,22 +25,19 @@ from drivers.instruments import (
     WaveformGenerator,
 )
 from drivers.optics.block_guard import BlockGuard
-from drivers.optics.burst import BurstLayout, compose_weights
+from drivers.optics.burst import BurstLayout
 from drivers.optics.homodyne_choice import QuadratureChoice
 from drivers.optics.homodyne_lock import PhaseLock
 from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots, scrambling
 from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn, turns_of
 from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
-from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
-from drivers.optics.record_reader import RecordExpectation
 from drivers.optics.running_scale import SCALE_UNCERTAINTY
+from drivers.optics.server_optics import check_launch, server_expectation, weight_volts
 from drivers.optics.standing_checks import StandingInstruments
 from drivers.return_summary import summarise
 
 __all__ = ["HomodyneServerInstruments", "HomodyneServerOptics"]
 
-_ATTENUATION_TOLERANCE_DB = 0.01
-_SLIP_LIMIT_SLOTS = 0.5
 # All frames of a burst share its phase; of no consequence but for the widths of the tests.
 _PHASE_MEMORY_FRAMES = 64.0
 
@@ -107,7 +104,9 @@ class HomodyneServerOptics:
         self._flights: dict[Block, _Flight] = {}
         self.choice = choice
         self._reader = HomodyneReader(
-            instruments.digitiser, settings.frames, _expectation(settings)
+            instruments.digitiser,
+            settings.frames,
+            server_expectation(settings.server, settings.receiver, settings.frames),
         )
         self.lock = PhaseLock(
             instruments.phase,
@@ -164,7 +163,7 @@ class HomodyneServerOptics:
         bursts = [self._volts(block, layout, one) for one in means]
         self._forget()
         with self._guard.guarding(block):
-            self._check_standing()
+            check_launch(self._instruments.attenuator, self._instruments.standing, self._values)
             flight = _Flight(means=means, on_p=self.choice.draw(block))
             self._order.sent(block)
             for turn in turns_of(block):
@@ -256,7 +255,7 @@ class HomodyneServerOptics:
         self.lock.check(found.pilots.mean_v, found.pilots.uncertainty_v, on_p=on_p)
         self.last = found
         factor = self._reader.scale.factor(found.shot_noise) / found.shot_noise.shot**0.5
-        return (found.data_v * factor).astype(np.float32)
+        return np.asarray(found.data_v * factor, dtype=np.float32)
 
     def _disarm(self) -> None:
         """Stop all instruments; the phase is searched for again."""
@@ -274,36 +273,10 @@ class HomodyneServerOptics:
 
     def _volts(self, block: Block, layout: BurstLayout, means_snu: Tensor) -> NDArray[np.float32]:
         """The drive of the weight modulator for one burst; a mean q has q^2/4 photons."""
-        amplitudes = (means_snu / 2).reshape(-1).numpy()
-        per_root_photon = (layout.format.samples_per_symbol / self._values.full_photons) ** 0.5
-        signed = amplitudes * scrambling(layout)
-        samples = compose_weights(layout, signed, self._frames.pilot_photons**0.5)
-        samples = samples.astype(np.float32, copy=False) * np.float32(per_root_photon)
-        limit = largest_amplitude(
-            self._instruments.generator.limits.volts.highest, self._values.weight_v_pi_v
+        amplitudes = (means_snu / 2).reshape(-1).numpy() * scrambling(layout)
+        return weight_volts(
+            block, layout, amplitudes, self._frames, self._values, self._instruments.generator
         )
-        largest = float(np.abs(samples).max())
-        if not largest <= limit:
-            peak = layout.format.pulse.peak**2 * layout.format.samples_per_symbol
-            raise LimitError(
-                f"{block.name}: pulses of {self._values.full_photons * largest**2 / peak:.4g} "
-                f"photons are asked for, at {self._values.attenuation_db:g} dB the bench makes at "
-                f"most {self._values.full_photons * limit**2 / peak:.4g}; lower the photons per "
-                "symbol, or calibrate at less attenuation"
-            )
-        return volts_from_amplitude(samples, self._values.weight_v_pi_v)
-
-    def _check_standing(self) -> None:
-        """The bench must stand as it was calibrated."""
-        attenuator, values = self._instruments.attenuator, self._values
-        found = attenuator.attenuation_db()
-        if not abs(found - values.attenuation_db) <= _ATTENUATION_TOLERANCE_DB:
-            raise ReadbackError(
-                f"{attenuator.name}: attenuation is {found:.3f} dB, the launch was calibrated at "
-                f"{values.attenuation_db:.3f} dB; set it back or calibrate"
-            )
-        self._instruments.standing.check_locks()
-        self._instruments.standing.check_oscillator(values.oscillator_power_w)
 
     def _step_snu(self) -> float:
         """Width of a code: white noise has the same variance in samples and matched outputs."""
@@ -313,20 +286,3 @@ class HomodyneServerOptics:
         """Full scale of the digitiser in recorded quadratures: a pulse whose peak just fits."""
         unit = math.sqrt(self._values.shot_noise_v2)
         return self._reader.range_v / (unit * self._frames.format.pulse.peak)
-
-
-def _expectation(settings: HomodyneSettings) -> RecordExpectation:
-    """What the server's records must show."""
-    values, frames = settings.server, settings.frames
-    passed = values.forward_transmittance * (1 - settings.receiver.tap_fraction)
-    gain = math.sqrt(passed * values.return_transmittance * values.detection_efficiency)
-    return RecordExpectation(
-        delay_s=values.round_trip_delay_s,
-        clock_offset=values.clock_offset,
-        alignment_slots=_SLIP_LIMIT_SLOTS,
-        range_v=frames.server_range_v,
-        electronic_noise_v2=values.electronic_noise_v2,
-        shot_noise_v2=values.shot_noise_v2,
-        phase_noise_rad=values.phase_noise_rad,
-        pilot_amplitude_snu=2 * gain * frames.pilot_photons**0.5,
-    )

@@ -28,7 +28,13 @@ from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 from drivers.return_summary import summarise
 
-__all__ = ["BenchServerOptics", "ServerInstruments"]
+__all__ = [
+    "BenchServerOptics",
+    "ServerInstruments",
+    "check_launch",
+    "server_expectation",
+    "weight_volts",
+]
 
 _ATTENUATION_TOLERANCE_DB = 0.01
 _SLIP_LIMIT_SLOTS = 0.5
@@ -78,21 +84,8 @@ class BenchServerOptics:
         self._means: dict[Block, Tensor] = {}
         self._traces: dict[Block, Trace] = {}
         self._recording: Block | None = None
-        passed = values.forward_transmittance * (1 - receiver.tap_fraction)
-        gain = math.sqrt(passed * values.return_transmittance * values.detection_efficiency)
         self._reader = RecordReader(
-            instruments.digitiser,
-            frames,
-            RecordExpectation(
-                delay_s=values.round_trip_delay_s,
-                clock_offset=values.clock_offset,
-                alignment_slots=_SLIP_LIMIT_SLOTS,
-                range_v=frames.server_range_v,
-                electronic_noise_v2=values.electronic_noise_v2,
-                shot_noise_v2=values.shot_noise_v2,
-                phase_noise_rad=values.phase_noise_rad,
-                pilot_amplitude_snu=2 * gain * frames.pilot_photons**0.5,
-            ),
+            instruments.digitiser, frames, server_expectation(values, receiver, frames)
         )
         self._guard = guard or BlockGuard(order)
         self._guard.on_disarm(self._disarm)
@@ -142,7 +135,7 @@ class BenchServerOptics:
         volts = self._volts(block, layout, means_snu)
         self._forget(block)
         with self._guard.guarding(block):
-            self._check_standing()
+            check_launch(self._instruments.attenuator, self._instruments.standing, self._values)
             self._play(block, layout, volts)
         self._means[block] = means_snu.detach().to("cpu", torch.float32, copy=True)
 
@@ -233,36 +226,14 @@ class BenchServerOptics:
         """The drive of the weight modulator; a mean q has q^2/4 photons."""
         shape = (block.inputs, block.rows, block.modes)
         amplitudes = (means_snu.detach().cpu().to(torch.float32) / 2).expand(shape).reshape(-1)
-        per_root_photon = (layout.format.samples_per_symbol / self._values.full_photons) ** 0.5
-        samples = compose_weights(
-            layout, amplitudes.numpy(), self._frames.pilot_photons**0.5
-        ).astype(np.float32, copy=False)
-        samples *= np.float32(per_root_photon)
-        limit = largest_amplitude(
-            self._instruments.generator.limits.volts.highest, self._values.weight_v_pi_v
+        return weight_volts(
+            block,
+            layout,
+            amplitudes.numpy(),
+            self._frames,
+            self._values,
+            self._instruments.generator,
         )
-        largest = float(np.abs(samples).max())
-        if not largest <= limit:
-            peak = layout.format.pulse.peak**2 * layout.format.samples_per_symbol
-            raise LimitError(
-                f"{block.name}: pulses of {self._values.full_photons * largest**2 / peak:.4g} "
-                f"photons are asked for, at {self._values.attenuation_db:g} dB the bench makes at "
-                f"most {self._values.full_photons * limit**2 / peak:.4g}; lower the photons per "
-                "symbol, or calibrate at less attenuation"
-            )
-        return volts_from_amplitude(samples, self._values.weight_v_pi_v)
-
-    def _check_standing(self) -> None:
-        """The bench must stand as it was calibrated."""
-        attenuator, values = self._instruments.attenuator, self._values
-        found = attenuator.attenuation_db()
-        if not abs(found - values.attenuation_db) <= _ATTENUATION_TOLERANCE_DB:
-            raise ReadbackError(
-                f"{attenuator.name}: attenuation is {found:.3f} dB, the launch was calibrated at "
-                f"{values.attenuation_db:.3f} dB; set it back or calibrate"
-            )
-        self._instruments.standing.check_locks()
-        self._instruments.standing.check_oscillator(values.oscillator_power_w)
 
     def _step_snu(self) -> float:
         """Width of a code: white noise has the same variance in samples and matched outputs."""
@@ -272,3 +243,93 @@ class BenchServerOptics:
         """Full scale of the digitiser in recorded quadratures: a pulse whose beat just fits."""
         unit = math.sqrt(2 * self._values.shot_noise_v2)
         return self._reader.range_v / (unit * self._frames.format.pulse.peak)
+
+
+def server_expectation(
+    values: ServerValues, receiver: PassiveTap, frames: BenchFrames
+) -> RecordExpectation:
+    """What the server's records must show.
+
+    Args:
+        values: of the server's calibration.
+        receiver: the tap that the client agreed to.
+        frames: what both ends agreed on.
+    """
+    passed = values.forward_transmittance * (1 - receiver.tap_fraction)
+    gain = math.sqrt(passed * values.return_transmittance * values.detection_efficiency)
+    return RecordExpectation(
+        delay_s=values.round_trip_delay_s,
+        clock_offset=values.clock_offset,
+        alignment_slots=_SLIP_LIMIT_SLOTS,
+        range_v=frames.server_range_v,
+        electronic_noise_v2=values.electronic_noise_v2,
+        shot_noise_v2=values.shot_noise_v2,
+        phase_noise_rad=values.phase_noise_rad,
+        pilot_amplitude_snu=2 * gain * frames.pilot_photons**0.5,
+    )
+
+
+def weight_volts(
+    block: Block,
+    layout: BurstLayout,
+    amplitudes: NDArray[np.float32],
+    frames: BenchFrames,
+    values: ServerValues,
+    generator: WaveformGenerator,
+) -> NDArray[np.float32]:
+    """The drive of the weight modulator for one burst.
+
+    Args:
+        block: that it belongs to, for messages.
+        layout: of the burst.
+        amplitudes: of the data symbols in roots of photons, shape (data_symbols,).
+        frames: what both ends agreed on.
+        values: of the server's calibration.
+        generator: that will play it.
+
+    Returns:
+        Volts, shape (total_samples,).
+
+    Raises:
+        LimitError: more light than the bench was calibrated for.
+    """
+    per_root_photon = (layout.format.samples_per_symbol / values.full_photons) ** 0.5
+    samples = compose_weights(layout, amplitudes, frames.pilot_photons**0.5).astype(
+        np.float32, copy=False
+    )
+    samples *= np.float32(per_root_photon)
+    limit = largest_amplitude(generator.limits.volts.highest, values.weight_v_pi_v)
+    largest = float(np.abs(samples).max())
+    if not largest <= limit:
+        peak = layout.format.pulse.peak**2 * layout.format.samples_per_symbol
+        raise LimitError(
+            f"{block.name}: pulses of {values.full_photons * largest**2 / peak:.4g} photons are "
+            f"asked for, at {values.attenuation_db:g} dB the bench makes at most "
+            f"{values.full_photons * limit**2 / peak:.4g}; lower the photons per symbol, or "
+            "calibrate at less attenuation"
+        )
+    return volts_from_amplitude(samples, values.weight_v_pi_v)
+
+
+def check_launch(
+    attenuator: Attenuator, standing: StandingInstruments, values: ServerValues
+) -> None:
+    """Refuse to send over a bench that does not stand as it was calibrated.
+
+    Args:
+        attenuator: between the modulator and the fibre.
+        standing: looked at before every burst.
+        values: of the server's calibration.
+
+    Raises:
+        ReadbackError: the attenuator was moved.
+        InstrumentError: a laser, a bias or the oscillator has let go.
+    """
+    found = attenuator.attenuation_db()
+    if not abs(found - values.attenuation_db) <= _ATTENUATION_TOLERANCE_DB:
+        raise ReadbackError(
+            f"{attenuator.name}: attenuation is {found:.3f} dB, the launch was calibrated at "
+            f"{values.attenuation_db:.3f} dB; set it back or calibrate"
+        )
+    standing.check_locks()
+    standing.check_oscillator(values.oscillator_power_w)

@@ -36,6 +36,13 @@ _DRAINS = 100
 class Link:
     """The link to one box, shared by the instruments in it.
 
+    Attributes:
+        address: as in the bench file.
+        clock: for deadlines.
+        timeout_s: for an exchange, unless told otherwise.
+        patience: by which all deadlines are multiplied. An emulator works out where the light goes
+            before it answers, and on a busy computer that takes longer than any instrument does.
+
     Args:
         address: as in the bench file; messages begin with it.
         opener: opens the channel.
@@ -61,6 +68,7 @@ class Link:
         self.address = address
         self.clock: Clock = SystemClock() if clock is None else clock
         self.timeout_s = timeout_s
+        self.patience = 1.0
         self._opener = opener
         self._quiet_s = quiet_s
         self._chatty = chatty
@@ -197,7 +205,7 @@ class Link:
     ) -> _Answer | None:
         """One message and its answer. Whatever goes wrong in between leaves the link dirty."""
         stream = self._ready()
-        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        limit_s = self.patience * (self.timeout_s if timeout_s is None else timeout_s)
         try:
             self._reader.begin(stream, limit_s)
             self._put(stream, parts, limit_s)

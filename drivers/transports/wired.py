@@ -17,12 +17,14 @@ from drivers.errors import InstrumentError
 from drivers.instruments import Identity
 from drivers.transports.link import Link
 
-__all__ = ["TWIN_SERIAL", "Wired", "refuse_stranger"]
+__all__ = ["TWIN_PATIENCE", "TWIN_SERIAL", "Wired", "refuse_stranger"]
 
 _LOG = logging.getLogger("veilight.instruments")
 
 TWIN_SERIAL = "SIM"
 """How serial numbers of emulated instruments begin, so that no record of one counts as real."""
+TWIN_PATIENCE = 20.0
+"""How much longer than for an instrument the answer of an emulator is waited for."""
 
 
 def refuse_stranger(name: str, identity: Identity, pattern: str, wanted: str) -> None:
@@ -62,6 +64,8 @@ class Wired:
         """
         self._link = link
         self._twin = simulated
+        if simulated:
+            link.patience = TWIN_PATIENCE
         self.simulated = simulated
 
     def warn_experimental(self, why: str) -> None:

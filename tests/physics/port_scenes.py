@@ -13,8 +13,8 @@ from scipy.linalg import hadamard
 from calibration.result import Setting
 from calibration.routines._roles import PARTIES
 from drivers.optics.amplifier_values import port_format
-from drivers.optics.mesh_model import MeshModel
-from drivers.optics.mesh_programming import collecting, error_rad, undoing
+from drivers.optics.mesh_model import Complexes, MeshModel
+from drivers.optics.mesh_programming import decompose, error_rad
 from sim_backend.scene import amplifier_truth as truth
 from sim_backend.scene.amplifier import OpticalAmplifierSettings
 from sim_backend.scene.amplifier_bench import AmplifierBench, AmplifierBenchSettings
@@ -34,6 +34,7 @@ __all__ = [
     "mesh_truths",
     "noise_truths",
     "photon_truths",
+    "turned_rad",
 ]
 
 PORTS = 4
@@ -41,7 +42,7 @@ BURST = port_format()
 PHOTONS = 200.0
 METER, TAP, EFFICIENCY = 0.01, 1e-3, 0.01
 """Standard uncertainties of the power meter (relative), the tap and the client's efficiency."""
-VECTORS = 200
+VECTORS = 1200
 """Data vectors over which the meshes' true errors are averaged."""
 
 Floats = NDArray[np.float64]
@@ -182,7 +183,9 @@ def photon_truths(scene: AmplifierBench) -> dict[str, float]:
     }
 
 
-def mesh_truths(scene: AmplifierBench, models: tuple[MeshModel, MeshModel]) -> dict[str, float]:
+def mesh_truths(
+    scene: AmplifierBench, models: tuple[MeshModel, MeshModel], rng: np.random.Generator
+) -> dict[str, float]:
     """The meshes' errors, and what is wrong when they are programmed with calibrated models."""
     specimens = (scene.forward_mesh, scene.return_mesh)
     found = {"returned_amplitude": truth.returned_amplitude(scene)}
@@ -192,28 +195,74 @@ def mesh_truths(scene: AmplifierBench, models: tuple[MeshModel, MeshModel]) -> d
             found[f"{name}_offset_{index}_rad"] = float(phase)
         for index, error in enumerate(specimen._coupler_errors.reshape(-1)):
             found[f"{name}_coupler_{index}_rad"] = float(error)
-    rng = np.random.default_rng(9)
-    turned = np.array([_turned(scene, models, rng) for _ in range(VECTORS)])
+    turned = turned_rad(scene, models, directions(rng, VECTORS))
     found["unitary_error_rad"], found["collecting_error_rad"] = np.sqrt((turned**2).mean(axis=0))
     return found
 
 
-def _turned(
-    scene: AmplifierBench, models: tuple[MeshModel, MeshModel], rng: np.random.Generator
-) -> tuple[float, float]:
-    """Angles by which the round trip and the collected mode miss one data vector."""
-    vector = rng.standard_normal(PORTS)
-    data = (vector / np.linalg.norm(vector)).astype(np.complex128)
+def turned_rad(
+    scene: AmplifierBench, models: tuple[MeshModel, MeshModel], vectors: Floats
+) -> Floats:
+    """Angles by which round trip and collected mode miss each data vector, shape (vectors, 2)."""
     mesh, return_mesh = models
-    forward = collecting(mesh, data)
-    back = undoing(return_mesh, mesh.transfer(forward))
-    scene.forward_mesh.set_voltages(mesh.volts(forward))
-    scene.return_mesh.set_voltages(return_mesh.volts(back))
-    along = abs(complex(scene.forward_mesh.unitary()[0] @ data))
-    return error_rad(truth.round_trip(scene), data), math.acos(min(along, 1.0))
+    columns = np.broadcast_to(np.eye(PORTS), (len(vectors), PORTS, PORTS))
+    data = vectors.astype(np.complex128)
+    basis = np.linalg.qr(np.concatenate([data[:, :, None], columns], axis=2))[0]
+    basis[:, :, 0] = data
+    forward = programmed(mesh, basis.conj().swapaxes(1, 2), rows=1)
+    unitaries = mesh.slopes(forward).unitary
+    back = programmed(return_mesh, unitaries.conj().swapaxes(1, 2), rows=PORTS)
+    found = []
+    for vector, first, second in zip(data, forward, back, strict=True):
+        scene.forward_mesh.set_voltages(mesh.volts(first))
+        scene.return_mesh.set_voltages(return_mesh.volts(second))
+        along = abs(complex(scene.forward_mesh.unitary()[0] @ vector))
+        turned = error_rad(truth.round_trip(scene), vector)
+        found.append((turned, math.acos(min(along, 1.0))))
+    return np.array(found)
 
 
-def loss_truths(scene: AmplifierBench) -> dict[str, float]:
+def programmed(model: MeshModel, targets: Complexes, *, rows: int) -> Floats:
+    """What `drivers.optics.mesh_programming.program` does, for many targets at once.
+
+    A few data vectors are hard for a worn mesh and make most of the mean: thousands are needed.
+    """
+    phases = np.stack([decompose(target) for target in targets])
+    damping = np.full(len(targets), 1e-3)
+    missing, slopes = _missing(model, phases, targets, rows)
+    going = np.abs(missing).max(axis=1) >= 1e-7
+    for _ in range(12):
+        normal = slopes.swapaxes(1, 2) @ slopes + damping[:, None, None] * np.eye(model.channels)
+        downhill = slopes.swapaxes(1, 2) @ missing[:, :, None]
+        tried = phases + np.linalg.solve(normal, downhill)[:, :, 0]
+        left, steeper = _missing(model, tried, targets, rows)
+        share = (left**2).sum(axis=1) / (missing**2).sum(axis=1)
+        better = going & (share < 1)
+        phases[better], missing[better] = tried[better], left[better]
+        slopes[better] = steeper[better]
+        damping *= np.where(better, 1 / 8, 8.0)
+        going &= ~(better & (share > 0.99)) & (np.abs(missing).max(axis=1) >= 1e-7)
+    return phases
+
+
+def _missing(
+    model: MeshModel, phases: Floats, targets: Complexes, rows: int
+) -> tuple[Floats, Floats]:
+    """What rows miss, their phases free, and the slopes: (targets, numbers) and (.., channels)."""
+    found = model.slopes(phases)
+    unitary, slopes = found.unitary[:, :rows], found.by_phase[:, :, :rows]
+    turn = np.sum(unitary.conj() * targets[:, :rows], axis=2, keepdims=True)
+    missing = targets[:, :rows] * (turn / np.abs(turn)).conj() - unitary
+    free = (unitary.conj()[:, None] * slopes).sum(axis=3, keepdims=True).imag
+    slopes = slopes - 1j * free * unitary[:, None]
+    flat, columns = missing.reshape(len(phases), -1), slopes.reshape(*slopes.shape[:2], -1)
+    return (
+        np.concatenate([flat.real, flat.imag], axis=1),
+        np.concatenate([columns.real, columns.imag], axis=2).swapaxes(1, 2),
+    )
+
+
+def loss_truths(scene: AmplifierBench, rng: np.random.Generator) -> dict[str, float]:
     settings = scene.settings
     gain, tap = scene.amplifier.gain(), scene.tap.tap_transmission()
     forward, back = truth.forward_transmittance(scene), truth.return_transmittance(scene)
@@ -230,9 +279,8 @@ def loss_truths(scene: AmplifierBench) -> dict[str, float]:
         "client": math.sqrt(forward * gain * tap * client),
         "server": math.sqrt(forward * back * server),
     }
-    rng = np.random.default_rng(8)
     left = {
-        "client": tracking(scene, "client", bare["client"], vacuum["client"], directions(rng)),
+        "client": tracking(scene, "client", bare["client"], vacuum["client"], directions(rng, 32)),
         "server": tracking(scene, "server", bare["server"], vacuum["server"], np.eye(PORTS)),
     }
     return {
@@ -254,9 +302,9 @@ def noise_of(scene: AmplifierBench, party: truth.Party) -> float:
     return 1 + dark / truth.shot_variance_v2(scene, party, rate_hz=rate_hz)
 
 
-def directions(rng: np.random.Generator) -> Floats:
-    """Random unit vectors, shape (32, ports)."""
-    found = rng.standard_normal((32, PORTS))
+def directions(rng: np.random.Generator, count: int) -> Floats:
+    """Random unit vectors, shape (count, ports)."""
+    found = rng.standard_normal((count, PORTS))
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 

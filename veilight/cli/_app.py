@@ -25,6 +25,8 @@ config_app = typer.Typer(help="The settings of a run.")
 app.add_typer(config_app, name="config")
 bench_app = typer.Typer(help="Benches: the instruments of a party, from its bench file.")
 app.add_typer(bench_app, name="bench")
+driver_app = typer.Typer(help="Drivers of real instruments: which there are, and how to add one.")
+app.add_typer(driver_app, name="driver")
 
 
 @app.callback(invoke_without_command=True)
@@ -450,3 +452,48 @@ def twin(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     return run_twin(screen, files, speed=speed, out=out, seed=seed)
+
+
+@driver_app.command("list")
+def driver_list(
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Such as laser, power-meter or digitiser.")
+    ] = None,
+    as_json: options.Json = False,
+) -> int:
+    """Every model of a real instrument that a bench file can name."""
+    from veilight.cli._driver import run_driver_list
+
+    return run_driver_list(Screen(as_json=as_json), kind=kind)
+
+
+@driver_app.command("show")
+def driver_show(
+    model: Annotated[str, typer.Argument(help="As in bench files, such as 'Keysight N7731A'.")],
+    as_json: options.Json = False,
+) -> int:
+    """All that is known of a model, its settings, and a section for a bench file."""
+    from veilight.cli._driver import run_driver_show
+
+    return run_driver_show(Screen(as_json=as_json), model=model)
+
+
+@driver_app.command("new")
+def driver_new(
+    name: Annotated[str, typer.Argument(help="Maker and model, such as 'Acme LX100'.")],
+    kind: Annotated[str, typer.Option("--kind", help="Such as laser, power-meter or switch.")],
+    backend: Annotated[str, typer.Option("--backend", help="visa or serial.")] = "visa",
+    maker: Annotated[
+        str | None, typer.Option("--maker", help="Where it is not the first word of the name.")
+    ] = None,
+    root: Annotated[
+        Path, typer.Option("--root", help="Source checkout of veilight (default: here).")
+    ] = Path(),
+    as_json: options.Json = False,
+) -> int:
+    """Begin a driver in a source checkout: driver, twin and tests that work, to be filled in."""
+    from veilight.cli._driver import run_driver_new
+
+    return run_driver_new(
+        Screen(as_json=as_json), name=name, kind=kind, backend=backend, maker=maker, root=root
+    )

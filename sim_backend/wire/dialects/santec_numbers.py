@@ -24,7 +24,7 @@ class SantecNumbers:
 
     def whole(self, value: int) -> str:
         """A whole number or a state, such as `+1` or `1`."""
-        return f"{value:+d}" if self.scpi else str(value)
+        return f"{value:+d}" if self.scpi else f"{value:d}"
 
     def plain(self, value: float) -> str:
         """A number without such a unit, such as `+1.00000000E+001` or `10.00`."""

@@ -25,6 +25,7 @@ __all__ = [
     "Knobs",
     "digitiser_parts",
     "engineering",
+    "headed",
     "plugged_inputs",
 ]
 
@@ -44,6 +45,33 @@ _CODES = 256
 def engineering(value: float, digits: int = 2) -> str:
     """A number as scopes write it, such as `+1.60E+00`."""
     return f"{value:+.{digits}E}"
+
+
+def headed(pattern: str, handler: Handler, style: Callable[[], str]) -> Handler:
+    """A query's handler with the command's header before its answer.
+
+    Args:
+        pattern: of the command; orders are left as they are.
+        handler: of the command.
+        style: `long` or `short` for headers in that form; empty for none.
+    """
+    if not pattern.endswith("?"):
+        return handler
+
+    def answer(call: Call) -> str | bytes:
+        said = handler(call)
+        assert isinstance(said, str | bytes)
+        form = style()
+        if not form:
+            return said
+        name = pattern[:-1].replace("[", "").replace("]", "")
+        for suffix in call.suffixes:
+            name = name.replace("#", str(suffix), 1)
+        short = "".join(one for one in name if not one.islower())
+        head = f"{name.upper() if form == 'long' else short} "
+        return head.encode() + said if isinstance(said, bytes) else head + said
+
+    return answer
 
 
 def digitiser_parts(place: TwinPlace) -> dict[int, DigitiserPart]:

@@ -70,6 +70,7 @@ class Keysight33600ATwin(Twin):
         serial: serial number.
         parts: of the scene, by output.
         real_load_ohm: what is connected to the outputs.
+        line: socket that the bench's trigger line is on: `TRIG` or `SYNC`.
         burst_conflicts: choosing a direct voltage with a burst on switches the burst off and
             reports a settings conflict.
     """
@@ -82,9 +83,12 @@ class Keysight33600ATwin(Twin):
         serial: str,
         parts: Mapping[int, GeneratorPart],
         real_load_ohm: float = 50.0,
+        line: str = "TRIG",
         burst_conflicts: bool = False,
     ) -> None:
         self.model = model
+        self._line = line
+        self._sync, self._sync_source = True, 1
         self.errors = ErrorQueue(size=20)
         self.swapped = False
         self.trigger_output = False
@@ -117,8 +121,10 @@ class Keysight33600ATwin(Twin):
             ":OUTPut:TRIGger[:STATe]": self._set_trigger_output,
             ":OUTPut:TRIGger[:STATe]?": lambda _: str(int(self.trigger_output)),
             ":OUTPut:TRIGger:SLOPe": lambda call: _ignore(call.word(_SLOPES)),
-            ":OUTPut:SYNC[:STATe]": lambda call: _ignore(call.flag()),
-            ":OUTPut:SYNC:SOURce": lambda call: _ignore(call.word({"CH1": "1", "CH2": "2"})),
+            ":OUTPut:SYNC[:STATe]": self._set_sync,
+            ":OUTPut:SYNC[:STATe]?": lambda _: str(int(self._sync)),
+            ":OUTPut:SYNC:SOURce": self._set_sync_source,
+            ":OUTPut:SYNC:SOURce?": lambda _: f"CH{self._sync_source}",
             ":SYSTem:BEEPer:STATe": lambda call: _ignore(call.flag()),
             ":DISPlay": lambda call: _ignore(call.flag()),
         }
@@ -302,6 +308,12 @@ class Keysight33600ATwin(Twin):
     def _set_trigger_output(self, call: Call) -> None:
         self.trigger_output = call.flag()
 
+    def _set_sync(self, call: Call) -> None:
+        self._sync = call.flag()
+
+    def _set_sync_source(self, call: Call) -> None:
+        self._sync_source = int(call.word({f"CH{number}": str(number) for number in self.outputs}))
+
     def _set_cycles(self, call: Call) -> None:
         infinite = call.argument().upper() in ("INF", "INFINITY")
         value = math.inf if infinite else call.number()
@@ -366,21 +378,21 @@ class Keysight33600ATwin(Twin):
 
     def _bus(self, numbers: tuple[int, ...]) -> None:
         """A software trigger; outputs that it starts together run together."""
-        started = [
-            self.outputs[n]
-            for n in numbers
-            if self.outputs[n].waits() and self.outputs[n].trigger == "BUS"
-        ]
+        ready = [n for n in numbers if self.outputs[n].waits() and self.outputs[n].trigger == "BUS"]
+        started = [self.outputs[number] for number in ready]
         for output in started:
             output.played += 1
+        synchronous = self._sync and self._sync_source in ready
+        heard = self.trigger_output if self._line == "TRIG" else synchronous
         parts = [output.part for output in started if output.part is not None]
         if not parts:
             return
         units = {id(part.unit): part.unit for part in parts[1:] if part.unit is not parts[0].unit}
-        play(parts[0], heard=self.trigger_output, together=tuple(units.values()))
+        play(parts[0], heard=heard, together=tuple(units.values()))
 
     def _reset(self) -> None:
         self.swapped = self.trigger_output = False
+        self._sync, self._sync_source = True, 1
         for output in self.outputs.values():
             output.reset()
 
@@ -423,11 +435,13 @@ def _listed(call: Call) -> NDArray[np.float64]:
 
 
 def _make(model: str, place: TwinPlace) -> Twin:
+    lines = {own.get("trigger_output", "TRIG") for own in place.settings.values()}
     return Keysight33600ATwin(
         model=model,
         clock=place.clock,
         serial=place.serial,
         parts={n: part for n, part in place.parts.items() if isinstance(part, GeneratorPart)},
+        line="SYNC" if "SYNC" in lines else "TRIG",
     )
 
 

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -62,7 +62,6 @@ class _State:
     sweep_at_s: float = 0.0
     points: int = 0
     modulation: bool = False
-    kept: dict[str, str] = field(default_factory=dict)
 
 
 class SantecTSLTwin(Twin):
@@ -130,7 +129,6 @@ class SantecTSLTwin(Twin):
     def _power_table(self) -> Mapping[str, Handler]:
         power = "[:SOURce#][:CHANnel#]:POWer"
         whole, plain = self._numbers.whole, self._numbers.plain
-        state = lambda: self._state  # noqa: E731 - a reset puts another in its place
         return {
             f"{power}:STATe": self._switch,
             f"{power}:STATe?": lambda _: whole(self._is_on()),
@@ -142,11 +140,11 @@ class SantecTSLTwin(Twin):
             f"{power}:MAXimum?": lambda _: self._legacy(plain(self._in_unit(_POWERS_DBM[1]))),
             f"{power}:ACTual[:LEVel]?": lambda _: plain(self._in_unit(self._actual_dbm())),
             f"{power}:UNIT": self._set_power_unit,
-            f"{power}:UNIT?": lambda _: whole(state().power_unit_mw),
+            f"{power}:UNIT?": lambda _: whole(self._state.power_unit_mw),
             f"{power}:ATTenuation": self._set_attenuation,
-            f"{power}:ATTenuation?": lambda _: plain(state().attenuation_db),
+            f"{power}:ATTenuation?": lambda _: plain(self._state.attenuation_db),
             f"{power}:ATTenuation:AUTo": self._set_automatic,
-            f"{power}:ATTenuation:AUTo?": lambda _: whole(state().automatic),
+            f"{power}:ATTenuation:AUTo?": lambda _: whole(self._state.automatic),
         }
 
     def _wavelength_table(self) -> Mapping[str, Handler]:
@@ -172,7 +170,6 @@ class SantecTSLTwin(Twin):
             f"{source}[:WAVelength]:FREQuency:MAXimum?": lambda _: self._legacy(
                 numbers.frequency(light / low_m)
             ),
-            f"{source}:COHControl": self._set_coherence,
             f"{source}:COHC": self._set_coherence,
             f"{source}:COHC?": lambda _: numbers.whole(self._state.coherence_control),
             f"{source}:AM:STATe": self._set_modulation,
@@ -288,10 +285,10 @@ class SantecTSLTwin(Twin):
         self._state.automatic = call.flag()
 
     def _set_wavelength(self, call: Call) -> None:
-        self._move(self._numbers.read_wavelength(call))
+        self._move(round(self._numbers.read_wavelength(call), 13))
 
     def _move(self, wavelength_m: float) -> None:
-        target_m = round(_checked(wavelength_m, *_WAVELENGTHS_M), 13)
+        target_m = _checked(wavelength_m, *_WAVELENGTHS_M)
         way_nm = abs(target_m - self._part.wavelength_setpoint_m()) * 1e9
         self._part.set_wavelength_m(target_m)
         duration_s = way_nm / _MOVE_NM_PER_S + _MOVE_LEAST_S
@@ -304,7 +301,7 @@ class SantecTSLTwin(Twin):
         )
 
     def _set_frequency(self, call: Call) -> None:
-        frequency_hz = self._numbers.read_frequency(call)
+        frequency_hz = round(self._numbers.read_frequency(call), -7)
         if frequency_hz <= 0:
             raise Complaint(-222, "Data out of range")
         self._move(SPEED_OF_LIGHT_M_PER_S / frequency_hz)

@@ -20,6 +20,7 @@ from sim_backend.wire.dialects.scope import (
     Frame,
     Knobs,
     digitiser_parts,
+    headed,
     plugged_inputs,
 )
 from sim_backend.wire.scpi_session import (
@@ -141,7 +142,7 @@ class TektronixMso56Twin(Twin):
         own = {**self._vertical(), **self._timing(), **self._running(), **self._transfer()}
         self._table = {
             **self._common(),
-            **{name: self._headed(name, one) for name, one in own.items()},
+            **{name: headed(name, one, self._style) for name, one in own.items()},
         }
         self._preset()
 
@@ -262,24 +263,9 @@ class TektronixMso56Twin(Twin):
             ":CURVe?": lambda _: self._curve(),
         }
 
-    def _headed(self, pattern: str, handler: Handler) -> Handler:
-        """The handler with the command's header before its answer, while headers are on."""
-        if not pattern.endswith("?"):
-            return handler
-
-        def answer(call: Call) -> str | bytes:
-            said = handler(call)
-            assert isinstance(said, str | bytes)
-            if not self._headers:
-                return said
-            name = pattern[:-1].replace("[", "").replace("]", "")
-            for suffix in call.suffixes:
-                name = name.replace("#", str(suffix), 1)
-            short = "".join(one for one in name if not one.islower())
-            head = f"{name.upper() if self._verbose else short} "
-            return head.encode() + said if isinstance(said, bytes) else head + said
-
-        return answer
+    def _style(self) -> str:
+        """How headers are written now."""
+        return ("long" if self._verbose else "short") if self._headers else ""
 
     @staticmethod
     def _unknown(_: Call) -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
+from calibration.fits.mesh import MeshPoint
 from calibration.result import Result
 from calibration.routines.amplifier import AmplifierCalibration
-from calibration.routines.mesh import MeshCalibration, meshes_of
+from calibration.routines.mesh import MeshCalibration, _Judged, _Planned, meshes_of
 from drivers.errors import CalibrationError, SynchronisationError
 from drivers.optics.mesh_programming import collecting, error_rad, undoing
 from sim_backend.scene import amplifier_truth as truth
@@ -93,6 +95,41 @@ def test_mesh_routine_makes_meshes_that_do_what_they_are_told(
     assert holds(result, "returned_amplitude", 1.0)
     assert result.goodness is not None
     assert result.goodness.reduced_chi_square < 2
+
+
+def test_squared_errors_of_two_looks_have_no_noise_in_their_mean() -> None:
+    """Noise of 0.01 alone would add 5e-4 to the square of an error of 0.02; 7 sigma are allowed."""
+    rng = np.random.default_rng(3)
+    vector = rng.standard_normal(PORTS)
+    vector /= np.linalg.norm(vector)
+    data = vector.astype(np.complex128)
+    turn = 0.02 * rng.standard_normal((PORTS, PORTS))
+    trip = expm(0.5j * (turn + turn.T)) * np.exp(1j * rng.uniform(0, 6, PORTS))[:, None]
+    row = data + 0.02 * rng.standard_normal(PORTS)
+    planned = _Planned(
+        vector=vector, forward=np.zeros(1), back=np.zeros(1), round_trip=0.0, collected=0.0
+    )
+
+    def look() -> MeshPoint:
+        noise = rng.standard_normal((2, PORTS + 1, PORTS))
+        seen = np.vstack([row / np.linalg.norm(row), trip]) + 0.01 * (noise[0] + 1j * noise[1])
+        return MeshPoint(
+            volts=np.zeros(1),
+            return_volts=np.zeros(1),
+            collected=seen[0],
+            returned=seen[1:],
+            collected_noise=0.0,
+            returned_noise=np.zeros(PORTS),
+        )
+
+    judged = [_Judged.of(planned, look(), look()) for _ in range(2000)]
+    along = abs(complex(row @ data)) / float(np.linalg.norm(row))
+    for found, angle in (
+        ([one.round_trip for one in judged], error_rad(trip, data)),
+        ([one.collected for one in judged], math.acos(along)),
+    ):
+        sigma = float(np.std(found)) / math.sqrt(len(found))
+        assert abs(float(np.mean(found)) - angle**2) < 7 * sigma < 2e-4
 
 
 def test_mesh_routine_leaves_the_bench_to_be_made_safe(bench: AmplifierCalibrationBench) -> None:

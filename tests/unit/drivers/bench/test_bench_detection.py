@@ -76,5 +76,5 @@ def test_check_together_refuses_parties_of_different_detection() -> None:
         parse_bench(table("server"), "bench file server.toml"),
         parse_bench(client, "bench file client.toml"),
     ]
-    with pytest.raises(ConfigurationError, match="bench.detection is 'heterodyne'"):
+    with pytest.raises(ConfigurationError, match=r"bench\.detection is 'heterodyne'"):
         check_together(files)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.catalogue import DriverModel
 from drivers.dialects.koheron_console import KoheronConsole
 from drivers.errors import (
     AnswerError,
@@ -21,7 +22,7 @@ from drivers.errors import (
     ReadbackError,
     RefusedError,
 )
-from drivers.instruments import LaserLimits, Range
+from drivers.instruments import Instrument, LaserLimits, Range
 from drivers.lasers.koheron_ctl200 import MODELS, Ctl200Settings, KoheronCTL200, diode_limits
 from drivers.transports.pool import LinkPool
 from sim_backend.instruments import SimulatedBench
@@ -300,25 +301,43 @@ def test_diode_is_refused_when_its_numbers_are_wrong(changes: dict[str, Any], me
         diode_limits(replace(_FIXED, **changes), _LIMITS)
 
 
-def test_ctl200_is_made_from_a_bench_file_when_the_diode_is_given() -> None:
+def _built(model: DriverModel, **settings: object) -> Instrument:
+    """What a bench file with this model gets."""
     clock = ScriptedClock()
-    settings = {"slope_w_per_a": 0.2, "max_current_a": 0.3, "wavelength_m": 1550e-9}
     entry = InstrumentEntry(
         bench="b",
         party="server",
         role="laser",
-        model="Koheron CTL200",
-        backend="serial",
+        model=model.model,
+        backend=model.backend,
         address="/dev/ttyUSB9",
         serial="",
         settings=settings,
     )
-    context = BuildContext(limits=MODELS[0].limits, clock=clock, links=LinkPool(clock))
-    laser = MODELS[0](entry, context)
+    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
+
+
+def test_ctl200_is_made_from_a_bench_file_when_the_diode_is_given() -> None:
+    model = MODELS[0]
+    laser = _built(model, slope_w_per_a=0.2, max_current_a=0.3, wavelength_m=1550e-9)
     assert isinstance(laser, KoheronCTL200)
     assert laser.limits.power_w.highest == pytest.approx(0.06)
     with pytest.raises(ConfigurationError, match="copy it from the diode's data sheet"):
-        MODELS[0](replace(entry, settings={}), context)
+        _built(model)
+
+
+@pytest.mark.parametrize("model", ["CTL200-0", "CTL300"])
+def test_ctl200_is_found_when_it_is_probed(model: str) -> None:
+    script = Script(_greeting(model=model)[1:4])
+    link = script.link(chatty=True)
+    link.attach("probe", lambda: None)
+    assert MODELS[0].probe is not None
+    if model == "CTL300":
+        with pytest.raises(InstrumentError, match="CTL300"):
+            MODELS[0].probe(link)
+    else:
+        assert MODELS[0].probe(link).serial == "A0123"
+    script.finish()
 
 
 def test_ctl200_settles_and_is_known_as_a_twin_when_on_its_twin() -> None:

@@ -1,67 +1,40 @@
 """The driver of the Koheras BASIK against the published telegrams."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
-from drivers.dialects.interbus import Interbus, Kind, Telegram, decode, encode
+from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.catalogue import DriverModel
 from drivers.errors import (
     AnswerError,
     ConfigurationError,
     InstrumentError,
     LimitError,
-    LinkError,
     LinkTimeoutError,
     ReadbackError,
     RefusedError,
 )
-from drivers.instruments import LaserLimits, Range
-from drivers.lasers.nkt_koheras_basik import BasikSettings, NktKoherasBasik
+from drivers.instruments import Instrument, LaserLimits, Range
+from drivers.lasers.nkt_koheras_basik import MODELS, BasikSettings, NktKoherasBasik
+from drivers.transports.pool import LinkPool
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.dialects.interbus import frame
 from sim_backend.wire.twins.nkt_koheras_basik import NktKoherasTwin
 from tests.wire.rigs import loopback_link
-from tests.wire.scripted import Script
+from tests.wire.scripted import Script, ScriptedClock
 
 _LIMITS = LaserLimits(
     power_w=Range(lowest=1e-3, highest=40e-3),
     wavelength_m=Range(lowest=1540e-9, highest=1560e-9),
 )
 Turn = tuple[int, bytes, int, int, bytes]
-_PUBLISHED = [
-    ("0D 01 A1 04 61 4C 5B 0A", (1, 161, 4, 0x61, "")),
-    ("0D A1 01 08 61 33 61 0B 0A", (161, 1, 8, 0x61, "33")),
-    ("0D 01 A2 04 66 65 EC 0A", (1, 162, 4, 0x66, "")),
-    ("0D A2 01 08 66 01 00 5F 00 0A", (162, 1, 8, 0x66, "0100")),
-    ("0D 01 A2 05 30 01 53 0B 0A", (1, 162, 5, 0x30, "01")),
-    ("0D A2 01 03 30 53 2E 0A", (162, 1, 3, 0x30, "")),
-    ("0D 01 A1 05 30 00 D8 F6 0A", (1, 161, 5, 0x30, "00")),
-    ("0D 01 A1 05 22 E8 03 38 0E 0A", (1, 161, 5, 0x22, "E803")),
-    ("0D 01 A1 05 2A 9C FF 7B A1 0A", (1, 161, 5, 0x2A, "9CFF")),
-    ("0D 01 A1 04 17 52 5E 4A 0A", (1, 161, 4, 0x17, "")),
-    ("0D A1 01 08 17 E7 03 F4 AF 0A", (161, 1, 8, 0x17, "E703")),
-    ("0D 5E 4A A1 04 61 52 44 0A", (10, 161, 4, 0x61, "")),
-    ("0D A1 01 00 30 9D A1 0A", (161, 1, 0, 0x30, "")),
-]
-
-
-@pytest.mark.parametrize(("text", "fields"), _PUBLISHED)
-def test_telegram_has_the_published_bytes_when_encoded_and_decoded(
-    text: str, fields: tuple[int, int, int, int, str]
-) -> None:
-    destination, source, kind, register, data = fields
-    telegram = Telegram(
-        destination=destination,
-        source=source,
-        kind=kind,
-        register=register,
-        data=bytes.fromhex(data),
-    )
-    assert encode(telegram) == bytes.fromhex(text)
-    assert decode(bytes.fromhex(text)[:-1]) == telegram
+_PUBLISHED = {
+    "type": ("0D 01 A1 04 61 4C 5B 0A", "0D A1 01 08 61 33 61 0B 0A"),
+    "on": ("0D 01 A2 05 30 01 53 0B 0A", "0D A2 01 03 30 53 2E 0A"),
+    "off": ("0D 01 A1 05 30 00 D8 F6 0A", ""),
+}
 
 
 def _read(register: int, answer: str, kind: int = 8, address: int = 1) -> Turn:
@@ -125,10 +98,12 @@ def test_basik_greets_and_is_dark_when_opened() -> None:
 def test_basik_sends_the_published_telegrams_when_switched_on_and_off() -> None:
     turns = [_write(0x30, "01"), _read(0x66, "0100"), _read(0x30, "01")]
     pairs = _pairs([*_GREETING, *_OFF, *turns, *_OFF])
-    published = [(bytes.fromhex(text)) for text, _ in _PUBLISHED]
-    assert pairs[0] == (published[0], published[1])
-    assert pairs[4][0] == published[6]
-    assert pairs[7] == (published[4], published[5])
+    published = {
+        name: tuple(bytes.fromhex(text) for text in both) for name, both in _PUBLISHED.items()
+    }
+    assert pairs[0] == published["type"]
+    assert pairs[4][0] == published["off"][0]
+    assert pairs[7] == published["on"]
     _run(turns, lambda laser: laser.set_emission(True))
 
 
@@ -353,60 +328,49 @@ def test_basik_settles_and_is_known_as_a_twin_when_on_its_twin() -> None:
         assert not laser.emission()
 
 
-def test_telegrams_are_decoded_or_refused_when_random_or_mutated() -> None:
-    rng = np.random.default_rng(4)
-    published = [bytes.fromhex(text)[:-1] for text, _ in _PUBLISHED]
-    good = 0
-    for index in range(10_000):
-        data = bytearray(published[index % len(published)])
-        if index % 3 == 0:
-            data = bytearray(rng.bytes(int(rng.integers(0, 24))))
-        elif index % 3 == 1:
-            data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
-        try:
-            assert isinstance(decode(bytes(data)), Telegram)
-            good += 1
-        except AnswerError:
-            continue
-    # Every single flipped bit is found; two random bytes in 65536 are not, in 3300 trials.
-    assert 3333 <= good < 3340
+def _built(model: DriverModel, **settings: object) -> Instrument:
+    """What a bench file with this model gets."""
+    clock = ScriptedClock()
+    entry = InstrumentEntry(
+        bench="b",
+        party="server",
+        role="laser",
+        model=model.model,
+        backend=model.backend,
+        address="/dev/ttyUSB9",
+        serial="",
+        settings=settings,
+    )
+    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
 
 
-class _Noise(Script):
-    """Answers every message with bytes of its own making."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        super().__init__([])
-        self._rng = rng
-
-    def send(self, data: Any, timeout_s: float) -> None:
-        asked = decode(bytes(data)[:-1])
-        style = int(self._rng.integers(8))
-        if style < 2:
-            self._answer += self._rng.bytes(int(self._rng.integers(0, 30))) + b"\n" * (style % 2)
-            return
-        kind = int(self._rng.integers(10)) if style < 5 else (8 if asked.kind == Kind.READ else 3)
-        body = self._rng.bytes(int(self._rng.integers(0, 5)))
-        answer = bytearray(frame(asked.source, asked.destination, kind, asked.register, body))
-        if style == 5:
-            answer[int(self._rng.integers(len(answer)))] ^= 1 << int(self._rng.integers(8))
-        self._answer += answer
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
+def test_basik_is_made_from_a_bench_file_when_its_settings_are_good(model: DriverModel) -> None:
+    assert isinstance(_built(model, tuning_m=1e-9), NktKoherasBasik)
+    with pytest.raises(ConfigurationError, match=r"tuning_m is 1\.0"):
+        _built(model, tuning_m=1.0)
 
 
-def test_dialogue_raises_nothing_but_errors_of_the_link_when_telegrams_are_noise(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.CRITICAL, "veilight.links")
-    noise = _Noise(np.random.default_rng(5))
-    link = noise.link(timeout_s=0.1)
-    module = Interbus("laser", link, noise.clock, 1)
-    link.attach("laser", lambda: None)
-    kinds: dict[str, int] = {}
-    for index in range(5000):
-        name = "good"
-        try:
-            module.number(0x22, 2) if index % 2 else module.write(0x22, 1000, 2)
-        except (AnswerError, LinkError, RefusedError) as error:
-            name = type(error).__name__
-        kinds[name] = kinds.get(name, 0) + 1
-    assert set(kinds) >= {"good", "AnswerError", "LinkTimeoutError", "InterbusRefusalError"}
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
+def test_basik_is_found_when_it_is_probed(model: DriverModel) -> None:
+    script = Script(_pairs(_GREETING[:2]))
+    link = script.link(chatty=True)
+    link.attach("probe", lambda: None)
+    assert model.probe is not None
+    assert model.probe(link).serial == "K1234567"
+    script.finish()
+
+
+def test_basik_refuses_when_its_serial_number_is_no_text() -> None:
+    script = Script(_pairs([_read(0x61, "33"), _read(0x65, "4BFF33")]))
+    with pytest.raises(AnswerError, match=r"laser: open: .*a serial number, got 4b ff 33"):
+        _laser(script).open()
+    script.finish()
+
+
+def test_basik_shows_the_bytes_when_a_number_has_another_size() -> None:
+    def body(laser: NktKoherasBasik) -> None:
+        with pytest.raises(AnswerError, match="2 bytes in register 0x22, got e8"):
+            laser.power_w()
+
+    _run([_read(0x22, "E8")], body)

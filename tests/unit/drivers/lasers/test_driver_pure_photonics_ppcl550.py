@@ -1,28 +1,34 @@
 """The driver of the PPCL550 against the published dialogue of the module."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
-from drivers.dialects.itla import Itla, ItlaError
-from drivers.dialects.itla_packets import Answer, parse, request
+from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.catalogue import DriverModel
+from drivers.dialects.itla import ItlaError
 from drivers.errors import (
     AnswerError,
+    ConfigurationError,
     InstrumentError,
     LimitError,
     LinkError,
     LinkTimeoutError,
     ReadbackError,
 )
-from drivers.instruments import LaserLimits, Range
-from drivers.lasers.pure_photonics_ppcl550 import NoiseMode, PurePhotonicsPPCL550
+from drivers.instruments import Instrument, LaserLimits, Range
+from drivers.lasers.pure_photonics_ppcl550 import (
+    MODELS,
+    ItlaSettings,
+    NoiseMode,
+    PurePhotonicsPPCL550,
+)
+from drivers.transports.pool import LinkPool
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.twins.pure_photonics_ppcl550 import PurePhotonicsPPCL550Twin
 from tests.wire.rigs import loopback_link
-from tests.wire.scripted import Script, ScriptedLine
+from tests.wire.scripted import Script, ScriptedClock, ScriptedLine
 
 _LIGHT_M_S = 299792458.0
 _LIMITS = LaserLimits(
@@ -75,11 +81,15 @@ _DARK = [_ask(0x32, 0)]
 _LIT = [_ask(0x32, 8)]
 
 
+def _strings(kind: str = "CW ITLA", serial: str = "CRTN12") -> list[Pair]:
+    found = _text(1, kind) + _text(2, "Pure Photonics") + _text(3, "PPCL550")
+    return found + _text(4, serial) + _text(6, "1.30")
+
+
 def _greeting(
     *, in_mhz: bool = True, kind: str = "CW ITLA", serial: str = "CRTN12", fine_mhz: int = 30000
 ) -> list[Pair]:
-    strings = _text(1, kind) + _text(2, "Pure Photonics") + _text(3, "PPCL550")
-    strings += _text(4, serial) + _text(6, "1.30")
+    strings = _strings(kind, serial)
     if kind != "CW ITLA":
         return [*_ZEROS, *_ALIGNED, *_NOP, *strings]
     refused = [_ask(0x67, 0, status=1), (bytes(4), _sealed(4, 0, 0x0011))]
@@ -362,97 +372,6 @@ def test_itla_refuses_a_noise_mode_when_it_is_of_another_maker() -> None:
     _run([], body)
 
 
-_PUBLISHED = [
-    "00000000", "54000010", "10000010", "F603000A", "B203000A", "B00B0000", "340B434F", "700B434F",
-    "613103E8", "343103E8", "703103E8", "913500C2", "813606D7", "81670019", "31300001", "81320008",
-    "77320100", "33320100", "44000110", "00000110", "60420000", "944203E6", "D04203E6", "40400000",
-    "50410000", "E44000C2", "D44106D7", "8162FE0C", "D462FE0C", "A1900002", "81900000", "41310546",
-    "05310546", "41310546", "64000013", "20000013", "01320000", "20200000", "312000FF", "88000000",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", _PUBLISHED)
-def test_packet_has_the_published_checksum_when_sealed(text: str) -> None:
-    packet = bytes.fromhex(text)
-    assert _sealed(packet[0] & 0x0F, packet[1], int.from_bytes(packet[2:], "big")) == packet
-    if packet[0] & 0x0F in (0, 1):
-        value = int.from_bytes(packet[2:], "big")
-        writes = bool(packet[0] & 1)
-        if writes or not value:
-            assert request(packet[1], value if writes else None) == packet
-
-
-def test_packets_are_answers_or_refused_when_random_or_mutated() -> None:
-    rng = np.random.default_rng(1)
-    published = [bytes.fromhex(text) for text in _PUBLISHED]
-    good = 0
-    for index in range(10_000):
-        packet = bytearray(published[index % len(published)])
-        if index % 3 == 0:
-            packet = bytearray(rng.bytes(int(rng.integers(0, 9))))
-        elif index % 3 == 1:
-            packet[int(rng.integers(4))] ^= 1 << int(rng.integers(8))
-        try:
-            assert isinstance(parse(bytes(packet), packet[1] if len(packet) > 1 else 0), Answer)
-            good += 1
-        except AnswerError:
-            continue
-    assert 3000 < good < 5000
-
-
-class _Noise(Script):
-    """Answers every four bytes with bytes of its own making."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        super().__init__([])
-        self._rng = rng
-
-    def send(self, data: Any, timeout_s: float) -> None:
-        self._sent += bytes(data)
-        while len(self._sent) >= 4:
-            packet = bytearray(self._sent[:4])
-            del self._sent[:4]
-            style = int(self._rng.integers(6))
-            if style == 0:
-                self._answer += self._rng.bytes(int(self._rng.integers(0, 12)))
-            elif style == 1:
-                status = int(self._rng.integers(16))
-                self._answer += _sealed(status, packet[1], int(self._rng.integers(1 << 16)))
-            elif style == 2:
-                packet[int(self._rng.integers(4))] ^= 1 << int(self._rng.integers(8))
-                self._answer += packet
-            else:
-                self._answer += _sealed(4, packet[1], int(self._rng.integers(1 << 16)))
-
-
-def test_dialogue_raises_nothing_but_errors_of_the_link_when_answers_are_noise(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.CRITICAL, "veilight.links")
-    noise = _Noise(np.random.default_rng(2))
-    link = noise.link(timeout_s=0.1)
-    itla = Itla("laser", link, noise.clock)
-    link.attach("laser", lambda: None)
-    kinds: dict[str, int] = {}
-    calls: tuple[Callable[[], object], ...] = (
-        lambda: itla.read(0x31),
-        lambda: itla.text(0x03),
-        lambda: itla.write(0x31, 1000, wait_s=0.2),
-        itla.resynchronise,
-    )
-    for _ in range(10_000 // len(calls)):
-        for call in calls:
-            name = "good"
-            try:
-                call()
-            except (AnswerError, LinkError, ItlaError) as error:
-                name = type(error).__name__
-            except InstrumentError:
-                name = "waited"
-            kinds[name] = kinds.get(name, 0) + 1
-    assert set(kinds) >= {"good", "waited", "AnswerError", "LinkTimeoutError", "ItlaError"}, kinds
-
-
 def _on_twin(**own: Any) -> tuple[PurePhotonicsPPCL550, SimulatedBench, PurePhotonicsPPCL550Twin]:
     bench = SimulatedBench()
     source = bench.scene.server_laser
@@ -507,3 +426,71 @@ def test_itla_is_made_dark_and_set_again_when_its_module_lost_its_settings() -> 
             laser.power_w()
         assert not laser.emission()
         assert laser.power_w() == pytest.approx(12e-3, rel=0.02)
+
+
+def _built(model: DriverModel, **settings: object) -> Instrument:
+    """What a bench file with this model gets."""
+    clock = ScriptedClock()
+    entry = InstrumentEntry(
+        bench="b",
+        party="server",
+        role="laser",
+        model=model.model,
+        backend=model.backend,
+        address="/dev/ttyUSB9",
+        serial="",
+        settings=settings,
+    )
+    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
+def test_itla_is_made_from_a_bench_file_when_its_settings_are_good(model: DriverModel) -> None:
+    assert isinstance(_built(model, tune_timeout_s=30.0), PurePhotonicsPPCL550)
+    with pytest.raises(ConfigurationError, match=r"tune_timeout_s is 0\.5; it must be 1 to 600"):
+        _built(model, tune_timeout_s=0.5)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
+def test_itla_is_found_when_it_is_probed(model: DriverModel) -> None:
+    script = Script([*_ZEROS, *_ALIGNED, *_strings()])
+    link = script.link(chatty=True)
+    link.attach("probe", lambda: None)
+    assert model.probe is not None
+    assert model.probe(link).serial == "CRTN12"
+    script.finish()
+
+
+def test_itla_is_not_opened_when_it_does_not_start() -> None:
+    starting = [(bytes(4), _sealed(4, 0, 0))] * 22
+    script = Script([*_ZEROS, *_ALIGNED, *starting])
+    laser = _laser(script, settings=ItlaSettings(tune_timeout_s=1.0))
+    with pytest.raises(InstrumentError, match="laser: the module has not started after 1 s"):
+        laser.open()
+
+
+def test_itla_gives_up_when_the_module_stays_busy() -> None:
+    busy = (bytes(4), _sealed(4, 0, 0x0114))
+    script = Script([*_greeting(), *_OFF, _put(0x31, 1000, status=1), *[busy] * 40])
+    laser = _laser(script, settings=ItlaSettings(tune_timeout_s=1.0))
+    laser.open()
+    _leave_out_safety(laser)
+    with pytest.raises(InstrumentError, match="still works on the last order after 1 s"):
+        laser.set_power(10e-3)
+
+
+def _leave_out_safety(laser: PurePhotonicsPPCL550) -> None:
+    """Let the way to the safe state out: the script is about what comes before it."""
+    vars(laser)["_make_safe"] = lambda: None
+    vars(laser)["_is_safe"] = lambda: True
+
+
+def test_itla_names_the_mode_when_it_is_not_taken() -> None:
+    whisper = bytes.fromhex("A1900002")
+    pairs = [(whisper, _sealed(4, 0x90, 2)), _ask(0x90, 7), *_OFF]
+
+    def body(laser: PurePhotonicsPPCL550) -> None:
+        with pytest.raises(ReadbackError, match=r"noise mode was set to WHISPER .* as 7"):
+            laser.set_noise_mode(NoiseMode.WHISPER)
+
+    _run(pairs, body, noise_modes=True)

@@ -17,6 +17,7 @@ from drivers.instruments import GeneratorLimits, Range, Trigger
 from drivers.modulators.keysight_33600a import MODELS, Keysight33600A, Keysight33600ASettings
 from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import GeneratorPart
+from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.twins.keysight_33600a import Keysight33600ATwin
 from tests.wire.rigs import loopback_link
 from tests.wire.scripted import Script
@@ -41,7 +42,7 @@ def greeting(channel: int = 1, load: bytes = b"50", answer: bytes = IDENTITY) ->
         (b"*CLS\n", b""),
         (b"*IDN?\n", answer),
         told(
-            b":FORM:BORD SWAP;:OUTP" + n + b":LOAD " + load + b";:SOUR" + n + b":VOLT:UNIT VPP;"
+            b":OUTP" + n + b":LOAD " + load + b";:SOUR" + n + b":VOLT:UNIT VPP;"
             b":SOUR" + n + b":FUNC:ARB:FILT NORM"
         ),
         asked(b":SOUR" + n + b":FUNC:ARB:SRAT? MAX", b"+1.00000000000000E+09"),
@@ -68,7 +69,7 @@ OPEN = [
     asked(b":OUTP1?", b"0"),
 ]
 REST_LIST = b",".join([b"0"] * 32)
-CLEAR = told(b":SOUR1:DATA:VOL:CLE;:SOUR1:DATA:ARB:DAC vrest1," + REST_LIST)
+CLEAR = told(b":FORM:BORD SWAP;:SOUR1:DATA:VOL:CLE;:SOUR1:DATA:ARB:DAC vrest1," + REST_LIST)
 CODES = bytes.fromhex("0000 0000FF7F00000180") + bytes(54)
 """The idle level, the points 0, 32767, 0, -32767 of the family's guide, the idle level."""
 UPLOAD = [(b":SOUR1:DATA:ARB:DAC vplay1,#264" + CODES + b"\n", b""), (b":SYST:ERR?\n", OK)]
@@ -117,13 +118,13 @@ LIMITS = GeneratorLimits(
 WAVE = np.array([0, 1, 0, -1], dtype=np.float32)
 
 
-def driver(script: Script, load_ohm: float = 50.0) -> Keysight33600A:
+def driver(script: Script, load_ohm: float = 50.0, trigger_output: str = "TRIG") -> Keysight33600A:
     return Keysight33600A(
         "generator",
         limits=LIMITS,
         link=script.link(),
         clock=script.clock,
-        settings=Keysight33600ASettings(load_ohm=load_ohm),
+        settings=Keysight33600ASettings(load_ohm=load_ohm, trigger_output=trigger_output),
     )
 
 
@@ -186,6 +187,20 @@ def test_driver_waits_for_the_line_when_armed_for_it() -> None:
     script.finish()
 
 
+@pytest.mark.parametrize("trigger", [Trigger.SOFTWARE, Trigger.EXTERNAL])
+def test_driver_gives_its_pulse_on_the_sync_socket_when_told_so(trigger: Trigger) -> None:
+    software = trigger is Trigger.SOFTWARE
+    sync = b":OUTP:SYNC:SOUR CH1;:OUTP:SYNC ON;" if software else b""
+    orders = arming(b"BUS" if software else b"EXT", b"OFF")[0]
+    orders = orders.replace(b":OUTP:TRIG OFF;", b":OUTP:TRIG OFF;" + sync)
+    script = Script([*OPEN, *LOAD, state(), RATE, (orders, OK), confirmation(), state(b"ARB")])
+    generator = driver(script, trigger_output="SYNC")
+    generator.open()
+    generator.load(0, WAVE)
+    generator.arm(trigger)
+    script.finish()
+
+
 def test_driver_counts_a_long_play_as_over_after_its_duration() -> None:
     slow = (RATE[0], RATE[1].replace(b"6.25000000000000E+08", b"1.00000000000000E+03"))
     sent, answer = confirmation()
@@ -218,7 +233,10 @@ def test_driver_loads_anew_when_the_idle_level_changed_after_loading() -> None:
         state(),
         *rest(b"0.5", first=b":SOUR1:FUNC:ARB vrest1;"),
         state(),
-        told(b":SOUR1:DATA:VOL:CLE;:SOUR1:DATA:ARB:DAC vrest1," + b",".join([half] * 32)),
+        told(
+            b":FORM:BORD SWAP;:SOUR1:DATA:VOL:CLE;:SOUR1:DATA:ARB:DAC vrest1,"
+            + b",".join([half] * 32)
+        ),
         (b":SOUR1:DATA:ARB:DAC vplay1,#264" + codes + b"\n", b""),
         (b":SYST:ERR?\n", OK),
         RATE,
@@ -268,9 +286,19 @@ def test_settings_are_refused_when_the_load_is_out_of_range(load_ohm: float) -> 
         Keysight33600ASettings(load_ohm=load_ohm)
 
 
+def test_driver_is_refused_when_the_load_takes_away_the_voltage() -> None:
+    with pytest.raises(ConfigurationError, match=r"1\.0 V are allowed.*0\.909 V into 5\.0 ohm"):
+        driver(Script([]), load_ohm=5.0)
+
+
 def test_settings_are_refused_when_the_filter_is_unknown() -> None:
     with pytest.raises(ConfigurationError, match="NORM, STEP, OFF"):
         Keysight33600ASettings(filter="BESSEL")
+
+
+def test_settings_are_refused_when_the_trigger_output_is_unknown() -> None:
+    with pytest.raises(ConfigurationError, match="TRIG, SYNC"):
+        Keysight33600ASettings(trigger_output="REAR")
 
 
 def test_driver_is_at_rest_when_only_a_conflict_was_reported() -> None:
@@ -436,6 +464,17 @@ def test_scene_gets_the_volts_that_were_loaded_when_played_on_a_twin() -> None:
         assert not part.unit.waits()
         assert part.unit.idle_v == [-0.25]
     assert part.unit.outputs == [False]
+
+
+def test_longest_waveform_fits_into_the_memory() -> None:
+    clock = SimulatedClock()
+    twin = Keysight33600ATwin(model="33622A", clock=clock, serial="SIM1", parts={})
+    limits = MODELS[-1].limits
+    assert isinstance(limits, GeneratorLimits)
+    link = loopback_link(twin, clock)
+    with Keysight33600A("generator", limits=limits, link=link, clock=clock) as generator:
+        generator.load(0, np.ones(limits.samples, dtype=np.float32))
+        assert len(twin.outputs[1].waveforms["vplay1"]) == limits.samples + 2
 
 
 def test_models_have_the_rates_of_the_series() -> None:

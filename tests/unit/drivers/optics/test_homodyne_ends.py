@@ -1,6 +1,7 @@
 """Both ends of a homodyne bench over simulated instruments: what they do, claim and refuse."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from drivers.backend import Block, ChoosesEarly
 from drivers.errors import ConfigurationError, LimitError, OpticsError, ReadbackError
-from drivers.instruments import Attenuator, WaveformGenerator
+from drivers.instruments import Attenuator
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.homodyne_choice import Coins, OperatingSystemCoins, SeededCoins
 from drivers.optics.homodyne_lock import LockLimits
 from drivers.optics.homodyne_values import check_homodyne_frames, one_input, probe_layout
+from sim_backend.scene.converters import Drive, Record, Recording
 from tests.homodyne_bench import FORMAT, HomodyneBench, open_homodyne_bench
 
 MODES, INPUTS, ROWS = 16, 4, 4
@@ -54,11 +56,10 @@ def send(bench: HomodyneBench) -> None:
 def phases_at_triggers(bench: HomodyneBench) -> list[tuple[float, float]]:
     """True phases of the server's and the client's shifter whenever light goes out."""
     seen: list[tuple[float, float]] = []
-    scene, generator = bench.bench.scene, bench.instruments["weight_generator"]
-    assert isinstance(generator, WaveformGenerator)
+    scene = bench.bench.scene
     play = scene.play
 
-    def watched(drives, records):  # type: ignore[no-untyped-def]
+    def watched(drives: Mapping[str, Drive], records: Mapping[str, Recording]) -> dict[str, Record]:
         seen.append(
             (scene.server_phase_shifter.phase_rad(), scene.client_phase_shifter.phase_rad())
         )
@@ -183,7 +184,7 @@ def test_block_is_lost_and_the_phase_forgotten_when_the_attenuator_was_moved() -
 def test_settings_refuse_a_phase_shifter_without_v_pi(name: str, value: float) -> None:
     settings = opened().link.settings
     with pytest.raises(ConfigurationError, match=f"calibrated {name}"):
-        replace(settings, **{name: value})
+        replace(settings, **{name: value})  # type: ignore[arg-type]
 
 
 def test_frames_are_refused_when_they_have_an_intermediate_frequency() -> None:

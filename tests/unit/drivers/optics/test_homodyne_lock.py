@@ -52,7 +52,6 @@ class Light:
 @pytest.mark.parametrize("phase_rad", [-3.0, -0.3, 0.0, 1.0, 3.1])
 def test_lock_finds_x_and_p_whatever_the_phase_of_the_light(phase_rad: float) -> None:
     light = Light(phase_rad)
-    assert not light.lock.is_acquired
     light.search()
     assert light.lock.is_acquired
     assert light.lock.amplitude_v == pytest.approx(AMPLITUDE_V, rel=1e-6)

@@ -269,19 +269,19 @@ def test_settings_are_refused_when_beyond_what_it_can_do(settings: dict[str, flo
 def test_parser_raises_nothing_but_link_and_answer_errors_over_random_input() -> None:
     rng = np.random.default_rng(11)
     good = [AT_685, PARAMETERS_50, info(), bytes.fromhex("64 04 01 00 01 50")]
-    script = Script([])
-    link = script.link(chatty=True)
-    link.attach("fuzz", lambda: None)
-    apt = Apt(link, script.clock, pause_s=0.0)
-    outcomes = {"message": 0, "refused": 0}
+    answers = []
     for count in range(10_000):
         data = bytearray(good[count % 4])
-        if count % 3:
-            for place in rng.integers(0, len(data), 2):
-                data[place] = rng.integers(0, 256)
-        else:
-            data = bytearray(rng.integers(0, 256, 30, dtype=np.uint8).tobytes())
-        script._pairs.append((ask(1), bytes(data)))  # one more line of the dialogue
+        for place in rng.integers(0, len(data), 2):
+            data[place] = rng.integers(0, 256)
+        answers.append(
+            bytes(data) if count % 3 else rng.integers(0, 256, 30, dtype=np.uint8).tobytes()
+        )
+    script = Script([*((ask(1), one) for one in answers), *GREETING[:2]])
+    link = script.link(chatty=True)
+    link.attach("fuzz", lambda: None)
+    outcomes = {"message": 0, "refused": 0}
+    for _ in answers:
         link.discard()
         try:
             link.order(ask(1), read_message)
@@ -289,5 +289,6 @@ def test_parser_raises_nothing_but_link_and_answer_errors_over_random_input() ->
         except (AnswerError, LinkError):
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 1000
-    script._pairs += [(STOP_UPDATES, b""), (ASK_INFO, info())]
-    assert apt.hardware().model == "MPC320"
+    link.discard()
+    assert Apt(link, script.clock, pause_s=0.0).hardware().model == "MPC320"
+    script.finish()

@@ -20,7 +20,11 @@ class Rig:
     """A box whose first output drives the weight modulator of a bench."""
 
     def __init__(
-        self, model: str = "33622A", real_load_ohm: float = 50.0, conflicts: bool = False
+        self,
+        model: str = "33622A",
+        real_load_ohm: float = 50.0,
+        conflicts: bool = False,
+        line: str = "TRIG",
     ) -> None:
         self.bench = SimulatedBench()
         part = self.bench.part("server", "weight_generator")
@@ -34,6 +38,7 @@ class Rig:
             parts={1: part},
             real_load_ohm=real_load_ohm,
             burst_conflicts=conflicts,
+            line=line,
         )
         self.session: Session = self.twin.session()
 
@@ -215,6 +220,16 @@ def test_line_is_fired_only_when_the_trigger_output_is_on(output: bytes) -> None
     rig.say(b"OUTP:TRIG " + output + b"\nTRIG1\n")
     assert (tap.unit.record is not None) is (output == b"ON")
     assert tap.unit.armed is (None if output == b"ON" else Trigger.EXTERNAL)
+
+
+@pytest.mark.parametrize("source", [b"CH1", b"CH2"])
+def test_line_on_the_sync_socket_is_fired_by_the_output_that_it_follows(source: bytes) -> None:
+    rig = Rig(line="SYNC").armed(b"BUS")
+    tap = rig.bench.part("client", "tap_digitiser")
+    assert isinstance(tap, DigitiserPart)
+    tap.unit.armed = Trigger.EXTERNAL
+    rig.say(b"OUTP:SYNC ON\nOUTP:SYNC:SOUR " + source + b"\nTRIG1\n")
+    assert (tap.unit.record is not None) is (source == b"CH1")
 
 
 def test_modulator_gets_twice_the_voltage_when_the_load_is_wrong() -> None:

@@ -232,7 +232,7 @@ def test_infiniivision_twin_survives_when_fed_rubbish() -> None:
         picked = b"".join(words[int(i)] for i in rng.integers(0, len(words), rng.integers(1, 5)))
         if rng.random() < 0.2:
             picked += bytes(rng.integers(0, 256, 4, dtype=np.uint8).tolist())
-        session.feed(picked)
+        session.feed(picked + (b"\n" if rng.random() < 0.7 else b""))
         session.take()
     fresh = twin().session()
     assert ask(fresh, "*IDN?").startswith(b"KEYSIGHT")

@@ -1,4 +1,4 @@
-"""The twin of the Red Pitaya: raw bytes as the server's source and the maker's examples have them."""
+"""The twin of the Red Pitaya: raw bytes as the server's source and its maker's examples say."""
 
 import numpy as np
 import pytest
@@ -225,7 +225,7 @@ def test_direct_voltage_is_there_when_it_was_started() -> None:
         (b"ACQ:TRIG:LEV 0.5;LEV?;HYST?", b"0.5;0.005\r\n"),
         (b"ACQ:TRIG:DLY:NS 64;:ACQ:TRIG:DLY?", b"8\r\n"),
         (b"ACQ:BUF:SIZE?", b"16384\r\n"),
-        (b"SOUR2:FUNC?;FREQ:FIX?;VOLT?", b"SINE;1000;0.8\r\n"),
+        (b"SOUR2:FUNC?;VOLT?;FREQ:FIX?", b"SINE;0.8;1000\r\n"),
         (b"SOUR1:TRAC:DATA:DATA 0.5,-2;DATA?", b"{0.500000,-1.000000}\r\n"),
         (b"SOUR1:VOLT -0.5;VOLT?", b"-0.5\r\n"),
         (b"OUTPUT2:STATE ON;STATE?", b"ON\r\n"),

@@ -62,7 +62,7 @@ def test_twin_holds_the_worked_dialogue() -> None:
         (b"CONF:POW;:CONF?\n", b"POW\n"),
         (b"INP:FILT 1\nINP:PDI:FILT:LPAS:STAT?\n", b"1\n"),
         (b"CORR 3\nSENS:CORR:LOSS?\n", b"3.000000E+00\n"),
-        (b"CORR:BEAM 2.5MM\nCORR:BEAM 2.5\nCORR:BEAM?\n", b"2.500000E+00\n"),
+        (b"CORR:BEAM 2.5\nCORR:BEAM?\n", b"2.500000E+00\n"),
         (b"FOO?\n*ESR?\n", b"32\n"),
     ],
 )

@@ -1,0 +1,30 @@
+"""The Keysight Infiniium oscilloscope on its twin."""
+
+from collections.abc import Callable
+
+from drivers.detectors.keysight_infiniium import MODELS, KeysightInfiniium
+from drivers.instruments import Instrument
+from sim_backend.instruments import SimulatedBench
+from sim_backend.instruments.parts import DigitiserPart
+from sim_backend.wire.twins.keysight_infiniium import KeysightInfiniiumTwin
+from tests.wire.rigs import loopback_link
+
+__all__ = ["infiniium", "makers"]
+
+
+def infiniium(bench: SimulatedBench, role: str = "tap_digitiser") -> KeysightInfiniium:
+    """A closed driver on a twin that records the detector of a role of the client or server."""
+    party = "client" if role == "tap_digitiser" else "server"
+    part = bench.part(party, role)
+    assert isinstance(part, DigitiserPart)
+    twin = KeysightInfiniiumTwin(
+        model="DSOS204A", clock=bench.clock, serial="SIM01", parts={1: part}
+    )
+    link = loopback_link(twin, bench.clock)
+    limits = MODELS[0].limits
+    return KeysightInfiniium(role, limits=limits, link=link, clock=bench.clock)  # type: ignore[arg-type]
+
+
+def makers() -> dict[str, Callable[[], Instrument]]:
+    """Fresh, closed instruments by name."""
+    return {"keysight Infiniium": lambda: infiniium(SimulatedBench())}
