@@ -25,6 +25,7 @@ __all__ = ["MODULES", "DriverModel", "driver_models", "matching", "register_driv
 Confidence = Literal["high", "medium-high", "medium", "low"]
 
 MODULES: tuple[str, ...] = (
+    "drivers.detectors.keysight_infiniium",
     "drivers.detectors.keysight_infiniivision",
     "drivers.detectors.keysight_n7744a",
     "drivers.detectors.red_pitaya",

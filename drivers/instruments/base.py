@@ -247,7 +247,12 @@ class Instrument(ABC):
         """
         with self._held("make safe"):
             try:
-                self._make_safe()
+                try:
+                    self._make_safe()
+                except (AnswerError, LinkError, ReadbackError) as error:
+                    # The one order that may be given twice: it can only make things safer.
+                    _LOG.warning("%s: made safe once more after: %s", self._name, error)
+                    self._make_safe()
                 reached = self._poll(self._is_safe, self.safe_deadline_s)
             except Exception as error:
                 raise SafetyError(

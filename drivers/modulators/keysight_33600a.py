@@ -142,8 +142,8 @@ class Keysight33600A(Wired, WaveformGenerator):
         self._peak_v = _SOURCE_PEAK_V * share
         if self._full_v > self._peak_v:
             raise ConfigurationError(
-                f"{name}: {self._full_v} V are allowed, but the output reaches {self._peak_v:.3g} V "
-                f"into {load_ohm} ohm; narrow the limits of the voltage"
+                f"{name}: {self._full_v} V are allowed, but the output reaches "
+                f"{self._peak_v:.3g} V into {load_ohm} ohm; narrow the limits of the voltage"
             )
         self._idle_v = 0.0
         self._highest_rate_hz = limits.sample_rate_hz.highest

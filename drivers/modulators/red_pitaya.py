@@ -15,6 +15,8 @@ The converter always runs at 125 MHz: rates that are not 125 MHz over a power of
 with a jitter of one of its cycles. HAZARD: the volts hold into 50 ohm; into a high impedance the
 output gives twice the voltage.
 
+Needs version 2.05-37 or later of the board's system, which has `BURS:INITValue`.
+
 Source: see `drivers.dialects.red_pitaya`.
 """
 

@@ -13,6 +13,7 @@ MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.id_photonics_cobrite",
     "sim_backend.wire.twins.keysight_33600a",
     "sim_backend.wire.twins.keysight_8164b",
+    "sim_backend.wire.twins.keysight_infiniium",
     "sim_backend.wire.twins.keysight_infiniivision",
     "sim_backend.wire.twins.keysight_m8195a",
     "sim_backend.wire.twins.keysight_n771x",

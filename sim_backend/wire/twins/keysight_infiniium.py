@@ -273,7 +273,7 @@ class KeysightInfiniiumTwin(Twin):
         )
 
     def _data(self) -> str | bytes:
-        frame, channel = self._record()
+        _, channel = self._record()
         words = self._words(channel)
         kind = self._knobs.text(_FORMAT)
         order = "<" if self._knobs.text(_ORDER) == "LSBF" else ">"
