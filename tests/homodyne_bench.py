@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,19 @@ def homodyne_scene(
     fibre: FibreSettings = QUIET,
     linewidth_hz: float = 100.0,
     frequency_drift_hz: float = 1e5,
+    matched: bool = False,
 ) -> ReferenceSettings:
-    """The reference scene with one narrow laser and a phase shifter in each oscillator."""
+    """The reference scene with one narrow laser and a phase shifter in each oscillator.
+
+    Args:
+        tap: of the client.
+        fibre: of each way.
+        linewidth_hz: of the laser.
+        frequency_drift_hz: of the laser.
+        matched: the oscillators' fibres are as long as the light's way to each detector.
+    """
+    usual = ReferenceSettings()
+    lengths_m = (fibre.length_m, 2 * fibre.length_m) if matched else (0.0, 0.0)
     return ReferenceSettings(
         tap=tap,
         oscillators="shared",
@@ -56,6 +67,8 @@ def homodyne_scene(
         server_shifter=_STILL,
         forward_fibre=fibre,
         return_fibre=fibre,
+        client_oscillator_fibre=replace(usual.client_oscillator_fibre, length_m=lengths_m[0]),
+        server_oscillator_fibre=replace(usual.server_oscillator_fibre, length_m=lengths_m[1]),
     )
 
 

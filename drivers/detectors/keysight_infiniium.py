@@ -10,7 +10,14 @@ import numpy as np
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
-from drivers.dialects.scope import Codes, RecordForm, Scope, ScopeSettings, check_inputs
+from drivers.dialects.scope import (
+    Codes,
+    RecordForm,
+    Scope,
+    ScopeSettings,
+    check_inputs,
+    finite,
+)
 from drivers.errors import AnswerError, InstrumentError, TraceError
 from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
 from drivers.transports.link import Link
@@ -111,7 +118,7 @@ class KeysightInfiniium(Scope):
         fields = answer.split(b",")
         if len(fields) < 24:
             raise AnswerError(f"{self.name}: {garbled('a preamble of 24 fields', answer)}")
-        values = [parse_number(field) for field in fields[:10]]
+        values = finite(self.name, [parse_number(field) for field in fields[:10]])
         kind, _, points, _, x_step, x_origin, x_reference, y_step, y_origin, _ = values
         if kind != _WORD or not (x_step > 0 and y_step > 0 and points >= 0):
             raise AnswerError(

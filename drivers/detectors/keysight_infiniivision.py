@@ -16,7 +16,14 @@ import numpy as np
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
-from drivers.dialects.scope import Codes, RecordForm, Scope, ScopeSettings, check_inputs
+from drivers.dialects.scope import (
+    Codes,
+    RecordForm,
+    Scope,
+    ScopeSettings,
+    check_inputs,
+    finite,
+)
 from drivers.errors import AnswerError, InstrumentError, TraceError
 from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
 from drivers.transports.link import Link
@@ -146,7 +153,7 @@ class KeysightInfiniiVision(Scope):
         )
 
     def _form(self) -> RecordForm:
-        values = self._scpi.numbers(";".join((*self._reading(), ":WAV:PRE?")))
+        values = finite(self.name, self._scpi.numbers(";".join((*self._reading(), ":WAV:PRE?"))))
         if len(values) != 10 or values[0] != 0 or not (values[4] > 0 and values[7] > 0):
             raise AnswerError(
                 f"{self.name}: expected the preamble of a record of bytes, ten numbers, got "

@@ -73,6 +73,7 @@ class KeysightN7744A(Wired, PowerMeter):
         self._box.scpi.set(
             f"{self._sense}:POW:UNIT 1",
             f"{self._sense}:POW:RANG:AUTO 1",
+            f":TRIG{self._slot}:INP IGN",
             f":INIT{self._slot}:CONT 0",
         )
         self._get_averaging()

@@ -12,7 +12,14 @@ import numpy as np
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
-from drivers.dialects.scope import Codes, RecordForm, Scope, ScopeSettings, check_inputs
+from drivers.dialects.scope import (
+    Codes,
+    RecordForm,
+    Scope,
+    ScopeSettings,
+    check_inputs,
+    finite,
+)
 from drivers.errors import AnswerError, InstrumentError, TraceError
 from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
 from drivers.transports.link import Link
@@ -123,8 +130,8 @@ class RohdeSchwarzRto(Scope):
         header = fields[0].split(b",")
         if len(fields) != 5 or len(header) != 4:
             raise AnswerError(f"{self.name}: {garbled('a header and four numbers', answer)}")
-        begin_s, end_s, samples, values = (parse_number(one) for one in header)
-        scale_v, offset_v, position, rate_hz = (parse_number(one) for one in fields[1:])
+        numbers = finite(self.name, [parse_number(one) for one in (*header, *fields[1:])])
+        begin_s, end_s, samples, values, scale_v, offset_v, position, rate_hz = numbers
         step_v = scale_v * _DIVISIONS / _SHOWN_CODES
         if values != 1 or not (step_v > 0 and samples >= 2 and end_s > begin_s and rate_hz > 0):
             raise AnswerError(

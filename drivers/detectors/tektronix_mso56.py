@@ -11,7 +11,14 @@ import numpy as np
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
-from drivers.dialects.scope import Codes, RecordForm, Scope, ScopeSettings, check_inputs
+from drivers.dialects.scope import (
+    Codes,
+    RecordForm,
+    Scope,
+    ScopeSettings,
+    check_inputs,
+    finite,
+)
 from drivers.dialects.tektronix import TekDialogue
 from drivers.errors import AnswerError, InstrumentError, TraceError
 from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
@@ -102,7 +109,7 @@ class TektronixMso56(Scope):
         )
 
     def _form(self) -> RecordForm:
-        x_step, x_zero, offset, y_step, y_offset, y_zero, points = self._tek.numbers(
+        described = self._tek.numbers(
             f":DATa:SOUrce CH{self._channel}",
             ":DATa:ENCdg SRIbinary",
             ":DATa:WIDth 2",
@@ -110,6 +117,7 @@ class TektronixMso56(Scope):
             f":DATa:STOP {self._length}",
             *(f":WFMOutpre:{one}?" for one in _FORM),
         )
+        x_step, x_zero, offset, y_step, y_offset, y_zero, points = finite(self.name, described)
         if not (x_step > 0 and y_step > 0 and points >= 0):
             raise AnswerError(
                 f"{self.name}: a record of {points} samples every {x_step} s with {y_step} V per "

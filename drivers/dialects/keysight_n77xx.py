@@ -79,10 +79,21 @@ class N77xx:
         Raises:
             InstrumentError: something is still pending then.
         """
+        if not self.settles(timeout_s, slot):
+            raise InstrumentError(
+                f"{self._name}: is still busy after {timeout_s:g} s; look at its display"
+            )
+
+    def settles(self, timeout_s: float, slot: int | None = None) -> bool:
+        """Wait until nothing is pending; whether that was reached.
+
+        Args:
+            timeout_s: longest time.
+            slot: where; None for the whole box.
+        """
         until_s = self._clock.now() + timeout_s
         while not self.is_idle(slot):
             if self._clock.now() >= until_s:
-                raise InstrumentError(
-                    f"{self._name}: is still busy after {timeout_s:g} s; look at its display"
-                )
+                return False
             self._clock.sleep(_POLL_S)
+        return True

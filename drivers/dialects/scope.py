@@ -7,12 +7,19 @@ taken with a forced trigger to see.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import ConfigurationError, InstrumentError, RefusedError, TraceError
+from drivers.errors import (
+    AnswerError,
+    ConfigurationError,
+    InstrumentError,
+    RefusedError,
+    TraceError,
+)
 from drivers.instruments import (
     Clock,
     Digitiser,
@@ -24,11 +31,12 @@ from drivers.instruments import (
 from drivers.transports.link import Link
 from drivers.transports.wired import Wired
 
-__all__ = ["Codes", "RecordForm", "Scope", "ScopeSettings", "check_inputs"]
+__all__ = ["Codes", "RecordForm", "Scope", "ScopeSettings", "check_inputs", "finite"]
 
 Codes = NDArray[np.uint8] | NDArray[np.int8] | NDArray[np.int16] | NDArray[np.uint16]
 
 _TOLERANCE = 1e-6
+_LARGEST = 1e30
 _RANGE_TRIALS = 3
 _RANGE_MARGIN = 1.01
 """How much more is asked for where a scope has rounded the range down."""
@@ -55,6 +63,17 @@ class ScopeSettings:
             raise ConfigurationError(
                 f"trigger_level_v is {self.trigger_level_v} V; choose 0.01 to 5 V, of either sign"
             )
+
+
+def finite(role: str, values: Sequence[float]) -> Sequence[float]:
+    """The values, all of which must be finite numbers that a scope can mean.
+
+    Raises:
+        AnswerError: one is not.
+    """
+    if not all(abs(value) < _LARGEST for value in values):
+        raise AnswerError(f"{role}: expected finite numbers, got {list(values)}")
+    return values
 
 
 def check_inputs(role: str, channel: int, settings: ScopeSettings, channels: int) -> None:
@@ -86,6 +105,9 @@ class RecordForm:
         volts_at_zero: Volts of the code 0.
         step_v: Width in V of one code of the converter.
         range_v: The converter spans -range_v to +range_v, in V.
+
+    Raises:
+        AnswerError: No record can be so.
     """
 
     interval_s: float
@@ -95,6 +117,17 @@ class RecordForm:
     volts_at_zero: float
     step_v: float
     range_v: float
+
+    def __post_init__(self) -> None:
+        sane = (
+            1e-15 < self.interval_s < 1e6
+            and 0 <= self.samples < 1e12
+            and abs(self.trigger) < 1e15
+            and 1e-15 < self.volts_per_code < 1e6
+            and abs(self.volts_at_zero) < 1e9
+        )
+        if not sane:
+            raise AnswerError(f"the scope describes a record that cannot be: {self}")
 
     @property
     def first(self) -> int:
@@ -149,6 +182,7 @@ class Scope(Wired, Digitiser):
         self._channel = channel
         self._panel = ScopeSettings() if settings is None else settings
         self._asked = DigitiserSettings(sample_rate_hz=1e6, samples=1000, range_v=1.0)
+        self._ranges: dict[float, tuple[float, float]] = {}
         self._forced = False
         self._recorded = False
 
@@ -188,15 +222,17 @@ class Scope(Wired, Digitiser):
         self._asked = DigitiserSettings(
             sample_rate_hz=sample_rate_hz, samples=samples, range_v=range_v
         )
-        wanted_v = range_v
+        wanted_v, expected_v = self._ranges.get(range_v, (range_v, range_v))
         for _ in range(_RANGE_TRIALS):
             self._set_up(sample_rate_hz, samples, wanted_v)
-            if not self._holds(wanted_v):
+            if not self._holds(expected_v):
                 self._try_out()
             reached_v = self._form().range_v
             if reached_v >= range_v * (1 - _TOLERANCE):
+                self._ranges = {range_v: (wanted_v, reached_v)}
                 return
             wanted_v *= _RANGE_MARGIN * range_v / reached_v
+            expected_v = wanted_v
 
     def _holds(self, range_v: float) -> bool:
         """Whether the record in memory has the form that is asked for now."""

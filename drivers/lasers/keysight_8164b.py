@@ -11,10 +11,10 @@ from functools import partial
 from typing import ClassVar
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.bench.units import si_from_dbm
 from drivers.catalogue import DriverModel
 from drivers.dialects.keysight_n77xx import as_argument
 from drivers.dialects.own_limits import refuse_beyond_own
-from drivers.dialects.power_units import watts_from_dbm
 from drivers.errors import ConfigurationError, InstrumentError
 from drivers.instruments import Clock, Identity, Instrument, Laser, LaserLimits, Range
 from drivers.transports.link import Link
@@ -105,7 +105,7 @@ class Keysight8164B(Wired, Laser):
         """The set point, whatever unit somebody chose at the panel."""
         in_watts = self._scpi.flag(f"{self._source}:POW:UNIT?")
         power = self._scpi.number(f"{self._source}:POW?")
-        return power if in_watts else watts_from_dbm(power)
+        return power if in_watts else si_from_dbm(power)
 
     def _set_wavelength(self, wavelength_m: float) -> None:
         assert self._own_m is not None

@@ -9,9 +9,9 @@ would broaden the line.
 from typing import ClassVar
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.bench.units import si_from_dbm
 from drivers.catalogue import DriverModel
 from drivers.dialects.keysight_n77xx import N77xx, as_argument
-from drivers.dialects.power_units import watts_from_dbm
 from drivers.instruments import Clock, Identity, Instrument, Laser, LaserLimits, Range
 from drivers.transports.link import Link
 from drivers.transports.settings import NoSettings, own_settings
@@ -69,7 +69,7 @@ class KeysightN771x(Wired, Laser):
     def _get_power(self) -> float:
         """The set point, whatever unit somebody chose at the panel."""
         unit, power = self._box.numbers(f"{self._source}:POW:UNIT?", f"{self._source}:POW?")
-        return power if unit == 1 else watts_from_dbm(power)
+        return power if unit == 1 else si_from_dbm(power)
 
     def _set_wavelength(self, wavelength_m: float) -> None:
         self._box.scpi.set(

@@ -10,10 +10,10 @@ line, is switched off with every switching on.
 from typing import ClassVar
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.bench.units import dbm_from_si, si_from_dbm
 from drivers.catalogue import DriverModel
 from drivers.dialects.keysight_n77xx import as_argument
 from drivers.dialects.own_limits import refuse_beyond_own
-from drivers.dialects.power_units import dbm_from_watts, watts_from_dbm
 from drivers.errors import InstrumentError
 from drivers.instruments import Clock, Identity, Instrument, Laser, LaserLimits, Range
 from drivers.transports.link import Link
@@ -80,7 +80,7 @@ class SantecTSL570(Wired, Laser):
         self._own_dbm = self._scpi.number(":POW? MIN"), self._scpi.number(":POW? MAX")
 
     def _set_power(self, power_w: float) -> None:
-        power_dbm = dbm_from_watts(power_w)
+        power_dbm = dbm_from_si(power_w)
         if self._own_dbm is not None:
             refuse_beyond_own(self.name, "power", "dBm", power_dbm, self._own_dbm)
         self._regulate_power()
@@ -95,7 +95,7 @@ class SantecTSL570(Wired, Laser):
         """The set point, whatever unit somebody chose at the panel."""
         in_milliwatts = self._scpi.flag(":POW:UNIT?")
         power = self._scpi.number(":POW?")
-        return power * 1e-3 if in_milliwatts else watts_from_dbm(power)
+        return power * 1e-3 if in_milliwatts else si_from_dbm(power)
 
     def _set_wavelength(self, wavelength_m: float) -> None:
         if self._own_m is not None:

@@ -21,7 +21,6 @@ Service Guide, burst mode.
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -29,6 +28,13 @@ from numpy.typing import NDArray
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
+from drivers.dialects.keysight_33600a import (
+    FULL_CODE,
+    LEAST_POINTS,
+    Keysight33600ASettings,
+    is_named,
+    one_play,
+)
 from drivers.errors import ConfigurationError, InstrumentError, LimitError, RefusedError
 from drivers.instruments import (
     Clock,
@@ -45,57 +51,20 @@ from drivers.transports.scpi import Scpi, parse_number
 from drivers.transports.settings import own_settings
 from drivers.transports.wired import Wired, refuse_stranger
 
-__all__ = ["MODELS", "Keysight33600A", "Keysight33600ASettings"]
+__all__ = ["MODELS", "Keysight33600A"]
 
 _MODELS = r"336[12][12]A|335[12][12]B"
-_FULL_CODE = 32767
-_LEAST_POINTS = 32
-_CHUNK = 1 << 15
-"""Samples that are converted at a time, so that they stay in the processor's cache."""
 _LEAST_FULL_V = 5e-3
 _SOURCE_OHM = 50.0
 _SOURCE_PEAK_V = 10.0
 """Offset and half of the amplitude together, behind the source's resistance."""
 _LONGEST_DELAY_S = 1000.0
-_DELAY_STEP_S = 5e-9
+_DELAY_TOLERANCE_S = 5e-9
+"""Of the delay that is read back, where a sample is shorter."""
 _SHORT_PLAY_S = 0.02
-_UPLOAD_BYTES_PER_S = 2e6
-"""Slowest that was seen, for the deadline of an upload."""
-_FILTERS = ("NORM", "STEP", "OFF")
-_TRIGGER_OUTPUTS = ("TRIG", "SYNC")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keysight33600ASettings:
-    """How an output is used.
-
-    Args:
-        load_ohm: resistance that the output really drives, 1 to 10000 ohm, or `inf`. The voltages
-            are right only for this load: see the module.
-        filter: of the converter: `NORM` (widest flat band), `STEP` (no overshoot) or `OFF` (lower
-            highest rate).
-        trigger_output: where the pulse of the bench's trigger line comes from: `TRIG` (rear
-            trigger socket) or `SYNC` (front Sync socket).
-    """
-
-    load_ohm: float = 50.0
-    filter: str = "NORM"
-    trigger_output: str = "TRIG"
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.load_ohm <= 10e3 or self.load_ohm == math.inf):
-            raise ConfigurationError(
-                f"load_ohm is {self.load_ohm}; it must be 1 to 10000 ohm, or inf"
-            )
-        if self.filter not in _FILTERS:
-            raise ConfigurationError(
-                f"filter is {self.filter!r}; it must be one of {', '.join(_FILTERS)}"
-            )
-        if self.trigger_output not in _TRIGGER_OUTPUTS:
-            raise ConfigurationError(
-                f"trigger_output is {self.trigger_output!r}; it must be one of "
-                f"{', '.join(_TRIGGER_OUTPUTS)}"
-            )
+"""A play that is not longer is waited for, so that nobody finds the output still playing."""
+_UPLOAD_BYTES_PER_S = 0.5e6
+"""For the deadline of an upload; a tenth of what is usual."""
 
 
 class Keysight33600A(Wired, WaveformGenerator):
@@ -189,31 +158,18 @@ class Keysight33600A(Wired, WaveformGenerator):
 
     def _load(self, channel: int, volts: NDArray[np.float32]) -> None:
         del channel  # there is one
-        points = self._codes(volts)
+        points = one_play(volts, full_v=self._full_v, idle_code=self._idle_code())
         self._rest()
         self._forget_play()
         self._upload(points)
         self._points, self._samples = points, len(volts)
 
-    def _codes(self, volts: NDArray[np.float32]) -> NDArray[np.int16]:
-        """The waveform with the idle level before and after it; `volts` is used up."""
-        samples = len(volts)
-        points = np.empty(max(samples + 2, _LEAST_POINTS), dtype="<i2")
-        scale = np.float32(_FULL_CODE / self._full_v)
-        for begin in range(0, samples, _CHUNK):
-            part = volts[begin : begin + _CHUNK]
-            np.multiply(part, scale, out=part)
-            np.rint(part, out=part)
-            points[1 + begin : 1 + begin + len(part)] = part
-        points[0] = points[1 + samples :] = self._idle_code()
-        return points
-
     def _idle_code(self) -> int:
-        return round(self._idle_v / self._full_v * _FULL_CODE)
+        return round(self._idle_v / self._full_v * FULL_CODE)
 
     def _upload(self, points: NDArray[np.int16]) -> None:
         """Replace what is in the output's memory: the play, and the rest on the way to it."""
-        rest = ",".join([str(self._idle_code())] * _LEAST_POINTS)
+        rest = ",".join([str(self._idle_code())] * LEAST_POINTS)
         head = f"{self._source}:DATA:ARB:DAC"
         # The byte order is the box's, not the link's: anybody may have changed it.
         clear = f"{self._source}:DATA:VOL:CLE"
@@ -304,7 +260,7 @@ class Keysight33600A(Wired, WaveformGenerator):
         wanted_ohm = min(self._settings.load_ohm, 9.9e37)
         self._confirm("load", "ohm", wanted_ohm, load, 1e-3 * wanted_ohm)
         self._confirm("sample rate", "Hz", rate_hz, rate, self.sample_rate_tolerance * rate_hz)
-        self._confirm("delay", "s", delay_s, delay, max(_DELAY_STEP_S, 1 / rate_hz))
+        self._confirm("delay", "s", delay_s, delay, max(_DELAY_TOLERANCE_S, 1 / rate_hz))
         self._confirm_state("burst", True, bool(burst))
 
     def _trigger(self) -> None:
@@ -316,7 +272,7 @@ class Keysight33600A(Wired, WaveformGenerator):
 
     def _is_armed(self) -> bool:
         function, name = self._several(f"{self._source}:FUNC?", f"{self._source}:FUNC:ARB?")
-        if function.strip().upper() != "ARB" or not _is_named(name, self._play):
+        if function.strip().upper() != "ARB" or not is_named(name, self._play):
             return False
         return self._ends_s is None or self._clock.now() < self._ends_s
 
@@ -370,12 +326,6 @@ class Keysight33600A(Wired, WaveformGenerator):
         self._ends_s = None
 
 
-def _is_named(answer: str, name: str) -> bool:
-    """Whether a quoted name, or the path of a file of that name, is this name."""
-    stem = answer.strip().strip('"').replace("/", "\\").rpartition("\\")[2]
-    return stem.lower().removesuffix(".arb") == name
-
-
 def _generator(entry: InstrumentEntry, context: BuildContext) -> Instrument:
     assert isinstance(context.limits, GeneratorLimits)
     return Keysight33600A(
@@ -394,7 +344,7 @@ def _limits(rate_hz: float, memory: int) -> GeneratorLimits:
         channels=1,
         volts=Range(lowest=-4.9, highest=4.9),
         sample_rate_hz=Range(lowest=1e3, highest=rate_hz),
-        samples=memory - _LEAST_POINTS - 2,
+        samples=memory - LEAST_POINTS - 2,
         bits=14,
     )
 

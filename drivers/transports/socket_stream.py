@@ -9,7 +9,6 @@ from drivers.transports.streams import Buffer
 
 __all__ = ["SocketStream"]
 
-_RECEIVE_BUFFER = 1 << 20
 _DISCARD = 1 << 16
 
 
@@ -62,7 +61,8 @@ class SocketStream:
                 f"{address}: no connection: {error.strerror or error}; check that the instrument "
                 f"is on and listens on port {port}, and that no other program holds it"
             ) from error
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        # The receive buffer is left to the system, which lets it grow with the transfer: a size set
+        # here would fix it, and makes large records take twice as long.
         return cls(address, connection)
 
     def send(self, data: Buffer, timeout_s: float) -> None:

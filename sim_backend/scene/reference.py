@@ -4,7 +4,8 @@ Wiring: server laser -> weight modulator -> monitor tap -> attenuator -> forward
 polarisation controller -> switch -> tap; tapped arm -> client's detector, through arm -> return
 fibre -> polarisation controller -> switch -> server's detector. The client's oscillator passes
 the data modulator; the server's does not. Both detectors record a beat at light minus oscillator;
-with homodyne detection that is 0 Hz, and a phase shifter in each oscillator picks the quadrature.
+with homodyne detection that is 0 Hz, and a phase shifter in each oscillator picks the quadrature,
+behind a fibre that may match the signal's way.
 """
 
 import math
@@ -137,6 +138,14 @@ class ReferenceScene(SampledScene):
         returning = settings.forward_fibre if settings.shared_fibre else settings.return_fibre
         self.forward_fibre = Fibre(settings.forward_fibre, rng=self._rng("forward_fibre"))
         self.return_fibre = Fibre(returning, rng=self._rng("return_fibre"))
+        self._oscillator_fibres = {
+            "client": Fibre(
+                settings.client_oscillator_fibre, rng=self._rng("client_oscillator_fibre")
+            ),
+            "server": Fibre(
+                settings.server_oscillator_fibre, rng=self._rng("server_oscillator_fibre")
+            ),
+        }
         self._backscatter = RayleighBackscatter(
             settings.forward_fibre,
             rng=self._rng("backscatter"),
@@ -169,6 +178,8 @@ class ReferenceScene(SampledScene):
             self.return_fibre,
         ):
             component.age(duration_s)
+        for fibre in self._oscillator_fibres.values():
+            fibre.age(duration_s)
 
     def _begin_components(self, window: Window, dacs: Mapping[str, DacStream]) -> None:
         self.weight_modulator.begin(window, idle_v=dacs["weight"].idle_v)
@@ -186,11 +197,15 @@ class ReferenceScene(SampledScene):
             self.server_detector,
         ):
             component.begin(window)
+        for fibre in self._oscillator_fibres.values():
+            fibre.begin(window)
 
     def _settling_s(self, ports: Collection[str]) -> float:
         settling_s = self.forward_fibre.settings.delay_s
         if "server" in ports:
             settling_s += self.return_fibre.settings.delay_s
+        oscillators_s = [self._oscillator_fibres[port].settings.delay_s for port in ports]
+        settling_s = max(settling_s, *oscillators_s)
         detectors = {"client": self.client_detector, "server": self.server_detector}
         return settling_s + max(detectors[port].settling_s() for port in ports)
 
@@ -232,7 +247,8 @@ class ReferenceScene(SampledScene):
         shifted = shifter.block(source.scaled(math.sqrt(self._oscillator_share(party))))
         if self.settings.detection == "heterodyne":
             return shifted
-        return (self.client_phase_shifter if client else self.server_phase_shifter).block(shifted)
+        carried = self._oscillator_fibres[party].block(shifted)
+        return (self.client_phase_shifter if client else self.server_phase_shifter).block(carried)
 
     def _signal_share(self) -> float:
         if self.settings.oscillators == "own":
@@ -257,7 +273,7 @@ class ReferenceScene(SampledScene):
         if self.settings.detection == "heterodyne":
             return power_w
         turned = self.client_phase_shifter if client else self.server_phase_shifter
-        return power_w * turned.transmission()
+        return power_w * self._oscillator_fibres[party].transmission() * turned.transmission()
 
     def _signal_power_w(self, point: str) -> float:
         power_w = self.server_laser.power_w() * self._signal_share()

@@ -21,6 +21,15 @@ INTERMEDIATE_FREQUENCY_HZ = 200e6
 """Light minus oscillator on the reference bench: the oscillators are tuned below the light."""
 
 
+_NO_FIBRE = FibreSettings(
+    length_m=0.0,
+    connector_loss_db=0.0,
+    thermal_phase_rad_per_sqrt_s=0.0,
+    polarisation_rad_per_sqrt_s=0.0,
+    polarisation_scrambled=False,
+)
+
+
 def wavelength_at_offset_m(offset_hz: float) -> float:
     """Wavelength of the light `offset_hz` above the reference wavelength's frequency."""
     return SPEED_OF_LIGHT_M_PER_S / (SPEED_OF_LIGHT_M_PER_S / REFERENCE_WAVELENGTH_M + offset_hz)
@@ -46,6 +55,9 @@ class ReferenceSettings:
         server_shifter: shifter of the server's oscillator, with shared oscillators.
         detection: "heterodyne", or "homodyne" with a phase shifter behind each frequency shifter,
             whose shifts are then 0; needs shared oscillators.
+        client_oscillator_fibre: in the client's oscillator, with homodyne detection; none by
+            default. One as long as the signal's way takes the laser's phase noise away.
+        server_oscillator_fibre: likewise in the server's.
         client_phase_shifter: in the client's oscillator, before the data modulator.
         server_phase_shifter: in the server's oscillator.
         client_oscillator_share: part of the server's laser for the client's shifter when shared.
@@ -87,6 +99,8 @@ class ReferenceSettings:
         default_factory=lambda: FrequencyShifterSettings(shift_hz=-INTERMEDIATE_FREQUENCY_HZ)
     )
     detection: Literal["heterodyne", "homodyne"] = "heterodyne"
+    client_oscillator_fibre: FibreSettings = field(default_factory=lambda: _NO_FIBRE)
+    server_oscillator_fibre: FibreSettings = field(default_factory=lambda: _NO_FIBRE)
     client_phase_shifter: PhaseShifterSettings = field(default_factory=PhaseShifterSettings)
     server_phase_shifter: PhaseShifterSettings = field(default_factory=PhaseShifterSettings)
     client_oscillator_share: float = 0.6

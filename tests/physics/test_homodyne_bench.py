@@ -222,6 +222,25 @@ def test_lock_refuses_fibres_whose_phase_moves_too_fast() -> None:
     assert not bench.link.server.lock.is_acquired
 
 
+def test_lock_holds_a_usual_laser_over_a_kilometre_when_the_oscillators_path_matches() -> None:
+    # 10 kHz over 2 km would leave 0.6 rad^2.
+    spool = replace(QUIET, length_m=1000.0)
+    matched = homodyne_scene(
+        tap=TAP, fibre=spool, linewidth_hz=10e3, frequency_drift_hz=1e6, matched=True
+    )
+    link = open_homodyne_bench(matched, calibration_samples=1 << 18).link
+    means, data = pattern(QUADRATURE_SNU)
+    link.client.load(block_of(0), data)
+    link.server.send(block_of(0), means)
+    outcomes = link.client.measure(block_of(0)).double()
+    products = (data @ means[0].T).double()
+    energy = float(products.square().sum())
+    slope = float((outcomes * products).sum()) / energy
+    gain = link.client.describe().signal_gain
+    assert abs(slope / gain - 1) < 5e-3 + SIGMAS * math.sqrt(1.2 / energy) / gain
+    assert link.server.lock.residual_rad < 0.08
+
+
 def test_lock_refuses_a_wide_laser_over_a_long_path() -> None:
     # 2 pi 100 kHz 2 us: a phase of about 1 rad at random from burst to burst.
     wide = homodyne_scene(tap=TAP, linewidth_hz=100e3)

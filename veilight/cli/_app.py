@@ -475,7 +475,7 @@ def driver_show(
     """All that is known of a model, its settings, and a section for a bench file."""
     from veilight.cli._driver import run_driver_show
 
-    return run_driver_show(Screen(as_json=as_json), model=model)
+    return run_driver_show(Screen(as_json=as_json), model=model, as_json=as_json)
 
 
 @driver_app.command("new")
@@ -495,5 +495,11 @@ def driver_new(
     from veilight.cli._driver import run_driver_new
 
     return run_driver_new(
-        Screen(as_json=as_json), name=name, kind=kind, backend=backend, maker=maker, root=root
+        Screen(as_json=as_json),
+        name=name,
+        kind=kind,
+        backend=backend,
+        maker=maker,
+        root=root,
+        as_json=as_json,
     )

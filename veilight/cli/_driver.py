@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from veilight.cli._exit_codes import ExitCode
 from veilight.cli._screen import Screen
 
@@ -53,12 +55,13 @@ def run_driver_list(screen: Screen, *, kind: str | None) -> int:
     return ExitCode.OK
 
 
-def run_driver_show(screen: Screen, *, model: str) -> int:
+def run_driver_show(screen: Screen, *, model: str, as_json: bool) -> int:
     """Show all that is known of one model, and a section for a bench file.
 
     Args:
         screen: where to.
         model: as in bench files, in any case.
+        as_json: no section to paste but in the JSON object.
 
     Returns:
         The exit status.
@@ -77,13 +80,21 @@ def run_driver_show(screen: Screen, *, model: str) -> int:
         raise ConfigurationError(f"there is no driver of model {model!r}; {hint}")
     for one in found:
         screen.table(one.model, ("what", "is"), _facts(one))
-        screen.tell(_section(one))
+        if not as_json:  # past the screen, which would fold its lines
+            typer.echo(_section(one))
     screen.result({"drivers": [_record(one) for one in found]})
     return ExitCode.OK
 
 
 def run_driver_new(
-    screen: Screen, *, name: str, kind: str, backend: str, maker: str | None, root: Path
+    screen: Screen,
+    *,
+    name: str,
+    kind: str,
+    backend: str,
+    maker: str | None,
+    root: Path,
+    as_json: bool,
 ) -> int:
     """Write driver, twin and tests of a new model into a source checkout.
 
@@ -94,6 +105,7 @@ def run_driver_new(
         backend: `visa` or `serial`.
         maker: None where the first word of the name is it.
         root: of the checkout.
+        as_json: no text for people.
 
     Returns:
         The exit status.
@@ -104,11 +116,10 @@ def run_driver_new(
     """
     from veilight.scaffold import NewDriver, write_driver
 
-    written = write_driver(
-        NewDriver.named(name, maker=maker, kind=kind, backend=backend), root
-    )
+    written = write_driver(NewDriver.named(name, maker=maker, kind=kind, backend=backend), root)
     screen.table("Written", ("file", "what"), [(one.path, one.what) for one in written.files])
-    screen.tell(written.next_steps)
+    if not as_json:
+        typer.echo(written.next_steps)
     screen.result(
         {
             "model": written.model,
@@ -122,7 +133,7 @@ def run_driver_new(
 def _state(model: "DriverModel") -> str:
     if model.experimental:
         return f"experimental, confidence {model.confidence}"
-    return "dialogue confirmed"
+    return "confidence high"
 
 
 def _facts(model: "DriverModel") -> list[tuple[str, str]]:
@@ -163,7 +174,7 @@ def _section(model: "DriverModel") -> str:
     ]
     keys = limit_keys(type(model.limits))
     if keys:
-        lines.append(f"# limits may only narrow {limits_text(model.limits)}:")
+        lines.append(f"# limits may narrow the model's own ({limits_text(model.limits)}):")
         lines.append(f"# limits = {{ {', '.join(f'{key} = ...' for key in keys)} }}")
     if model.settings:
         lines.append(f"# settings = {{ {', '.join(f'{name} = ...' for name in model.settings)} }}")

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from sim_backend.scene.clock import SimulatedClock
+from sim_backend.wire.dialects.scpi_values import checked_value
 from sim_backend.wire.scpi_session import Call, Complaint, ErrorQueue, Handler, ScpiSession
 from sim_backend.wire.session import Session, Twin
 
-__all__ = ["N77xxTwin", "n77xx_number"]
+__all__ = ["N77xxTwin", "n77xx_checked", "n77xx_number"]
 
 _FIRMWARE = "1.22"
 
@@ -15,6 +16,17 @@ def n77xx_number(value: float) -> str:
     """A number as these boxes write it, such as `+1.55000000E-006`."""
     mantissa, _, exponent = f"{value:+.8E}".partition("E")
     return f"{mantissa}E{int(exponent):+04d}"
+
+
+def n77xx_checked(value: float, lowest: float, highest: float) -> float:
+    """A value in a range, or the error -222 as these boxes word it."""
+    return checked_value(
+        value,
+        lowest,
+        highest,
+        too_small="Data out of range (StatParmTooSmall)",
+        too_large="Data out of range (StatParmTooLarge)",
+    )
 
 
 class N77xxTwin(Twin):

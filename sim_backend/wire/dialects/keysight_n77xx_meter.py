@@ -1,19 +1,17 @@
 """Power meter inputs as they answer in Keysight's N77xx boxes: readings, zeroing, logging."""
 
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
+from drivers.bench.units import dbm_from_si
 from sim_backend.instruments.parts import PowerPart
-from sim_backend.wire.dialects.keysight_n77xx import N77xxTwin, n77xx_number
+from sim_backend.wire.dialects.keysight_n77xx import N77xxTwin, n77xx_checked, n77xx_number
+from sim_backend.wire.dialects.scpi_values import LENGTH_UNITS, TIME_UNITS
 from sim_backend.wire.scpi_session import Call, Complaint, Handler, Later, block
 
-__all__ = ["LENGTH_UNITS", "MeterInputs"]
+__all__ = ["MeterInputs"]
 
-LENGTH_UNITS: Final = {"PM": 1e-12, "NM": 1e-9, "UM": 1e-6, "MM": 1e-3, "M": 1.0}
-TIME_UNITS: Final = {"US": 1e-6, "MS": 1e-3, "S": 1.0}
 _SHORTEST_S, _LONGEST_S = 1e-6, 10.0
 _SHORTEST_M, _LONGEST_M = 1250e-9, 1650e-9
 _OVER_RANGE = 9.9e37
@@ -148,7 +146,7 @@ class MeterInputs:
 
     def _set_wavelength(self, call: Call) -> None:
         wavelength_m = call.number(LENGTH_UNITS)
-        _refuse_outside(wavelength_m, _SHORTEST_M, _LONGEST_M)
+        n77xx_checked(wavelength_m, _SHORTEST_M, _LONGEST_M)
         self._at(call).wavelength_m = wavelength_m
         self._tell_wavelength(self._slot(call))
 
@@ -158,7 +156,7 @@ class MeterInputs:
 
     def _set_averaging(self, call: Call) -> None:
         averaging_s = call.number(TIME_UNITS)
-        _refuse_outside(averaging_s, _SHORTEST_S, _LONGEST_S)
+        n77xx_checked(averaging_s, _SHORTEST_S, _LONGEST_S)
         self._at(call).averaging_s = averaging_s
 
     def _set_unit(self, call: Call) -> None:
@@ -167,7 +165,7 @@ class MeterInputs:
 
     def _set_range(self, call: Call) -> None:
         value = call.number({"DBM": 1.0})
-        _refuse_outside(value, -30, _TOP_RANGE_DBM)
+        n77xx_checked(value, -30, _TOP_RANGE_DBM)
         self._at(call).range_dbm = 10 * round(value / 10)
 
     def _set_auto_range(self, call: Call) -> None:
@@ -178,7 +176,7 @@ class MeterInputs:
 
     def _set_correction(self, call: Call) -> None:
         value = call.number({"DB": 1.0})
-        _refuse_outside(value, -200, 200)
+        n77xx_checked(value, -200, 200)
         self._at(call).correction_db = value
 
     def _set_continuous(self, call: Call) -> None:
@@ -227,7 +225,7 @@ class MeterInputs:
             return n77xx_number(power_w)
         if power_w <= 0:
             raise Complaint(-261, "Math error in expression")
-        return n77xx_number(_dbm(power_w))
+        return n77xx_number(dbm_from_si(power_w))
 
     def _readings(self) -> list[float]:
         for slot, one in self._inputs.items():
@@ -258,8 +256,8 @@ class MeterInputs:
 
     def _set_logging(self, call: Call) -> None:
         points, averaging_s = call.number(), call.number(TIME_UNITS, 1)
-        _refuse_outside(points, 1, _MOST_POINTS)
-        _refuse_outside(averaging_s, _SHORTEST_S, _LONGEST_S)
+        n77xx_checked(points, 1, _MOST_POINTS)
+        n77xx_checked(averaging_s, _SHORTEST_S, _LONGEST_S)
         one = self._at(call)
         one.points, one.log_averaging_s = int(points), averaging_s
 
@@ -291,17 +289,5 @@ class MeterInputs:
         slot = self._slot(call)
         missing = one.points - len(one.log)
         one.log += [self._reading_w(slot, one.log_averaging_s) for _ in range(missing)]
-        scaled = one.log if one.watts else [_dbm(max(value, 1e-20)) for value in one.log]
+        scaled = one.log if one.watts else [dbm_from_si(max(value, 1e-20)) for value in one.log]
         return block(struct.pack(f"<{len(scaled)}f", *scaled))
-
-
-def _dbm(power_w: float) -> float:
-    return 10 * math.log10(power_w / 1e-3)
-
-
-def _refuse_outside(value: float, lowest: float, highest: float) -> None:
-    # A set point is refused by more than the rounding of its text.
-    if value > highest * (1 + 1e-12):
-        raise Complaint(-222, "Data out of range (StatParmTooLarge)")
-    if value < lowest - abs(lowest) * 1e-12:
-        raise Complaint(-222, "Data out of range (StatParmTooSmall)")

@@ -1,15 +1,12 @@
 """How Santec's lasers write and read numbers in their two command sets."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from sim_backend.wire.dialects.keysight_n77xx import n77xx_number
+from sim_backend.wire.dialects.scpi_values import FREQUENCY_UNITS, LENGTH_UNITS
 from sim_backend.wire.scpi_session import Call, Complaint
 
 __all__ = ["SantecNumbers"]
-
-_LENGTHS: Final = {"PM": 1e-12, "NM": 1e-9, "UM": 1e-6, "MM": 1e-3, "M": 1.0}
-_FREQUENCIES: Final = {"HZ": 1.0, "KHZ": 1e3, "MHZ": 1e6, "GHZ": 1e9, "THZ": 1e12}
 
 
 @dataclass
@@ -46,13 +43,13 @@ class SantecNumbers:
         """A wavelength in m; units are known to the SCPI set only."""
         if not self.scpi:
             return _number(call) * 1e-9
-        return _number(call, _LENGTHS)
+        return _number(call, LENGTH_UNITS)
 
     def read_frequency(self, call: Call) -> float:
         """A frequency in Hz; units are known to the SCPI set only."""
         if not self.scpi:
             return _number(call) * 1e12
-        return _number(call, _FREQUENCIES)
+        return _number(call, FREQUENCY_UNITS)
 
 
 def _number(call: Call, units: dict[str, float] | None = None) -> float:

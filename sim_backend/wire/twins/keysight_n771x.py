@@ -5,33 +5,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import numpy as np
-
-from drivers.dialects.power_units import dbm_from_watts, watts_from_dbm
+from drivers.bench.units import dbm_from_si, si_from_dbm
 from sim_backend.instruments.parts import LaserPart
 from sim_backend.scene.clock import SimulatedClock
-from sim_backend.scene.lasers import LaserSettings
 from sim_backend.scene.light import SPEED_OF_LIGHT_M_PER_S
-from sim_backend.wire.dialects.keysight_n77xx import N77xxTwin, n77xx_number
-from sim_backend.wire.dialects.keysight_n77xx_meter import LENGTH_UNITS
+from sim_backend.wire.dialects.keysight_n77xx import N77xxTwin, n77xx_checked, n77xx_number
+from sim_backend.wire.dialects.scpi_values import FREQUENCY_UNITS, LENGTH_UNITS
+from sim_backend.wire.dialects.unconnected import unconnected_laser
 from sim_backend.wire.scpi_session import Answer, Call, Complaint, Handler
 from sim_backend.wire.session import Twin, TwinPlace
 
 __all__ = ["MAKERS", "KeysightN771xTwin"]
 
 _PORTS: Final = {"N7711A": 1, "N7714A": 4}
-_POWERS_W = (watts_from_dbm(6.0), watts_from_dbm(15.5))
+_POWERS_W = (si_from_dbm(6.0), si_from_dbm(15.5))
 _WAVELENGTHS_M = (1527.60e-9, 1565.50e-9)
 _OFFSET_HZ = 6e9
 _GRIDS_HZ = (1e9, 1e13)
 _MOST_CHANNELS = 1e5
 _BLANK_S = 1.0
 _SHORTEST_BUSY_S = 0.3
-_FREQUENCY_UNITS: Final = {"HZ": 1.0, "KHZ": 1e3, "MHZ": 1e6, "GHZ": 1e9, "THZ": 1e12}
 _LASER_ON = "Not allowed while laser is on"
 _AUTO_ON = "Not allowed while frequency auto mode is on"
 _AUTO_OFF = "Not allowed while frequency auto mode is off"
-_UNCONNECTED_SEED = 771
 
 
 @dataclass
@@ -66,7 +62,7 @@ class KeysightN771xTwin(N77xxTwin):
         count = _PORTS[model]
         super().__init__(model=model, serial=serial, clock=clock, slots=tuple([model] * count))
         self._ports = {
-            number: _Port(part=lasers.get(number) or _unconnected(number, clock))
+            number: _Port(part=lasers.get(number) or unconnected_laser(clock, number))
             for number in range(1, count + 1)
         }
         clock.on_advance(self._age)
@@ -151,9 +147,8 @@ class KeysightN771xTwin(N77xxTwin):
             value = call.number({"DBM": 1.0, "MW": 1e-3, "W": 1.0, "WATT": 1.0})
             plain = not text[-1].isalpha()
             in_dbm = text.endswith("DBM") or (plain and not port.watts)
-            # Nothing that can be set is beyond 400 dBm, and no number grows beyond what there is.
-            power_w = watts_from_dbm(min(value, 400.0)) if in_dbm else value
-        _refuse_outside(power_w, _POWERS_W)
+            power_w = si_from_dbm(value) if in_dbm else value
+        n77xx_checked(power_w, *_POWERS_W)
         port.part.set_power_w(power_w)
         self._touched(port)
 
@@ -162,7 +157,7 @@ class KeysightN771xTwin(N77xxTwin):
         named = {"MIN": lowest_w, "MAX": highest_w, "DEF": 10e-3}
         word = call.arguments[0].upper() if call.arguments else ""
         power_w = named.get(word, port.part.power_setpoint_w())
-        return n77xx_number(power_w if port.watts else dbm_from_watts(power_w))
+        return n77xx_number(power_w if port.watts else dbm_from_si(power_w))
 
     def _set_unit(self, call: Call, port: _Port) -> None:
         words = {"DBM": "", "0": "", "W": "watts", "WATT": "watts", "1": "watts"}
@@ -187,7 +182,7 @@ class KeysightN771xTwin(N77xxTwin):
         return n77xx_number(named.get(word, port.part.wavelength_setpoint_m()))
 
     def _set_frequency(self, call: Call, port: _Port) -> None:
-        frequency_hz = call.number(_FREQUENCY_UNITS)
+        frequency_hz = call.number(FREQUENCY_UNITS)
         if not port.auto:
             raise _conflict(_AUTO_OFF)
         if frequency_hz <= 0:
@@ -200,26 +195,26 @@ class KeysightN771xTwin(N77xxTwin):
             self._to_grid(call, port)
 
     def _set_reference(self, call: Call, port: _Port) -> None:
-        value = call.number(_FREQUENCY_UNITS)
+        value = call.number(FREQUENCY_UNITS)
         self._need_grid(port, dark=True)
         self._tune_grid(port, value, port.grid_hz, port.channel, port.offset_hz)
 
     def _set_grid(self, call: Call, port: _Port) -> None:
-        value = call.number(_FREQUENCY_UNITS)
+        value = call.number(FREQUENCY_UNITS)
         self._need_grid(port, dark=True)
-        _refuse_outside(value, _GRIDS_HZ)
+        n77xx_checked(value, *_GRIDS_HZ)
         self._tune_grid(port, port.reference_hz, value, port.channel, port.offset_hz)
 
     def _set_channel(self, call: Call, port: _Port) -> None:
         value = call.number()
         self._need_grid(port)
-        _refuse_outside(value, (-_MOST_CHANNELS, _MOST_CHANNELS))
+        n77xx_checked(value, -_MOST_CHANNELS, _MOST_CHANNELS)
         self._tune_grid(port, port.reference_hz, port.grid_hz, int(value), port.offset_hz)
 
     def _set_offset(self, call: Call, port: _Port) -> None:
-        value = call.number(_FREQUENCY_UNITS)
+        value = call.number(FREQUENCY_UNITS)
         self._need_grid(port)
-        _refuse_outside(value, (-_OFFSET_HZ, _OFFSET_HZ))
+        n77xx_checked(value, -_OFFSET_HZ, _OFFSET_HZ)
         self._tune_grid(port, port.reference_hz, port.grid_hz, port.channel, value)
 
     def _to_grid(self, _: Call, port: _Port) -> None:
@@ -245,7 +240,7 @@ class KeysightN771xTwin(N77xxTwin):
         port.channel, port.offset_hz = channel, offset_hz
 
     def _tune(self, port: _Port, wavelength_m: float) -> None:
-        _refuse_outside(wavelength_m, _WAVELENGTHS_M)
+        n77xx_checked(wavelength_m, *_WAVELENGTHS_M)
         port.part.set_wavelength_m(wavelength_m)
         self._touched(port)
         if port.on:  # the light is blanked while the laser tunes
@@ -270,22 +265,6 @@ def _conflict(why: str) -> Complaint:
 
 def _frequency_hz(port: _Port) -> float:
     return SPEED_OF_LIGHT_M_PER_S / port.part.wavelength_setpoint_m()
-
-
-def _unconnected(number: int, clock: SimulatedClock) -> LaserPart:
-    """A laser whose light goes nowhere."""
-    return LaserPart(
-        LaserSettings(), rng=np.random.default_rng((_UNCONNECTED_SEED, number)), clock=clock
-    )
-
-
-def _refuse_outside(value: float, limits: tuple[float, float]) -> None:
-    # A value that was asked for may come back rounded to nine digits.
-    lowest, highest = limits
-    if value > highest + 1e-8 * abs(highest):
-        raise Complaint(-222, "Data out of range (StatParmTooLarge)")
-    if value < lowest - 1e-8 * abs(lowest):
-        raise Complaint(-222, "Data out of range (StatParmTooSmall)")
 
 
 def _make(model: str, place: TwinPlace) -> Twin:

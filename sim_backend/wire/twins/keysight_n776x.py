@@ -1,15 +1,21 @@
 """Twins of Keysight's N7751A to N7764A attenuators; the N7752A has power meter inputs as well."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from drivers.bench.units import dbm_from_si, si_from_dbm
 from sim_backend.instruments.parts import AttenuatorPart, PowerPart
 from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.dialects.keysight_n77xx import N77xxTwin, n77xx_number
-from sim_backend.wire.dialects.keysight_n77xx_meter import LENGTH_UNITS, MeterInputs
+from sim_backend.wire.dialects.keysight_n77xx import N77xxTwin, n77xx_checked, n77xx_number
+from sim_backend.wire.dialects.keysight_n77xx_meter import MeterInputs
+from sim_backend.wire.dialects.scpi_values import LENGTH_UNITS, POWER_UNITS, TIME_UNITS
+from sim_backend.wire.dialects.travelling_filter import (
+    DARK_DB,
+    FULL_SPEED_DB_PER_S,
+    TravellingFilter,
+)
 from sim_backend.wire.scpi_session import Answer, Call, Complaint, Handler
 from sim_backend.wire.session import Twin, TwinPlace
 
@@ -18,75 +24,21 @@ __all__ = ["MAKERS", "KeysightN776xTwin"]
 _ATTENUATORS: Final = {"N7751A": 1, "N7752A": 2, "N7761A": 1, "N7762A": 2, "N7764A": 4}
 _METERS: Final = {"N7752A": (5, 6)}
 _HIGHEST_DB = 45.0
-_DARK_DB = 80.0
 _LOSS_DB = 1.2
-_FULL_SPEED_DB_PER_S = 1000.0
 _FASTEST_SET_DB_PER_S = 80.0
 _WAVELENGTHS_M = (1260e-9, 1640e-9)
-_SETTLED = 12.0
-"""Time constants of the scene's attenuator after which it stands still: exp(-12) of 100 dB."""
 _ZERO_S = 2.0
-_POWER_UNITS: Final = {"PW": 1e-12, "NW": 1e-9, "UW": 1e-6, "MW": 1e-3, "W": 1.0}
 _UNIT_WORDS: Final = {"DBM": "", "0": "", "WATT": "watts", "W": "watts", "1": "watts"}
-
-
-class _Filter:
-    """The depth of an attenuator as it travels, put on the scene's at every step of time."""
-
-    def __init__(self, part: AttenuatorPart | None, clock: SimulatedClock) -> None:
-        self._part = part
-        self._clock = clock
-        self._from_db = self._to_db = _DARK_DB
-        self._speed = _FULL_SPEED_DB_PER_S
-        self._since_s = clock.now()
-        self._settled = True
-        self._dark_until_s: float | None = None
-        clock.on_advance(self._follow)
-
-    def go(self, depth_db: float, speed_db_per_s: float) -> float:
-        """Start to travel; the time in s until it stands still."""
-        self._from_db, self._to_db = self.depth_db(), depth_db
-        self._speed, self._since_s = speed_db_per_s, self._clock.now()
-        self._settled = False
-        self._follow(0.0)
-        tail_s = 0.0 if self._part is None else _SETTLED * self._part.settings.settling_s
-        return abs(depth_db - self._from_db) / speed_db_per_s + tail_s
-
-    def depth_db(self) -> float:
-        """Where it is."""
-        way = self._to_db - self._from_db
-        gone = self._speed * (self._clock.now() - self._since_s)
-        return self._to_db if gone >= abs(way) else self._from_db + math.copysign(gone, way)
-
-    def light(self, on: bool) -> None:
-        """Open or close the shutter of the scene's attenuator."""
-        self._dark_until_s = None
-        if self._part is not None:
-            self._part.shutter_open = on
-
-    def blink(self, duration_s: float) -> None:
-        """Close the shutter of the scene's attenuator for some time."""
-        self.light(False)
-        self._dark_until_s = self._clock.now() + duration_s
-
-    def _follow(self, _: float) -> None:
-        if self._dark_until_s is not None and self._clock.now() >= self._dark_until_s:
-            self.light(True)
-        if self._part is None or self._settled:
-            return
-        depth_db = self.depth_db()
-        self._settled = depth_db == self._to_db
-        self._part.set_attenuation_db(min(depth_db, self._part.settings.highest_db))
 
 
 @dataclass
 class _Attenuator:
     """The settings of one attenuator."""
 
-    filter: _Filter
+    filter: TravellingFilter
     attenuation_db: float = 0.0
     offset_db: float = 0.0
-    speed_db_per_s: float = _FULL_SPEED_DB_PER_S
+    speed_db_per_s: float = FULL_SPEED_DB_PER_S
     wavelength_m: float = 1550e-9
     open: bool = False
     opens_at_power_on: bool = False
@@ -124,9 +76,9 @@ class KeysightN776xTwin(N77xxTwin):
         meters = _METERS.get(model, ())
         names = [model, ""] * _ATTENUATORS[model] + [model] * len(meters)
         super().__init__(model=model, serial=serial, clock=clock, slots=tuple(names))
-        self._input_dbm = 10 * math.log10(input_w / 1e-3)
+        self._input_dbm = dbm_from_si(input_w)
         self._filters = {
-            slot: _Filter(attenuators.get(slot), clock)
+            slot: TravellingFilter(attenuators.get(slot), clock)
             for slot in range(1, 2 * _ATTENUATORS[model], 2)
         }
         self._odd = tuple(self._filters)
@@ -140,7 +92,7 @@ class KeysightN776xTwin(N77xxTwin):
         for slot, moved in self._filters.items():
             self._channels[slot] = _Attenuator(filter=moved)
             moved.light(False)
-            moved.go(_DARK_DB, _FULL_SPEED_DB_PER_S)
+            moved.go(DARK_DB, FULL_SPEED_DB_PER_S)
 
     def table(self) -> Mapping[str, Handler]:
         """See `N77xxTwin.table`."""
@@ -213,7 +165,7 @@ class KeysightN776xTwin(N77xxTwin):
         word = call.argument().upper()
         named = {"MIN": one.offset_db, "DEF": one.offset_db, "MAX": one.offset_db + _HIGHEST_DB}
         shown_db = named[word] if word in named else call.number({"DB": 1.0})
-        self._move(one, _checked(shown_db - one.offset_db, 0.0, _HIGHEST_DB))
+        self._move(one, n77xx_checked(shown_db - one.offset_db, 0.0, _HIGHEST_DB))
         one.control = False
 
     def _move(self, one: _Attenuator, attenuation_db: float) -> None:
@@ -228,11 +180,11 @@ class KeysightN776xTwin(N77xxTwin):
         return n77xx_number(named.get(word, one.attenuation_db + one.offset_db))
 
     def _set_speed(self, call: Call, one: _Attenuator) -> None:
-        speed = _checked(call.number({"DB/S": 1.0}), 0.1, _FULL_SPEED_DB_PER_S)
-        one.speed_db_per_s = speed if speed <= _FASTEST_SET_DB_PER_S else _FULL_SPEED_DB_PER_S
+        speed = n77xx_checked(call.number({"DB/S": 1.0}), 0.1, FULL_SPEED_DB_PER_S)
+        one.speed_db_per_s = speed if speed <= _FASTEST_SET_DB_PER_S else FULL_SPEED_DB_PER_S
 
     def _set_offset(self, call: Call, one: _Attenuator) -> None:
-        one.offset_db = _checked(call.number({"DB": 1.0}), -200.0, 200.0)
+        one.offset_db = n77xx_checked(call.number({"DB": 1.0}), -200.0, 200.0)
 
     def _display_as_zero(self, _: Call, one: _Attenuator) -> None:
         one.offset_db = -one.attenuation_db
@@ -241,15 +193,15 @@ class KeysightN776xTwin(N77xxTwin):
         reading_w = self._inputs.reading_w(int(call.number()))
         if reading_w <= 0:
             raise Complaint(-261, "Math error in expression")
-        seen_dbm = 10 * math.log10(reading_w / 1e-3)
-        one.offset_db = _checked(self._output_dbm(one) - seen_dbm, -200.0, 200.0)
+        seen_dbm = dbm_from_si(reading_w)
+        one.offset_db = n77xx_checked(self._output_dbm(one) - seen_dbm, -200.0, 200.0)
 
     def _set_wavelength(self, call: Call, one: _Attenuator) -> None:
         low_m, high_m = _WAVELENGTHS_M
         named = {"MIN": low_m, "MAX": high_m, "DEF": 1550e-9}
         word = call.argument().upper()
         wavelength_m = named[word] if word in named else call.number(LENGTH_UNITS)
-        one.wavelength_m = _checked(wavelength_m, low_m, high_m)
+        one.wavelength_m = n77xx_checked(wavelength_m, low_m, high_m)
 
     def _wavelength(self, call: Call, one: _Attenuator) -> str:
         low_m, high_m = _WAVELENGTHS_M
@@ -262,8 +214,8 @@ class KeysightN776xTwin(N77xxTwin):
         one.filter.light(wanted)
         if wanted == was:
             return
-        depth_db = one.attenuation_db if wanted else _DARK_DB
-        speed = one.speed_db_per_s if wanted else _FULL_SPEED_DB_PER_S
+        depth_db = one.attenuation_db if wanted else DARK_DB
+        speed = one.speed_db_per_s if wanted else FULL_SPEED_DB_PER_S
         self.keep_busy(self._slot_of(one), one.filter.go(depth_db, speed))
 
     def _set_at_power_on(self, call: Call, one: _Attenuator) -> None:
@@ -273,19 +225,18 @@ class KeysightN776xTwin(N77xxTwin):
         one.watts = bool(call.word(_UNIT_WORDS))
 
     def _set_power_offset(self, call: Call, one: _Attenuator) -> None:
-        one.power_offset_db = _checked(call.number({"DB": 1.0}), -200.0, 200.0)
+        one.power_offset_db = n77xx_checked(call.number({"DB": 1.0}), -200.0, 200.0)
 
     def _set_averaging(self, call: Call, one: _Attenuator) -> None:
-        units = {"US": 1e-6, "MS": 1e-3, "S": 1.0}
-        one.averaging_s = _checked(call.number(units), 2e-3, 1.0)
+        one.averaging_s = n77xx_checked(call.number(TIME_UNITS), 2e-3, 1.0)
 
     def _set_power(self, call: Call, one: _Attenuator) -> None:
         text = call.argument().upper()
-        value = call.number({**_POWER_UNITS, "DBM": 1.0})
+        value = call.number({**POWER_UNITS, "DBM": 1.0})
         in_watts = not text.endswith("DBM") and (one.watts or text[-1].isalpha())
         if in_watts and value <= 0:
             raise Complaint(-222, "Data out of range (StatParmTooSmall)")
-        one.power_dbm = _checked(10 * math.log10(value / 1e-3) if in_watts else value, -100.0, 40.0)
+        one.power_dbm = n77xx_checked(dbm_from_si(value) if in_watts else value, -100.0, 40.0)
         self._hold_power(one)
 
     def _set_control(self, call: Call, one: _Attenuator) -> None:
@@ -308,7 +259,7 @@ class KeysightN776xTwin(N77xxTwin):
         return self._input_dbm - _LOSS_DB - one.filter.depth_db() + one.power_offset_db
 
     def _in_unit(self, one: _Attenuator, dbm: float) -> str:
-        return n77xx_number(1e-3 * 10 ** (dbm / 10) if one.watts else dbm)
+        return n77xx_number(si_from_dbm(dbm) if one.watts else dbm)
 
     def _read(self, call: Call, *, fresh: bool) -> Answer:
         slot = call.suffixes[0]
@@ -328,14 +279,6 @@ class KeysightN776xTwin(N77xxTwin):
 
 def _nothing(_: object) -> None:
     """For what is taken without effect."""
-
-
-def _checked(value: float, lowest: float, highest: float) -> float:
-    if value > highest + 1e-9 * abs(highest):
-        raise Complaint(-222, "Data out of range (StatParmTooLarge)")
-    if value < lowest - 1e-9 * abs(lowest):
-        raise Complaint(-222, "Data out of range (StatParmTooSmall)")
-    return value
 
 
 def _make(model: str, place: TwinPlace) -> Twin:

@@ -1,27 +1,24 @@
 """Twins of Santec's TSL-570, TSL-770 and TSL-550 lasers."""
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import numpy as np
-
-from drivers.dialects.power_units import dbm_from_watts, watts_from_dbm
+from drivers.bench.units import dbm_from_si, si_from_dbm
 from sim_backend.instruments.parts import LaserPart
 from sim_backend.scene.clock import SimulatedClock
-from sim_backend.scene.lasers import LaserSettings
 from sim_backend.scene.light import SPEED_OF_LIGHT_M_PER_S
 from sim_backend.wire.dialects.santec_numbers import SantecNumbers
+from sim_backend.wire.dialects.santec_sweep import SantecSweep
+from sim_backend.wire.dialects.scpi_values import checked_value
+from sim_backend.wire.dialects.unconnected import unconnected_laser
 from sim_backend.wire.scpi_session import (
-    Answer,
     Call,
     Complaint,
     ErrorQueue,
     Handler,
     ScpiSession,
-    block,
 )
 from sim_backend.wire.session import Session, Twin, TwinPlace
 
@@ -29,14 +26,10 @@ __all__ = ["MAKERS", "SantecTSLTwin"]
 
 _WAVELENGTHS_M = (1480e-9, 1640e-9)
 _POWERS_DBM = (-15.0, 13.0)
-_SPEEDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 _MOVE_NM_PER_S = 100.0
 _MOVE_LEAST_S = 0.02
-_PREPARE_S = 0.2
 _DARK_DBM = -60.0
-_MOST_POINTS = 10_000
 _FIRMWARE = "0026.0026.0011"
-_UNCONNECTED_SEED = 570
 _ALERTS: Final = {"No07": "Inter lock detection", "No23": "Ongoing Warm up"}
 
 
@@ -52,15 +45,6 @@ class _State:
     fine: float = 0.0
     shutter_closed: bool = True
     diode: bool = False
-    start_m: float = _WAVELENGTHS_M[0]
-    stop_m: float = _WAVELENGTHS_M[1]
-    speed: float = 10.0
-    mode: int = 1
-    cycles: int = 0
-    standby: bool = False
-    sweep: int = 0
-    sweep_at_s: float = 0.0
-    points: int = 0
     modulation: bool = False
 
 
@@ -90,7 +74,7 @@ class SantecTSLTwin(Twin):
         self.interlock_closed = interlock_closed
         self._clock = clock
         self._serial = serial
-        self._part = _unconnected(clock) if laser is None else laser
+        self._part = unconnected_laser(clock) if laser is None else laser
         self._warm_at_s = clock.now() + warm_up_s
         self._busy_until_s = 0.0
         self._alert_index = 0
@@ -98,7 +82,7 @@ class SantecTSLTwin(Twin):
         self._errors = ErrorQueue(empty='0,"No error"', plus=False)
         self._separate_shutter = model == "TSL-550"
         self._state = _State()
-        clock.on_advance(self._age)
+        self._sweep = SantecSweep(self._numbers, clock, self._move, _WAVELENGTHS_M)
         self._preset()
 
     def session(self) -> Session:
@@ -107,6 +91,7 @@ class SantecTSLTwin(Twin):
 
     def _preset(self) -> None:
         self._state = _State()
+        self._sweep.preset()
         self._part.set_emission(False)
 
     def _table(self) -> Mapping[str, Handler]:
@@ -123,7 +108,7 @@ class SantecTSLTwin(Twin):
             ":SYSTem:CODe?": lambda _: self.model,
             **self._power_table(),
             **self._wavelength_table(),
-            **self._sweep_table(),
+            **self._sweep.table(),
         }
 
     def _power_table(self) -> Mapping[str, Handler]:
@@ -176,29 +161,6 @@ class SantecTSLTwin(Twin):
             f"{source}:AM:STATe?": lambda _: numbers.whole(self._state.modulation),
         }
 
-    def _sweep_table(self) -> Mapping[str, Handler]:
-        sweep = "[:SOURce#][:CHANnel#]:WAVelength:SWEep"
-        numbers = self._numbers
-        return {
-            f"{sweep}[:STATe]": self._run,
-            f"{sweep}[:STATe]?": lambda _: numbers.whole(self._state.sweep),
-            f"{sweep}:STARt": partial(self._set_end, "start_m"),
-            f"{sweep}:STARt?": lambda _: numbers.wavelength(self._state.start_m),
-            f"{sweep}:STOP": partial(self._set_end, "stop_m"),
-            f"{sweep}:STOP?": lambda _: numbers.wavelength(self._state.stop_m),
-            f"{sweep}:SPEed": self._set_speed,
-            f"{sweep}:SPEed?": lambda _: numbers.speed(self._state.speed),
-            f"{sweep}:MODe": self._set_mode,
-            f"{sweep}:MODe?": lambda _: numbers.whole(self._state.mode),
-            f"{sweep}:CYCLes": self._set_cycles,
-            f"{sweep}:CYCLes?": lambda _: numbers.whole(self._state.cycles),
-            ":TRIGger:INPut:STANdby": self._set_standby,
-            ":TRIGger:INPut:STANdby?": lambda _: numbers.whole(self._state.standby),
-            ":TRIGger:INPut:SOFTtrigger": self._trigger,
-            ":READout:POINts?": lambda _: numbers.whole(self._state.points),
-            ":READout:DATa?": self._log,
-        }
-
     def _choose_set(self, call: Call) -> None:
         self._numbers.scpi = call.flag()
 
@@ -246,7 +208,7 @@ class SantecTSLTwin(Twin):
 
     def _actual_dbm(self) -> float:
         power_w = self._part.power_w()
-        return dbm_from_watts(power_w) if power_w > 1e-9 else _DARK_DBM
+        return dbm_from_si(power_w) if power_w > 1e-9 else _DARK_DBM
 
     def _set_power(self, call: Call) -> None:
         text = call.argument().upper()
@@ -254,16 +216,16 @@ class SantecTSLTwin(Twin):
         in_mw = text.endswith("MW") or (self._state.power_unit_mw and not text.endswith("DBM"))
         if in_mw and value <= 0:
             raise Complaint(-222, "Data out of range")
-        power_dbm = dbm_from_watts(value * 1e-3) if in_mw else value
+        power_dbm = dbm_from_si(value * 1e-3) if in_mw else value
         lowest, highest = _POWERS_DBM
         if not lowest - 1e-9 <= power_dbm <= highest + 0.011:  # 20 mW are 13.01 dBm
             raise Complaint(-222, "Data out of range")
-        self._part.set_power_w(watts_from_dbm(round(power_dbm, 2)))
+        self._part.set_power_w(si_from_dbm(round(power_dbm, 2)))
 
     def _power(self, call: Call) -> str:
         dbm = self._named(call, dict(zip(("MIN", "MAX"), _POWERS_DBM, strict=True)))
         if dbm is None:
-            dbm = dbm_from_watts(max(self._part.power_setpoint_w(), 1e-12))
+            dbm = dbm_from_si(max(self._part.power_setpoint_w(), 1e-12))
         return self._numbers.plain(self._in_unit(dbm))
 
     def _named(self, call: Call, limits: dict[str, float]) -> float | None:
@@ -279,7 +241,7 @@ class SantecTSLTwin(Twin):
         self._state.power_unit_mw = call.flag()
 
     def _set_attenuation(self, call: Call) -> None:
-        self._state.attenuation_db = _checked(call.number({"DB": 1.0}), 0.0, 30.0)
+        self._state.attenuation_db = checked_value(call.number({"DB": 1.0}), 0.0, 30.0)
 
     def _set_automatic(self, call: Call) -> None:
         self._state.automatic = call.flag()
@@ -288,7 +250,7 @@ class SantecTSLTwin(Twin):
         self._move(round(self._numbers.read_wavelength(call), 13))
 
     def _move(self, wavelength_m: float) -> None:
-        target_m = _checked(wavelength_m, *_WAVELENGTHS_M)
+        target_m = checked_value(wavelength_m, *_WAVELENGTHS_M)
         way_nm = abs(target_m - self._part.wavelength_setpoint_m()) * 1e9
         self._part.set_wavelength_m(target_m)
         duration_s = way_nm / _MOVE_NM_PER_S + _MOVE_LEAST_S
@@ -318,7 +280,7 @@ class SantecTSLTwin(Twin):
         self._state.wavelength_unit_thz = call.flag()
 
     def _set_fine(self, call: Call) -> None:
-        self._state.fine = round(_checked(call.number(), -100.0, 100.0), 2)
+        self._state.fine = round(checked_value(call.number(), -100.0, 100.0), 2)
 
     def _end_fine(self, _: Call) -> None:
         self._state.fine = 0.0
@@ -329,72 +291,9 @@ class SantecTSLTwin(Twin):
     def _set_modulation(self, call: Call) -> None:
         self._state.modulation = call.flag()
 
-    def _set_end(self, which: str, call: Call) -> None:
-        setattr(self._state, which, _checked(self._numbers.read_wavelength(call), *_WAVELENGTHS_M))
-
-    def _set_speed(self, call: Call) -> None:
-        speed = call.number()
-        if speed not in _SPEEDS:
-            raise Complaint(-222, "Data out of range")
-        self._state.speed = speed
-
-    def _set_mode(self, call: Call) -> None:
-        self._state.mode = int(_checked(call.number(), 0, 3))
-
-    def _set_cycles(self, call: Call) -> None:
-        self._state.cycles = int(_checked(call.number(), 0, 999))
-
-    def _set_standby(self, call: Call) -> None:
-        self._state.standby = call.flag()
-
-    def _run(self, call: Call) -> None:
-        state = self._state
-        if not call.flag():
-            state.sweep = 0
-            return
-        if state.stop_m <= state.start_m:
-            raise Complaint(-200, "Execution error")
-        self._move(state.start_m)
-        state.sweep = 3 if state.standby else 4
-        state.sweep_at_s = self._clock.now() + _PREPARE_S
-
-    def _trigger(self, _: Call) -> None:
-        if self._state.sweep == 3:
-            self._state.sweep, self._state.sweep_at_s = 4, self._clock.now()
-
-    def _age(self, _: float) -> None:
-        """Move a sweep on: from preparing to running, from running to done."""
-        state, now_s = self._state, self._clock.now()
-        if state.sweep == 4 and now_s >= state.sweep_at_s:
-            state.sweep = 1
-            state.sweep_at_s += (state.stop_m - state.start_m) * 1e9 / state.speed
-        if state.sweep == 1 and now_s >= state.sweep_at_s:
-            state.sweep = 0
-            state.points = min(_MOST_POINTS, round((state.stop_m - state.start_m) * 1e11))
-            self._move(state.stop_m)
-
-    def _log(self, _: Call) -> Answer:
-        state = self._state
-        logged_m = np.linspace(state.start_m, state.stop_m, state.points)
-        if self._numbers.scpi:
-            return block(struct.pack(f"<{state.points}d", *logged_m))
-        tenths_pm = np.rint(logged_m * 1e13).astype("<i4")
-        return block(tenths_pm.tobytes())
-
     def _is_busy(self) -> bool:
         unsettled = self._part.emission() and not self._part.is_settled()
         return unsettled or self._clock.now() < self._busy_until_s - 1e-12
-
-
-def _checked(value: float, lowest: float, highest: float) -> float:
-    if not lowest - 1e-9 * abs(lowest) <= value <= highest + 1e-9 * abs(highest):
-        raise Complaint(-222, "Data out of range")
-    return value
-
-
-def _unconnected(clock: SimulatedClock) -> LaserPart:
-    """A laser whose light goes nowhere."""
-    return LaserPart(LaserSettings(), rng=np.random.default_rng(_UNCONNECTED_SEED), clock=clock)
 
 
 def _make(model: str, place: TwinPlace) -> Twin:

@@ -108,7 +108,10 @@ def test_infiniium_takes_a_record_in_auto_when_memory_holds_another_form() -> No
 def test_infiniium_says_so_when_the_rate_does_not_come_out() -> None:
     other = form(b"2,1,1000,0,1E-09,-1E-07,0,3.0517578125E-05,0.0E+00,0")
     script = Script([*OPENING, SET_UP, other, *FORCED, other, other, *CLOSING, *CLOSING])
-    with driver(script) as scope, pytest.raises(ReadbackError, match=r"sample rate .* 1000000000"):
+    with (
+        driver(script) as scope,
+        pytest.raises(ReadbackError, match=r"rate .* 999999999\.9"),
+    ):
         scope.configure(800e6, 256, 1.0)
     script.finish()
 

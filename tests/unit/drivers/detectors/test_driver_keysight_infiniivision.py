@@ -149,6 +149,17 @@ def test_infiniivision_asks_for_more_range_when_the_scope_rounded_it_down() -> N
     script.finish()
 
 
+def test_infiniivision_takes_no_second_trial_when_it_knows_what_the_range_becomes() -> None:
+    more = (FORM[0], FORM[1].replace(b"7.81250000E-003", b"8.00000000E-003"))
+    force = (b":TRIG:FORC;:SYST:ERR?\n", NO_ERROR)
+    trial = [more, *SINGLE, force, STANDS, more, more]
+    script = Script([*OPENING, SET_UP, *trial, SET_UP, more, more, more, *CLOSING])
+    with driver(script) as scope:
+        for _ in range(2):
+            assert scope.configure(800e6, 256, 1.0).range_v == pytest.approx(1.024)
+    script.finish()
+
+
 def test_infiniivision_refuses_the_record_when_it_was_stopped_by_hand() -> None:
     not_triggered = (b":TER?;:SYST:ERR?\n", b"0;" + NO_ERROR)
     script = Script([*OPENING, *CONFIGURED, *SINGLE, RUNS, STANDS, not_triggered, *CLOSING])

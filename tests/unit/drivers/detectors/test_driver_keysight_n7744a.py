@@ -17,7 +17,7 @@ ERR = b";:SYST:ERR?\n"
 HELLO = [
     (b"*CLS\n", b""),
     (b"*IDN?\n", b"Agilent Technologies,N7744A,DE1,1.22\n"),
-    (b":SENS3:POW:UNIT 1;:SENS3:POW:RANG:AUTO 1;:INIT3:CONT 0" + ERR, NONE),
+    (b":SENS3:POW:UNIT 1;:SENS3:POW:RANG:AUTO 1;:TRIG3:INP IGN;:INIT3:CONT 0" + ERR, NONE),
     (b":SENS3:POW:ATIM?" + ERR, b"+1.00000000E-001;" + NONE),
 ]
 

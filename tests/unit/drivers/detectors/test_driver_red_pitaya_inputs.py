@@ -5,7 +5,9 @@ import pytest
 
 from drivers.detectors.red_pitaya import MODELS, RedPitayaDigitiser
 from drivers.errors import AnswerError, LimitError, LinkTimeoutError, RefusedError
-from drivers.instruments import DigitiserLimits, Trigger
+from drivers.instruments import DigitiserLimits, GeneratorLimits, Trigger
+from drivers.modulators.red_pitaya import MODELS as OUTPUTS
+from drivers.modulators.red_pitaya import RedPitayaGenerator
 from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import DigitiserPart, GeneratorPart
 from sim_backend.wire.twins.red_pitaya import RedPitayaTwin
@@ -195,3 +197,27 @@ def test_record_begins_at_the_trigger_and_is_the_scenes_when_played_on_a_twin() 
         trace = one.fetch()
     np.testing.assert_allclose(trace.volts[0], np.clip(expected, -1, 1), atol=0.51 / 8192)
     assert bench.clock.now() - before_s >= 9000 / (125e6 / 8)
+
+
+def test_both_kinds_share_a_board_and_its_link_when_one_triggers_the_other() -> None:
+    bench = SimulatedBench()
+    twin = board(bench)
+    link = loopback_link(twin, bench.clock)
+    found = OUTPUTS[0].limits
+    assert isinstance(found, GeneratorLimits)
+    digitiser = RedPitayaDigitiser("records", limits=limits(), link=link, clock=bench.clock)
+    generator = RedPitayaGenerator("weights", limits=found, link=link, clock=bench.clock)
+    with digitiser, generator:
+        generator.set_sample_rate(125e6)
+        generator.load(0, np.full(1000, 0.5, dtype=np.float32))
+        generator.set_output(0, True)
+        generator.arm(Trigger.SOFTWARE)
+        digitiser.configure(125e6, 1200, 1.0)
+        digitiser.arm(Trigger.EXTERNAL)
+        assert not digitiser.is_done()
+        generator.trigger()
+        assert digitiser.is_done()
+        assert digitiser.fetch().volts.shape == (1, 1200)
+        assert twin.outputs[1].plays == 1
+        digitiser.close()
+        assert generator.output(0)

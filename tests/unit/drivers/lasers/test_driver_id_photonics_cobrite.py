@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from drivers.dialects.cobrite import CobriteDialogue
 from drivers.errors import (
     AnswerError,
     InstrumentError,
@@ -11,8 +12,8 @@ from drivers.errors import (
     LinkTimeoutError,
     RefusedError,
 )
-from drivers.instruments import LaserLimits, Range
-from drivers.lasers.id_photonics_cobrite import CobriteDialogue, IdPhotonicsCobrite
+from drivers.instruments import Identity, LaserLimits, Range
+from drivers.lasers.id_photonics_cobrite import MODELS, IdPhotonicsCobrite
 from drivers.transports.link import Link
 from tests.wire.raw import rubbish
 from tests.wire.scripted import Script, ScriptedClock
@@ -162,6 +163,27 @@ def test_open_shows_both_names_when_another_instrument_answers() -> None:
     laser = IdPhotonicsCobrite("laser", limits=LIMITS, link=link, clock=script.clock)
     with pytest.raises(InstrumentError, match="CoBrite with a laser 1,1,1 was expected, 'Acme X1"):
         laser.open()
+
+
+def probed(script: Script) -> Identity:
+    link = script.link(chatty=True)
+    link.attach("discovery", lambda: None)
+    probe = MODELS[0].probe
+    assert probe is not None
+    return probe(link)
+
+
+def test_probe_knows_a_cobrite_by_the_limits_of_its_first_laser() -> None:
+    script = Script([HELLO[2], HELLO[1]])
+    assert probed(script).model == "CoBrite DX1"
+    script.finish()
+
+
+@pytest.mark.parametrize("answer", [b"ERR 100, unknown command;", b"what?;"])
+def test_probe_refuses_who_does_not_know_the_limits(answer: bytes) -> None:
+    asked = (HELLO[2][0], answer)
+    with pytest.raises(AnswerError):
+        probed(Script([asked, asked]))
 
 
 def test_rubbish_is_refused_with_an_error_of_the_link() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from drivers.dialects.keysight_33600a import Keysight33600ASettings, one_play
 from drivers.errors import (
     AnswerError,
     ConfigurationError,
@@ -14,12 +15,7 @@ from drivers.errors import (
     SafetyError,
 )
 from drivers.instruments import GeneratorLimits, Range, Trigger
-from drivers.modulators.keysight_33600a import MODELS, Keysight33600A, Keysight33600ASettings
-from sim_backend.instruments import SimulatedBench
-from sim_backend.instruments.parts import GeneratorPart
-from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.twins.keysight_33600a import Keysight33600ATwin
-from tests.wire.rigs import loopback_link
+from drivers.modulators.keysight_33600a import MODELS, Keysight33600A
 from tests.wire.scripted import Script
 
 OK = b'+0,"No error"\n'
@@ -427,54 +423,21 @@ def test_waveform_is_known_when_named_by_a_path(name: bytes) -> None:
 
 
 def test_codes_are_the_rounded_volts_when_the_waveform_is_long() -> None:
-    """Against a slow reference; the largest error is half a code."""
-    generator = driver(Script([]))
+    """Against a slow reference; single precision may round half a code to either side."""
     volts = np.random.default_rng(3).uniform(-1, 1, 100_003).astype(np.float32)
-    expected = [0, *(round(float(one) * 32767) for one in volts), 0]
-    points = generator._codes(volts.copy())
+    expected = [7, *(round(float(one) * 32767) for one in volts), 7]
+    points = one_play(volts.copy(), full_v=1.0, idle_code=7)
     assert points.dtype == np.dtype("<i2")
     assert len(points) == len(expected)
     assert np.max(np.abs(points.astype(np.int32) - expected)) <= 1
     assert np.mean(points == expected) > 0.999
-    assert (points[0], points[-1]) == (0, 0)
 
 
-def test_scene_gets_the_volts_that_were_loaded_when_played_on_a_twin() -> None:
-    bench = SimulatedBench()
-    part = bench.part("server", "weight_generator")
-    assert isinstance(part, GeneratorPart)
-    twin = Keysight33600ATwin(model="33622A", clock=bench.clock, serial="SIM1", parts={1: part})
-    generator = Keysight33600A(
-        "generator", limits=LIMITS, link=loopback_link(twin, bench.clock), clock=bench.clock
-    )
-    volts = np.random.default_rng(5).uniform(-1, 1, 500).astype(np.float32)
-    with generator:
-        generator.set_sample_rate(800e6)
-        generator.set_idle(0, -0.25)
-        generator.load(0, volts)
-        generator.set_output(0, True)
-        assert part.unit.idle_v == [-0.25]
-        generator.arm(Trigger.EXTERNAL, 2e-6)
-        played = part.unit.waveforms[0]
-        assert part.unit.waits()
-        assert (part.unit.sample_rate_hz, part.unit.delay_s) == (800e6, 2e-6)
-        np.testing.assert_allclose(played[1:-1], volts, atol=0.51 / 32767)
-        np.testing.assert_allclose([played[0], played[-1], part.unit.idle_v[0]], -0.25, atol=2e-5)
-        generator.stop()
-        assert not part.unit.waits()
-        assert part.unit.idle_v == [-0.25]
-    assert part.unit.outputs == [False]
-
-
-def test_longest_waveform_fits_into_the_memory() -> None:
-    clock = SimulatedClock()
-    twin = Keysight33600ATwin(model="33622A", clock=clock, serial="SIM1", parts={})
-    limits = MODELS[-1].limits
-    assert isinstance(limits, GeneratorLimits)
-    link = loopback_link(twin, clock)
-    with Keysight33600A("generator", limits=limits, link=link, clock=clock) as generator:
-        generator.load(0, np.ones(limits.samples, dtype=np.float32))
-        assert len(twin.outputs[1].waveforms["vplay1"]) == limits.samples + 2
+@pytest.mark.parametrize("full_v", [0.3, 1.0, 4.9])
+def test_codes_stay_within_the_instruments_when_the_volts_are_at_full_scale(full_v: float) -> None:
+    volts = np.array([full_v, -full_v], dtype=np.float32)
+    points = one_play(volts, full_v=full_v, idle_code=0)
+    assert points[:4].tolist() == [0, 32767, -32767, 0]
 
 
 def test_models_have_the_rates_of_the_series() -> None:

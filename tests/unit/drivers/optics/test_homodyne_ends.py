@@ -10,12 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from drivers.backend import Block, ChoosesEarly
-from drivers.errors import ConfigurationError, LimitError, OpticsError, ReadbackError
+from drivers.errors import (
+    ConfigurationError,
+    LimitError,
+    OpticsError,
+    PhaseError,
+    ReadbackError,
+)
 from drivers.instruments import Attenuator
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.homodyne_choice import Coins, OperatingSystemCoins, SeededCoins
 from drivers.optics.homodyne_lock import LockLimits
 from drivers.optics.homodyne_values import check_homodyne_frames, one_input, probe_layout
+from sim_backend.instruments.faults import Fault, FaultKind
 from sim_backend.scene.converters import Drive, Record, Recording
 from tests.homodyne_bench import FORMAT, HomodyneBench, open_homodyne_bench
 
@@ -206,3 +213,27 @@ def test_probe_is_short_and_a_burst_carries_one_input() -> None:
     assert probe.pilots.size > 500
     assert probe.total_slots < 3000
     assert one_input(BLOCK) == replace(BLOCK, inputs=1)
+
+
+@pytest.mark.parametrize("role", ["return_phase", "tap_phase"])
+def test_block_is_lost_when_a_phase_shifter_does_not_take_its_setting(role: str) -> None:
+    told: list[str] = []
+    bench = opened(told=told)
+    bench.link.client.load(BLOCK, DATA)
+    bench.bench.inject(Fault(kind=FaultKind.SETTING_IGNORED, target=role))
+    with pytest.raises(ReadbackError, match=role):
+        bench.link.server.send(BLOCK, MEANS)
+    assert len(told) == 1
+    with pytest.raises(OpticsError, match="nothing was sent"):
+        bench.link.client.measure(BLOCK)
+
+
+def test_p_is_measured_where_the_light_of_a_burst_is_lost_only_if_the_probes_see_light() -> None:
+    # In P the pilots vanish anyhow: that light was there is what the probes and the client say.
+    told: list[str] = []
+    bench = opened(Given(True), told=told)
+    bench.link.client.load(BLOCK, DATA)
+    bench.bench.inject(Fault(kind=FaultKind.FIBRE_UNPLUGGED, target="back"))
+    with pytest.raises(PhaseError, match=r"return_phase: too few photons"):
+        bench.link.server.send(BLOCK, MEANS)
+    assert len(told) == 1

@@ -78,6 +78,14 @@ def test_dialogue_of_the_sheet_sets_attenuation_and_opens() -> None:
     script.finish()
 
 
+def test_open_goes_on_when_something_else_is_pending_while_the_shutter_closes() -> None:
+    busy = [BUSY] * 101
+    script = Script([*HELLO, SAFE[0], *busy, *SAFE[2:]])
+    attenuator = KeysightN776x("voa", limits=LIMITS, link=script.link(), clock=script.clock)
+    attenuator.open()
+    script.finish()
+
+
 def test_attenuation_is_that_of_the_filter_when_somebody_set_an_offset() -> None:
     script, attenuator = opened(shows(b"14", b"-3"))
     assert attenuator.attenuation_db() == 17.0
