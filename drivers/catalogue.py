@@ -41,6 +41,7 @@ MODULES: tuple[str, ...] = (
     "drivers.lasers.santec_tsl",
     "drivers.modulators.keysight_33600a",
     "drivers.modulators.keysight_m8195a",
+    "drivers.modulators.qontrol_q8iv",
     "drivers.modulators.red_pitaya",
     "drivers.modulators.thorlabs_mbx",
     "drivers.path.agiltron_ff",

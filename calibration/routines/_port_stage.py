@@ -67,17 +67,22 @@ class PortStage(PortLight):
         for mesh, wanted in zip(self._meshes, (volts, return_volts), strict=True):
             mesh.set_voltages(wanted)
 
-    def point(self, volts: Array, return_volts: Array) -> MeshPoint:
+    def point(self, volts: Array, return_volts: Array, *, inverted: bool = False) -> MeshPoint:
         """What light of every port becomes at one setting of both meshes.
+
+        Args:
+            volts: of the first mesh, shape (channels,).
+            return_volts: of the second, likewise.
+            inverted: play the pilots with the other sign. What leaks through the modulators keeps
+                its sign, so that it adds to one and takes from the other.
 
         Raises:
             CalibrationError: a record is clipped.
             SynchronisationError: a detector sees no light.
         """
         self.set_meshes(volts, return_volts)
-        traces = self.play(
-            self.number("pilot_level") / self.format.pulse.peak, self.number("weight_v_pi_v")
-        )
+        level = self.number("pilot_level") / self.format.pulse.peak
+        traces = self.play(-level if inverted else level, self.number("weight_v_pi_v"))
         collected = self._response(traces["client"].volts[0], "client")
         returned = [
             self._response(one, f"server channel {port}")

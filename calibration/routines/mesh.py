@@ -1,7 +1,7 @@
 """Calibration of the client's meshes: phase offsets and splitter errors of all interferometers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +22,10 @@ __all__ = ["MeshCalibration", "meshes_of"]
 
 _MESHES = ("mesh", "return_mesh")
 _FULL_TURN_HEAT = 2 * math.pi
+_LOOKS = 2
+"""At every data vector that is checked, each with pilots of either sign."""
+
+_Look = tuple[MeshPoint, MeshPoint]
 
 
 class MeshCalibration(Routine):
@@ -29,8 +33,10 @@ class MeshCalibration(Routine):
 
     Known light is the pilots' patterns, which show each detector's whole response in one burst. All
     offsets and splitter errors follow from one fit. Then the meshes are programmed with it for
-    random data vectors, and what U_x^dagger U_x is wrong by is measured on the bench: twice each,
-    so that the product of both errors has no noise in its mean, whatever the noise is like.
+    random data vectors, and what U_x^dagger U_x is wrong by is measured on the bench. Every vector
+    is looked at twice, so that the product of both errors has no noise in its mean, whatever the
+    noise is like, and every look takes pilots of either sign, between which the light that leaks
+    through the modulators cancels.
     """
 
     name = "mesh"
@@ -68,7 +74,10 @@ class MeshCalibration(Routine):
             context.progress(settings + done, settings + checks, "checking data vectors")
             planned = _planned(fit, _unit_vector(context, stage.ports))
             volts = fit.mesh.volts(planned.forward), fit.return_mesh.volts(planned.back)
-            judged.append(_Judged.of(planned, stage.point(*volts), stage.point(*volts)))
+            looks = [
+                (stage.point(*volts), stage.point(*volts, inverted=True)) for _ in range(_LOOKS)
+            ]
+            judged.append(_Judged.of(planned, looks))
         pool = [
             _planned(fit, _unit_vector(context, stage.ports))
             for _ in range(context.setting("model_vectors", int))
@@ -142,14 +151,15 @@ class _Judged:
     collected: float
 
     @classmethod
-    def of(cls, planned: _Planned, one: MeshPoint, other: MeshPoint) -> "_Judged":
+    def of(cls, planned: _Planned, looks: Sequence[_Look]) -> "_Judged":
+        """From two looks with pilots of either sign."""
         vector = planned.vector
+        returned = [np.mean([_returned_error(one, vector) for one in look], 0) for look in looks]
+        collected = [np.mean([_collected_error(one, vector) for one in look], 0) for look in looks]
         return cls(
             planned=planned,
-            round_trip=_squared_angle(_returned_error(one, vector), _returned_error(other, vector)),
-            collected=_squared_angle(
-                _collected_error(one, vector), _collected_error(other, vector)
-            ),
+            round_trip=_squared_angle(*returned),
+            collected=_squared_angle(*collected),
         )
 
 

@@ -21,7 +21,7 @@ from drivers.optics.burst import BurstLayout, compose_oscillator
 from drivers.optics.client_optics import check_full_level, client_expectation, on_clock
 from drivers.optics.homodyne_lock import PhaseLock
 from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots
-from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn
+from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn, set_probe, take_probe
 from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
 from drivers.optics.modulation import volts_from_amplitude
 from drivers.optics.standing_checks import StandingInstruments
@@ -161,10 +161,8 @@ class HomodyneClientOptics:
         """Bring phase, generator and digitiser to where they wait for a burst."""
         if turn.step is Step.DATA:
             self.lock.hold(on_p=False)
-        elif turn.step is Step.PROBE:
-            self.lock.hold(on_p=True)
         else:
-            self.lock.search(turn.index)
+            set_probe(self.lock, turn)
         self._arm(*self._burst(turn))
 
     def _take(self, turn: Turn) -> None:
@@ -174,11 +172,7 @@ class HomodyneClientOptics:
         if turn.step is Step.DATA:
             self._blocks[turn.block].traces.append(trace)
             return
-        found = self._reader.probe(trace, layout)
-        if turn.step is Step.PROBE:
-            self.lock.track(found.mean_v, found.uncertainty_v)
-        else:
-            self.lock.take(turn.index, found.mean_v, found.uncertainty_v)
+        take_probe(self.lock, turn, self._reader.probe(trace, layout))
 
     def _burst(self, turn: Turn) -> tuple[BurstLayout, NDArray[np.float32]]:
         """Layout of a burst and the oscillator's level in its data slots."""

@@ -29,7 +29,14 @@ from drivers.optics.burst import BurstLayout
 from drivers.optics.homodyne_choice import QuadratureChoice
 from drivers.optics.homodyne_lock import PhaseLock
 from drivers.optics.homodyne_receiver import HomodyneReader, HomodyneSlots, scrambling
-from drivers.optics.homodyne_turns import HomodyneTurns, Step, Turn, turns_of
+from drivers.optics.homodyne_turns import (
+    HomodyneTurns,
+    Step,
+    Turn,
+    set_probe,
+    take_probe,
+    turns_of,
+)
 from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
 from drivers.optics.running_scale import SCALE_UNCERTAINTY
 from drivers.optics.server_optics import check_launch, server_expectation, weight_volts
@@ -217,17 +224,10 @@ class HomodyneServerOptics:
 
     def _play_probe(self, turn: Turn) -> None:
         """A burst of pilots alone, and what it says about the phase."""
-        if turn.step is Step.PROBE:
-            self.lock.hold(on_p=True)
-        else:
-            self.lock.search(turn.index)
+        set_probe(self.lock, turn)
         dark = torch.zeros(1)
         trace = self._play(turn, self._probe, self._volts(turn.block, self._probe, dark))
-        found = self._reader.probe(trace, self._probe)
-        if turn.step is Step.PROBE:
-            self.lock.track(found.mean_v, found.uncertainty_v)
-        else:
-            self.lock.take(turn.index, found.mean_v, found.uncertainty_v)
+        take_probe(self.lock, turn, self._reader.probe(trace, self._probe))
 
     def _data(
         self, turn: Turn, layout: BurstLayout, volts: NDArray[np.float32], on_p: np.bool_

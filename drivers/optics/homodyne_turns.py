@@ -1,10 +1,11 @@
 """Turns of both ends of a homodyne bench: probes of the phase between bursts of data.
 
 Owns the public order of a block's bursts: the search for the phase, with probes at settings a
-quarter turn apart; then, for every data vector, a probe and a burst of data; a probe at the end.
-Nothing is assumed of the phase from one block to the next, between which any time may pass. The
-order and its timing are the same whichever quadratures the server has chosen. Where both ends live
-in one process they share a `HomodyneTurns`; it holds no data and no quadratures.
+quarter turn apart; then, for every data vector, a probe and a burst of data; a probe at the end,
+and one in X, which confirms that the light is still there (in P the pilots vanish). Nothing is
+assumed of the phase from one block to the next, between which any time may pass. The order and its
+timing are the same whichever quadratures the server has chosen. Where both ends live in one process
+they share a `HomodyneTurns`; it holds no data and no quadratures.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from enum import Enum
 
 from drivers.backend import Block
 from drivers.errors import OpticsError
-from drivers.optics.homodyne_lock import SEARCHES
+from drivers.optics.homodyne_lock import SEARCHES, PhaseLock
+from drivers.optics.homodyne_receiver import Pilots
 
-__all__ = ["HomodyneTurns", "Step", "Turn", "turns_of"]
+__all__ = ["HomodyneTurns", "Step", "Turn", "set_probe", "take_probe", "turns_of"]
 
 
 class Step(Enum):
@@ -23,6 +25,7 @@ class Step(Enum):
 
     SEARCH = "search"
     PROBE = "probe"
+    CONFIRM = "confirm"
     DATA = "data"
 
 
@@ -53,6 +56,40 @@ def turns_of(block: Block) -> Iterator[Turn]:
         yield Turn(block=block, step=Step.PROBE)
         yield Turn(block=block, step=Step.DATA, index=index)
     yield Turn(block=block, step=Step.PROBE)
+    yield Turn(block=block, step=Step.CONFIRM)
+
+
+def set_probe(lock: PhaseLock, turn: Turn) -> None:
+    """Set the phase of either end for a burst without data.
+
+    Args:
+        lock: of that end.
+        turn: the burst.
+    """
+    if turn.step is Step.SEARCH:
+        lock.search(turn.index)
+    else:
+        lock.hold(on_p=turn.step is Step.PROBE)
+
+
+def take_probe(lock: PhaseLock, turn: Turn, found: Pilots) -> None:
+    """Hand the pilots of a burst without data to the lock.
+
+    Args:
+        lock: of the end that recorded it.
+        turn: the burst.
+        found: its pilots.
+
+    Raises:
+        PhaseError: the phase is not known or moved too far.
+        TraceError: the pilots are not as calibrated.
+    """
+    if turn.step is Step.SEARCH:
+        lock.take(turn.index, found.mean_v, found.uncertainty_v)
+    elif turn.step is Step.PROBE:
+        lock.track(found.mean_v, found.uncertainty_v)
+    else:
+        lock.check(found.mean_v, found.uncertainty_v, on_p=False)
 
 
 class HomodyneTurns:

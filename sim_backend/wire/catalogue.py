@@ -24,6 +24,7 @@ MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.nkt_koheras_basik",
     "sim_backend.wire.twins.ozoptics_epc",
     "sim_backend.wire.twins.pure_photonics_ppcl550",
+    "sim_backend.wire.twins.qontrol_q8iv",
     "sim_backend.wire.twins.red_pitaya",
     "sim_backend.wire.twins.rohde_schwarz_rto",
     "sim_backend.wire.twins.santec_tsl",

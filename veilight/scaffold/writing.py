@@ -165,7 +165,7 @@ def _need_checkout(root: Path) -> None:
     missing = [path for path in _NEEDED if not (root / path).is_file()]
     if 'name = "veilight"' in text and not missing:
         return
-    lacks = missing[0] if missing else "a pyproject.toml of veilight"
+    lacks = missing[0] if missing else "pyproject.toml of veilight"
     raise ConfigurationError(
         f"{root.resolve()} is no source checkout of veilight: it has no {lacks}; clone the "
         "project, and run this in its root or name it with --root"

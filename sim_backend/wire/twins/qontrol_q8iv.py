@@ -1,6 +1,5 @@
 """Twin of a chain of Qontrol Q8iv modules with a resistor at every output."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 

@@ -80,8 +80,8 @@ def test_server_has_set_the_chosen_quadrature_when_the_light_goes_out() -> None:
     bench = opened(Given(True, False, False, True))
     seen = phases_at_triggers(bench)
     send(bench)
-    # Four probes of the search; then a probe, always at P, before each burst and after the last.
-    assert len(seen) == 4 + 2 * INPUTS + 1
+    # Four probes of the search; a probe at P before each burst and after the last; one at X.
+    assert len(seen) == 4 + 2 * INPUTS + 2
     for index, on_p in enumerate((True, False, False, True)):
         probe, data = seen[4 + 2 * index], seen[5 + 2 * index]
         step = math.remainder(data[0] - probe[0], 2 * math.pi)
@@ -228,12 +228,30 @@ def test_block_is_lost_when_a_phase_shifter_does_not_take_its_setting(role: str)
         bench.link.client.measure(BLOCK)
 
 
-def test_p_is_measured_where_the_light_of_a_burst_is_lost_only_if_the_probes_see_light() -> None:
-    # In P the pilots vanish anyhow: that light was there is what the probes and the client say.
-    told: list[str] = []
-    bench = opened(Given(True), told=told)
+def test_block_is_lost_when_no_light_returns() -> None:
+    bench = opened()
     bench.link.client.load(BLOCK, DATA)
     bench.bench.inject(Fault(kind=FaultKind.FIBRE_UNPLUGGED, target="back"))
     with pytest.raises(PhaseError, match=r"return_phase: too few photons"):
         bench.link.server.send(BLOCK, MEANS)
-    assert len(told) == 1
+
+
+def test_block_is_lost_when_the_return_is_lost_while_p_is_measured() -> None:
+    # In P the pilots vanish anyhow: the last burst of a block, in X, tells that light was there.
+    bench = opened(Given(True))
+    bench.link.client.load(BLOCK, DATA)
+    plays, play = [0], bench.bench.scene.play
+
+    def unplugged_after_the_search(
+        drives: Mapping[str, Drive], records: Mapping[str, Recording]
+    ) -> dict[str, Record]:
+        plays[0] += 1
+        if plays[0] == 6:
+            bench.bench.inject(Fault(kind=FaultKind.FIBRE_UNPLUGGED, target="back"))
+        return play(drives, records)
+
+    bench.bench.scene.play = unplugged_after_the_search  # type: ignore[method-assign]
+    with pytest.raises(
+        PhaseError, match=r"return_phase: the pilots of a burst in X stand at -?0\.0"
+    ):
+        bench.link.server.send(BLOCK, MEANS)

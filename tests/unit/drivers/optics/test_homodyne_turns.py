@@ -18,6 +18,7 @@ def test_every_burst_of_data_lies_between_two_probes() -> None:
         (Step.PROBE, 0),
         (Step.DATA, 1),
         (Step.PROBE, 0),
+        (Step.CONFIRM, 0),
     ]
 
 
