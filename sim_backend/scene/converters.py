@@ -109,7 +109,8 @@ class Recording:
         rate_hz: nominal sample rate.
         samples: length of the record.
         range_v: highest magnitude.
-        delay_s: time from the trigger to the first sample; negative records before it.
+        delay_s: time from the trigger to the first sample by the digitiser's own clock; negative
+            records before it.
     """
 
     rate_hz: float
@@ -223,9 +224,12 @@ class AdcStream:
         self._settings = settings
         self._recording = recording
         self._rng = rng
-        rate_hz = recording.rate_hz * (1 + settings.clock_offset_ppm * 1e-6)
+        clock = 1 + settings.clock_offset_ppm * 1e-6
+        rate_hz = recording.rate_hz * clock
         jitter_s = settings.trigger_jitter_s * float(rng.standard_normal())
-        self._first = (recording.delay_s + jitter_s - window.start_s) * window.rate_hz
+        # Samples before the trigger are counted by the digitiser's own clock.
+        begin_s = recording.delay_s / clock + jitter_s
+        self._first = (begin_s - window.start_s) * window.rate_hz
         self._step = window.rate_hz / rate_hz
         self._out = np.empty(recording.samples, dtype=np.float32)
         self._filled = 0

@@ -24,6 +24,8 @@ from sim_backend.scene.light import Window
 
 __all__ = ["SampledScene", "Shot"]
 
+_SLOW_CLOCK = 1.001
+"""How much longer than nominal the time before a trigger may be."""
 _PRE_ROLL_SAMPLES = 64
 
 
@@ -154,7 +156,8 @@ class SampledScene(ABC):
 
     def _begin(self, drives: Mapping[str, Drive], records: Mapping[str, Recording]) -> Shot:
         rate_hz = self._rate_hz(drives, records)
-        earliest_s = min(0.0, *(recording.delay_s for recording in records.values()))
+        # A digitiser with a slow clock begins earlier than it means to.
+        earliest_s = _SLOW_CLOCK * min(0.0, *(record.delay_s for record in records.values()))
         pre_roll = _PRE_ROLL_SAMPLES + math.ceil(rate_hz * (self._settling_s(records) - earliest_s))
         start_s = -pre_roll / rate_hz
         open_ended = Window(start_s=start_s, rate_hz=rate_hz, samples=0)

@@ -286,7 +286,10 @@ class Babble(Script):
         self._answer[:] = self.said
 
 
-def test_parser_survives_ten_thousand_random_and_damaged_answers() -> None:
+def test_parser_survives_ten_thousand_random_and_damaged_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "veilight.links")
     rng = np.random.default_rng(8)
     good = measured(1.0, 2.0)[1]
     babble = Babble([])
