@@ -141,6 +141,10 @@ class BenchLight:
                 generator.set_idle(0, 0.0)
                 generator.set_output(0, True)
 
+    def laser_power_w(self, role: str) -> float:
+        """The power that a laser was switched on with, in W; what it reads back may be rounded."""
+        return self._allowed_w[role]
+
     def set_laser_power(self, role: str, power_w: float) -> None:
         """Another power of a laser that is on, settled; never more than `lasers_on` asked for.
 

@@ -101,7 +101,7 @@ class ShotNoiseSweep(StagedRoutine):
         """Record at equally spaced powers, from the highest down to what the lasers can do."""
         count = context.setting("powers", int)
         lasers = {party: stage.oscillator_laser(party) for party in PARTIES}
-        full = {role: stage.get(role, Laser).power_w() for role in lasers.values()}
+        full = {role: stage.laser_power_w(role) for role in lasers.values()}
         least = max(
             stage.get(role, Laser).limits.power_w.lowest / power_w for role, power_w in full.items()
         )
