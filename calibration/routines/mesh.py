@@ -13,10 +13,11 @@ from calibration.fits.least_squares import Array
 from calibration.fits.mesh import MeshFit, MeshPoint, fit_meshes
 from calibration.result import FitData, Quantity, Result, Series, Setting
 from calibration.routine import Context, Routine
+from calibration.routines._mesh_plans import collecting_all, undoing_all
 from calibration.routines._port_stage import PORT_ROLES, PORT_SETTINGS, PortStage
 from drivers.errors import CalibrationError
 from drivers.optics.mesh_model import Complexes, MeshModel
-from drivers.optics.mesh_programming import collecting, error_rad, undoing
+from drivers.optics.mesh_programming import error_rad
 
 __all__ = ["MeshCalibration", "meshes_of"]
 
@@ -48,7 +49,7 @@ class MeshCalibration(Routine):
         **PORT_SETTINGS,
         "settings_of_meshes": 32,
         "check_vectors": 24,
-        "model_vectors": 256,
+        "model_vectors": 2048,
     }
 
     def run(self, context: Context) -> Result:
@@ -70,18 +71,16 @@ class MeshCalibration(Routine):
             points.append(stage.point(start.volts(phases[0]), start.volts(phases[1])))
         fit = fit_meshes(points, start)
         judged = []
-        for done in range(checks):
+        planned = _plans(fit, _unit_vectors(context, checks, stage.ports))
+        for done, plan in enumerate(planned):
             context.progress(settings + done, settings + checks, "checking data vectors")
-            planned = _planned(fit, _unit_vector(context, stage.ports))
-            volts = fit.mesh.volts(planned.forward), fit.return_mesh.volts(planned.back)
+            volts = fit.mesh.volts(plan.forward), fit.return_mesh.volts(plan.back)
             looks = [
                 (stage.point(*volts), stage.point(*volts, inverted=True)) for _ in range(_LOOKS)
             ]
-            judged.append(_Judged.of(planned, looks))
-        pool = [
-            _planned(fit, _unit_vector(context, stage.ports))
-            for _ in range(context.setting("model_vectors", int))
-        ]
+            judged.append(_Judged.of(plan, looks))
+        many = context.setting("model_vectors", int)
+        pool = _plans(fit, _unit_vectors(context, many, stage.ports))
         return context.result(
             quantities=[
                 _root_mean_square(
@@ -182,26 +181,31 @@ def _squared_angle(one: Complexes, other: Complexes) -> float:
     return math.copysign(math.atan(math.sqrt(abs(product))) ** 2, product)
 
 
-def _unit_vector(context: Context, ports: int) -> Array:
-    vector = context.rng.standard_normal(ports)
-    return np.asarray(vector / np.linalg.norm(vector))
+def _unit_vectors(context: Context, count: int, ports: int) -> Array:
+    vectors = context.rng.standard_normal((count, ports))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def _planned(fit: MeshFit, vector: Array) -> _Planned:
-    data = vector.astype(np.complex128)
-    forward = collecting(fit.mesh, data)
-    unitary = fit.mesh.transfer(forward)
-    back = undoing(fit.return_mesh, unitary)
-    inside = np.ones(vector.size)
+def _plans(fit: MeshFit, vectors: Array) -> list[_Planned]:
+    forward = collecting_all(fit.mesh, vectors)
+    unitaries = np.stack([fit.mesh.transfer(phases) for phases in forward])
+    back = undoing_all(fit.return_mesh, unitaries)
+    inside = np.ones(vectors.shape[1])
     inside[0] = fit.returned_amplitude
-    round_trip = fit.return_mesh.transfer(back) @ (inside[:, None] * unitary)
-    return _Planned(
-        vector=vector,
-        forward=forward,
-        back=back,
-        round_trip=error_rad(round_trip, data) ** 2,
-        collected=_missed(unitary[0], vector),
-    )
+    found = []
+    for index, vector in enumerate(vectors):
+        through = inside[:, None] * unitaries[index]
+        round_trip = fit.return_mesh.transfer(back[index]) @ through
+        found.append(
+            _Planned(
+                vector=vector,
+                forward=forward[index],
+                back=back[index],
+                round_trip=error_rad(round_trip, vector.astype(np.complex128)) ** 2,
+                collected=_missed(unitaries[index][0], vector),
+            )
+        )
+    return found
 
 
 def _missed(row: NDArray[np.complex128], vector: Array) -> float:

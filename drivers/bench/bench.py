@@ -12,7 +12,7 @@ from drivers.bench.limits import narrowed_limits
 from drivers.bench.ownership import Claim, Ownership
 from drivers.bench.registry import BuildContext, InstrumentEntry, ModelRegistry, RegisteredModel
 from drivers.bench.roles import role_of
-from drivers.bench.safe_state import safe_order
+from drivers.bench.safe_state import HURRY_S, safe_order
 from drivers.bench.safety import Safety
 from drivers.bench.shield import uninterrupted
 from drivers.bench.watchdog import Watchdog
@@ -110,6 +110,7 @@ class Bench:
         self._safety = Safety(self._instruments, file.content.safety, clock, guard)
         for instrument in self._instruments.values():
             instrument.on_use(guard.alive)
+            instrument.hurry_after_errors(HURRY_S)
 
     @classmethod
     def build(

@@ -19,18 +19,15 @@ Logger: `veilight.instruments`; what is set is logged at INFO, what is asked at 
 """
 
 import logging
+import math
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import ClassVar, Protocol, Self, final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar, Self, final
 
 from drivers.errors import (
     AnswerError,
@@ -40,35 +37,13 @@ from drivers.errors import (
     RefusedError,
     SafetyError,
 )
+from drivers.instruments.clock import Clock, SystemClock
 from drivers.instruments.limits import Range, check_not_negative
+from drivers.instruments.readback import Readback
 
 __all__ = ["Clock", "Identity", "Instrument", "Range", "SystemClock", "Trigger"]
 
 _LOG = logging.getLogger("veilight.instruments")
-
-
-class Clock(Protocol):
-    """Monotonic time in seconds, from an arbitrary origin. Real or simulated."""
-
-    def now(self) -> float:
-        """The time in s."""
-        ...
-
-    def sleep(self, duration_s: float) -> None:
-        """Return when `duration_s` >= 0 has passed."""
-        ...
-
-
-class SystemClock:
-    """The computer's monotonic clock."""
-
-    def now(self) -> float:
-        """The time in s since an arbitrary origin."""
-        return time.monotonic()
-
-    def sleep(self, duration_s: float) -> None:
-        """Block the calling thread for `duration_s` >= 0."""
-        time.sleep(duration_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +81,7 @@ class _Applied:
     confirm: Callable[[], None]
 
 
-class Instrument(ABC):
+class Instrument(Readback, ABC):
     """One instrument of a bench. A context manager: `with` opens it and closes it.
 
     A vendor's driver implements `_open` and `_close`, what the kind asks for, and, where the kind's
@@ -128,6 +103,9 @@ class Instrument(ABC):
     """Longest time from the order to the readback of the safe state; a slow shutter needs more."""
     poll_interval_s: ClassVar[float] = 1e-3
     """Time between two looks at an instrument that is being waited for."""
+    others_wait: ClassVar[bool] = False
+    """Whether its safe state is waited for even in a hurry, because what is made safe after it may
+    not go first."""
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:
         self._name = name
@@ -136,6 +114,8 @@ class Instrument(ABC):
         self._identity: Identity | None = None
         self._applied: dict[str, _Applied] = {}
         self._used: Callable[[], None] = lambda: None
+        self._hurry_s: float | None = None
+        self._leave_at_s = math.inf
 
     @final
     @property
@@ -218,6 +198,18 @@ class Instrument(ABC):
         """
         self._used = used
 
+    @final
+    def hurry_after_errors(self, hurry_s: float) -> None:
+        """Be one of several: after an error only a short attempt is made to get safe.
+
+        Whoever calls this sees every error, makes all instruments safe then, and this one with
+        more time once the others are.
+
+        Args:
+            hurry_s: as for `make_safe`.
+        """
+        self._hurry_s = hurry_s
+
     def __enter__(self) -> Self:
         self.open()
         return self
@@ -238,21 +230,20 @@ class Instrument(ABC):
             _LOG.critical("%s: closing after an error failed: %s", self._name, failure)
 
     @final
-    def make_safe(self) -> None:
+    def make_safe(self, hurry_s: float | None = None) -> None:
         """Drive the instrument to its safe state and read it back. Allowed whenever it is open.
+
+        Args:
+            hurry_s: others wait to be made safe: after this time in s it is left, the order given
+                or not; None for all the time that it needs.
 
         Raises:
             InstrumentError: The instrument is closed.
-            SafetyError: The safe state was not read back within `safe_deadline_s`.
+            SafetyError: The safe state was not read back within `safe_deadline_s`, or `hurry_s`.
         """
-        with self._held("make safe"):
+        with self._held("make safe"), self._hurried(hurry_s):
             try:
-                try:
-                    self._make_safe()
-                except (AnswerError, LinkError, ReadbackError) as error:
-                    # The one order that may be given twice: it can only make things safer.
-                    _LOG.warning("%s: made safe once more after: %s", self._name, error)
-                    self._make_safe()
+                self._order_safe()
                 reached = self._poll(self._is_safe, self.safe_deadline_s)
             except Exception as error:
                 raise SafetyError(
@@ -260,13 +251,24 @@ class Instrument(ABC):
                     "switch it off by hand before going near the light"
                 ) from error
             if not reached:
+                waited_s = self.safe_deadline_s if hurry_s is None else hurry_s
                 raise SafetyError(
-                    f"{self._name}: its readback is not the safe state {self.safe_deadline_s} s "
+                    f"{self._name}: its readback is not the safe state {waited_s} s "
                     "after the order; switch it off by hand before going near the light"
                 )
             self._forget(*self.lost_when_safe)
             self._became_safe()
             _LOG.info("%s: safe", self._name)
+
+    def _order_safe(self) -> None:
+        try:
+            self._make_safe()
+        except (AnswerError, LinkError, ReadbackError) as error:
+            if self._clock.now() >= self._leave_at_s:
+                raise
+            # The one order that may be given twice: it can only make things safer.
+            _LOG.warning("%s: made safe once more after: %s", self._name, error)
+            self._make_safe()
 
     @final
     def is_safe(self) -> bool:
@@ -293,6 +295,22 @@ class Instrument(ABC):
     @abstractmethod
     def _is_safe(self) -> bool:
         """Whether the readback is the safe state."""
+
+    @contextmanager
+    def _hurried(self, hurry_s: float | None) -> Iterator[None]:
+        """Let nothing that is waited for inside take longer, unless the others have to wait."""
+        before = self._leave_at_s
+        if hurry_s is not None and not self.others_wait:
+            self._leave_at_s = self._clock.now() + hurry_s
+        try:
+            with self._urgent(hurry_s):
+                yield
+        finally:
+            self._leave_at_s = before
+
+    def _urgent(self, hurry_s: float | None) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Hold the link, and do not use it for longer. For transports."""
+        return nullcontext()
 
     def _became_safe(self) -> None:
         """Forget what the kind remembers of an instrument that was active. For the kinds."""
@@ -395,7 +413,7 @@ class Instrument(ABC):
 
     def _make_safe_after(self, error: BaseException) -> None:
         try:
-            self.make_safe()
+            self.make_safe(self._hurry_s)
         except Exception as failure:
             error.add_note(f"{failure}")
             _LOG.critical("%s: not safe after an error: %s", self._name, failure)
@@ -422,7 +440,7 @@ class Instrument(ABC):
 
         The number of looks is bounded too, so that a clock that stands still cannot hang it.
         """
-        deadline = self._clock.now() + timeout_s
+        deadline = min(self._clock.now() + timeout_s, self._leave_at_s)
         for _ in range(int(timeout_s / self.poll_interval_s) + 1):
             if reached():
                 return True
@@ -440,41 +458,6 @@ class Instrument(ABC):
             raise InstrumentError(
                 f"{self._name}: {what} did not happen within {timeout_s} s; look at the "
                 "instrument's state, or allow more time"
-            )
-
-    def _confirm(
-        self, quantity: str, unit: str, asked: float, got: float, tolerance: float
-    ) -> None:
-        """Raise ReadbackError unless `got` is within `tolerance` of `asked`; NaN never is."""
-        if not abs(got - asked) <= tolerance:
-            raise ReadbackError(
-                f"{self._name}: {quantity} was set to {asked} {unit} but reads back as {got} "
-                f"{unit}, more than {tolerance} {unit} away; the setting was not applied"
-            )
-
-    def _confirm_all(
-        self,
-        quantity: str,
-        unit: str,
-        asked: NDArray[np.float64],
-        got: NDArray[np.float64],
-        tolerance: float,
-    ) -> None:
-        """Confirm a vector, shape (n,), element by element."""
-        if got.shape != asked.shape:
-            raise ReadbackError(
-                f"{self._name}: {quantity} were set with shape {asked.shape} but read back with "
-                f"shape {got.shape}; the driver and the instrument disagree on the channels"
-            )
-        for index, (one_asked, one_got) in enumerate(zip(asked, got, strict=True)):
-            self._confirm(f"{quantity}[{index}]", unit, float(one_asked), float(one_got), tolerance)
-
-    def _confirm_state(self, quantity: str, asked: object, got: object) -> None:
-        """Raise ReadbackError unless `got` equals `asked`."""
-        if got != asked:
-            raise ReadbackError(
-                f"{self._name}: {quantity} was set to {asked} but reads back as {got}; "
-                "the setting was not applied"
             )
 
     @staticmethod

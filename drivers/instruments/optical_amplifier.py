@@ -46,6 +46,7 @@ class OpticalAmplifier(Instrument):
 
     kind: ClassVar[str] = "optical amplifier"
     lost_when_safe: ClassVar[tuple[str, ...]] = ("pump",)
+    others_wait: ClassVar[bool] = True
     gain_tolerance_db: ClassVar[float] = 0.1
     """Largest difference in dB between the gain set and the one read back."""
 

@@ -8,6 +8,7 @@ measured voltage and not the set point is not confirmed by the maker. Source: se
 
 import logging
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -41,7 +42,10 @@ _PER_MODULE: Final = 8
 _FULL_SCALE_V: Final = 12.0
 _SETTLE_S: Final = 0.012
 """1 ms electrical and 10 ms thermal."""
+_LINE_S: Final = 1.5e-3
+"""A line of an answer at 115200 baud, with what a module needs to measure."""
 _PER_LINE_S: Final = 0.05
+"""Longest time to the next line."""
 _ANSWER_S: Final = 0.5
 _VOLTS: Final = re.compile(rb"[+-]?\d{1,3}(\.\d{1,6})? ?V")
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -157,6 +161,11 @@ class QontrolQ8iv(Wired, PhaseDriver):
         answer, volts = self._measure()
         self._raise_trips(answer)
         return volts
+
+    def _hurried(self, hurry_s: float | None) -> AbstractContextManager[None]:
+        """Every output has a line in the readback, which a long chain needs more time for."""
+        more_s = self._settings.chain * _LINE_S
+        return super()._hurried(None if hurry_s is None else hurry_s + more_s)
 
     def _make_safe(self) -> None:
         """A trip that is reported meanwhile must not stand in the way."""

@@ -12,6 +12,7 @@ Facts: two open drivers, one of which follows the maker's manual 2.08; no maker'
 
 import math
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,7 @@ _STAGE: Final = "CH1"
 _MODE: Final = "ACC"
 _OFF, _ON, _BUSY, _LOCKED = 0, 1, 2, 4
 _STATES: Final = {_OFF: "off", _ON: "on", _BUSY: "busy", _LOCKED: "locked"}
+_ANSWER_S: Final = 0.25
 _SWITCH_S: Final = 10.0
 _DEAF_S: Final = 3.0
 """Some units miss the first order to switch; it is given again for so long."""
@@ -180,6 +182,10 @@ class AmonicsAEDFA(Wired, OpticalAmplifier):
         """A stage that is locked or off is not pumped, whatever the master switch says."""
         pumping = (_ON, _BUSY)
         return self._state("MCTRL") in pumping and self._stage_state() in pumping
+
+    def _hurried(self, hurry_s: float | None) -> AbstractContextManager[None]:
+        """Light that seeds it must not go before its answer has come, at 19200 baud."""
+        return super()._hurried(None if hurry_s is None else max(hurry_s, _ANSWER_S))
 
     def _is_safe(self) -> bool:
         return self._state("MCTRL") == _OFF

@@ -6,8 +6,10 @@ The rules, kept here and never in a driver:
 * Everything has a deadline.
 * After a time-out, a garbled answer, stray bytes or an interruption the link is dirty: late bytes
   may come. Before it is used again it is opened anew (sockets, and what broke) or drained until it
-  is quiet (serial ports), and everyone on it makes sure that the instrument is the same, in the same state.
+  is quiet (serial ports), and everyone on it makes sure that the instrument is the same, in the
+  same state.
 * Only a query is ever sent again, once. An order is not: it may have been carried out.
+* In a hurry (`urgent`) a link that is silent for a short time counts as dead until there is time.
 
 Logger: `veilight.links`.
 """
@@ -20,6 +22,7 @@ from typing import TypeVar
 
 from drivers.errors import AnswerError, InstrumentError, LinkError, LinkTimeoutError
 from drivers.instruments import Clock, SystemClock
+from drivers.instruments.hurry import Hurry
 from drivers.transports.byte_trace import ByteTrace
 from drivers.transports.reader import Reader, excerpt
 from drivers.transports.streams import Buffer, ByteStream, StreamOpener
@@ -79,6 +82,7 @@ class Link:
         self._dirty: str | None = None
         self._broken = False
         self._recovering = False
+        self._hurry = Hurry(self.clock.now)
         arrived = None if trace is None else self._trace_arrived
         self._reader = Reader(self.clock.now, arrived)
 
@@ -122,6 +126,21 @@ class Link:
     def held(self) -> Iterator[None]:
         """Keep everyone else off the link over several exchanges."""
         with self._lock:
+            yield
+
+    @contextmanager
+    def urgent(self, limit_s: float | None, *, patient: bool = False) -> Iterator[None]:
+        """Keep everyone else off, and be short: other links wait.
+
+        Inside, no exchange takes longer than `limit_s` or begins after it. Once the link was silent
+        so long, or was not clean by then, nothing more is tried before an exchange begins outside.
+
+        Args:
+            limit_s: in s, above 0; None for no hurry.
+            patient: exchanges may begin after the limit too, as long as each is answered in time.
+        """
+        limit_s = None if limit_s is None else self.patience * limit_s
+        with self._lock, self._hurry.within(limit_s, patient=patient):
             yield
 
     def send(self, *parts: Buffer, timeout_s: float | None = None) -> None:
@@ -205,7 +224,7 @@ class Link:
     ) -> _Answer | None:
         """One message and its answer. Whatever goes wrong in between leaves the link dirty."""
         stream = self._ready()
-        limit_s = self.patience * (self.timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._limit_s(timeout_s)
         try:
             self._reader.begin(stream, limit_s)
             self._put(stream, parts, limit_s)
@@ -220,6 +239,8 @@ class Link:
                 isinstance(error, LinkError) and not isinstance(error, LinkTimeoutError)
             )
             self._soil(str(error))
+            if isinstance(error, LinkTimeoutError):
+                self._hurry.give_up()
             raise type(error)(f"{self.address}: {_without(self.address, error)}") from error
         except BaseException as error:
             self._soil(f"interrupted by {type(error).__name__}")
@@ -235,10 +256,24 @@ class Link:
         for part in parts:
             stream.send(part, limit_s)
 
+    def _limit_s(self, timeout_s: float | None) -> float:
+        """Time for an exchange; where the link is being cleaned in a hurry, what is left of it."""
+        wanted_s = self.patience * (self.timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._hurry.cut(wanted_s)
+        return min(limit_s, self._hurry.left_s) if self._recovering else limit_s
+
+    def _left_for_later(self) -> LinkTimeoutError:
+        after = "" if self._dirty is None else f", after: {self._dirty}"
+        return LinkTimeoutError(f"{self.address}: is left until there is more time for it{after}")
+
     def _ready(self) -> ByteStream:
         """The stream, clean."""
         if self._stream is None:
             raise LinkError(f"{self.address}: the link is closed; open the instrument first")
+        if self._hurry.over or (self._recovering and self._hurry.left_s <= 0):
+            raise self._left_for_later()
+        if not self._hurry.on and not self._recovering:
+            self._hurry.at_leisure()
         if not self._chatty and not self._recovering and self._dirty is None:
             stray = self._reader.left or self._stream.discard()
             if stray:
@@ -260,7 +295,7 @@ class Link:
         try:
             if self._stream.reopens or self._broken:
                 self._stream.close()
-                self._stream = self._opener(self.timeout_s)
+                self._stream = self._opener(self._hurry.cut(self.timeout_s))
                 self._broken = False
             else:
                 self._drain(self._stream)
@@ -271,6 +306,8 @@ class Link:
                 reconnected()
         except BaseException as error:
             self._dirty = reason
+            if isinstance(error, LinkTimeoutError):
+                self._hurry.give_up()
             if isinstance(error, InstrumentError):
                 error.add_note(f"{self.address}: while cleaning the link after: {reason}")
             raise
@@ -279,6 +316,8 @@ class Link:
 
     def _drain(self, stream: ByteStream) -> None:
         for _ in range(_DRAINS):
+            if self._hurry.left_s < self._quiet_s:
+                raise self._left_for_later()
             self.clock.sleep(self._quiet_s)
             if not stream.discard():
                 return

@@ -12,6 +12,8 @@ A vendor's driver is a kind with this mix-in before it::
 
 import logging
 import re
+from contextlib import AbstractContextManager
+from typing import ClassVar
 
 from drivers.errors import InstrumentError
 from drivers.instruments import Identity
@@ -51,6 +53,7 @@ class Wired:
     """The part of the life of an instrument that has to do with its link; a mix-in."""
 
     simulated: bool
+    others_wait: ClassVar[bool]
     _link: Link
     _twin: bool
     _experimental: str = ""
@@ -111,6 +114,9 @@ class Wired:
             self._farewell()
         finally:
             self._link.detach(self.name)  # type: ignore[attr-defined]
+
+    def _urgent(self, hurry_s: float | None) -> AbstractContextManager[None]:
+        return self._link.urgent(hurry_s, patient=self.others_wait)
 
     def _reconnected(self) -> None:
         """The link was opened anew or drained: is it the same instrument, in the same state?"""

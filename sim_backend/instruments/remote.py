@@ -5,6 +5,7 @@ Owns what all simulated instruments have in common: simulated time for every mes
 """
 
 import hashlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from drivers.errors import ConfigurationError, InstrumentError
 from drivers.instruments import Identity
+from drivers.instruments.hurry import Hurry
 from sim_backend.instruments.faults import FaultFinder, FaultKind
 from sim_backend.scene.clock import SimulatedClock
 
@@ -68,12 +70,17 @@ class RemoteControl:
         self.role = role
         self.fault = fault
         self._latency = Latency() if latency is None else latency
+        self._hurry = Hurry(clock.now)
         self.identity = Identity(
             maker="veilight", model=model, serial=f"{party}-{role}-{seed}", firmware=FIRMWARE
         )
         key = f"{seed}/{party}/{role}".encode()
         digest = hashlib.blake2b(key, digest_size=8).digest()
         self.rng = np.random.Generator(np.random.SFC64(int.from_bytes(digest, "big")))
+
+    def urgent(self, limit_s: float | None, *, patient: bool) -> AbstractContextManager[None]:
+        """Be short; see `drivers.transports.link.Link.urgent`."""
+        return self._hurry.within(limit_s, patient=patient)
 
     def ask(self, transfer_s: float | None = None) -> None:
         """Exchange one message.
@@ -84,9 +91,14 @@ class RemoteControl:
         Raises:
             InstrumentError: the instrument does not answer.
         """
+        if self._hurry.over:
+            raise InstrumentError(f"{self.role}: is left until there is more time for it")
+        if not self._hurry.on:
+            self._hurry.at_leisure()
         if self.fault(FaultKind.TIME_OUT) is not None:
-            deadline_s = self._latency.deadline_s
+            deadline_s = self._hurry.cut(self._latency.deadline_s)
             self.clock.sleep(deadline_s)
+            self._hurry.give_up()
             raise InstrumentError(
                 f"{self.role}: no answer within {deadline_s} s; check that the instrument is "
                 "on and connected, then open it again"
@@ -113,6 +125,7 @@ class SimulatedInstrument:
     """
 
     simulated: bool = True
+    others_wait: ClassVar[bool]
     _remote: RemoteControl
 
     def _open(self) -> Identity:
@@ -121,3 +134,6 @@ class SimulatedInstrument:
 
     def _close(self) -> None:
         """Nothing holds a connection."""
+
+    def _urgent(self, hurry_s: float | None) -> AbstractContextManager[None]:
+        return self._remote.urgent(hurry_s, patient=self.others_wait)

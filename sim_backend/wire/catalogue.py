@@ -10,6 +10,7 @@ __all__ = ["MODULES", "make_twin", "twin_makers"]
 
 MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.agiltron_ff",
+    "sim_backend.wire.twins.amonics_aedfa",
     "sim_backend.wire.twins.id_photonics_cobrite",
     "sim_backend.wire.twins.keysight_33600a",
     "sim_backend.wire.twins.keysight_8164b",
@@ -22,6 +23,7 @@ MODULES: tuple[str, ...] = (
     "sim_backend.wire.twins.keysight_n776x",
     "sim_backend.wire.twins.koheron_ctl200",
     "sim_backend.wire.twins.nkt_koheras_basik",
+    "sim_backend.wire.twins.ozoptics_dd100",
     "sim_backend.wire.twins.ozoptics_epc",
     "sim_backend.wire.twins.pure_photonics_ppcl550",
     "sim_backend.wire.twins.qontrol_q8iv",

@@ -1,14 +1,29 @@
 """Every example of the documentation is run."""
 
+import json
+import os
 import re
 import runpy
+import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+CHECKOUT = (
+    "pyproject.toml",
+    "drivers/catalogue.py",
+    "sim_backend/wire/catalogue.py",
+    "tests/wire/rigs.py",
+)
 LANGUAGE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -44,24 +59,58 @@ def _commands() -> list[str]:
     return [line for line in lines if line != "veilight demo"]
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a reader is: the example benches, and the parts of a checkout that are written to."""
+    for file in (ROOT / "examples" / "benches").glob("*.toml"):
+        shutil.copy(file, tmp_path)
+    for name in CHECKOUT:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def _twins(arguments: list[str]) -> Iterator[None]:
+    """The twins of bench files, as in another terminal, until they are interrupted."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "veilight", "twin", *arguments, "--speed", "20", "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["twins"]
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) in (0, 130)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
 def test_shell_commands_of_the_pages_run_in_their_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from veilight.cli import main
 
-    for file in (ROOT / "examples" / "benches").glob("*.toml"):
-        shutil.copy(file, tmp_path)
-    monkeypatch.chdir(tmp_path)
     seen = set()
-    for line in _commands():
-        command, _, target = line.partition(" > ")
-        if command in seen:
-            continue
-        seen.add(command)
-        assert main(command.split()[1:]) == 0, line
-        out = capsys.readouterr().out
-        if target:
-            Path(target).write_text(out)
+    with ExitStack() as terminals:
+        for line in _commands():
+            command, _, target = line.partition(" > ")
+            if command in seen:
+                continue
+            seen.add(command)
+            arguments = shlex.split(command)[1:]
+            if arguments[0] == "twin":
+                terminals.enter_context(_twins(arguments[1:]))
+                continue
+            assert main(arguments) == 0, line
+            out = capsys.readouterr().out
+            if target:
+                (folder / target).write_text(out)
     assert {command.split()[1] for command in seen} == {
         "train",
         "infer",
@@ -69,8 +118,36 @@ def test_shell_commands_of_the_pages_run_in_their_order(
         "config",
         "bench",
         "calibrate",
+        "driver",
+        "twin",
     }
     assert main(["config", "show", "--config", "veilight.toml"]) == 0
+
+
+@pytest.mark.parametrize(("page", "text"), _blocks("toml"), ids=lambda v: v[:20])
+def test_toml_block_can_be_read(page: str, text: str) -> None:
+    assert tomllib.loads(text), page
+
+
+@pytest.mark.parametrize(("page", "text"), _blocks("py"), ids=lambda v: v[:40])
+def test_excerpt_stands_in_the_file_that_it_names(page: str, text: str) -> None:
+    first, _, excerpt = text.partition("\n")
+    assert excerpt in (ROOT / first.removeprefix("# ")).read_text(), page
+
+
+def test_settings_of_calibration_on_the_pages_are_those_of_routines(folder: Path) -> None:
+    from drivers.bench import load_bench
+    from veilight.bench_session import routines_for
+
+    said: dict[str, object] = {}
+    for _, text in _blocks("toml"):
+        said |= tomllib.loads(text).get("calibration", {})
+    registry = routines_for((load_bench(folder / "lab-server.toml"),))
+    for key, value in said.items():
+        if isinstance(value, dict):
+            assert set(value) <= set(registry.get(key).defaults), key
+        else:
+            assert any(key in registry.get(name).defaults for name in registry.names), key
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:

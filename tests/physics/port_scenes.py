@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
 from calibration.result import Setting
+from calibration.routines._mesh_plans import collecting_all, undoing_all
 from calibration.routines._roles import PARTIES
 from drivers.optics.amplifier_values import port_format
-from drivers.optics.mesh_model import Complexes, MeshModel
-from drivers.optics.mesh_programming import decompose, error_rad
+from drivers.optics.mesh_model import MeshModel
+from drivers.optics.mesh_programming import error_rad
 from sim_backend.scene import amplifier_truth as truth
 from sim_backend.scene.amplifier import OpticalAmplifierSettings
 from sim_backend.scene.amplifier_bench import AmplifierBench, AmplifierBenchSettings
@@ -42,7 +43,7 @@ BURST = port_format()
 PHOTONS = 200.0
 METER, TAP, EFFICIENCY = 0.01, 1e-3, 0.01
 """Standard uncertainties of the power meter (relative), the tap and the client's efficiency."""
-VECTORS = 1200
+VECTORS = 2000
 """Data vectors over which the meshes' true errors are averaged."""
 
 Floats = NDArray[np.float64]
@@ -205,13 +206,9 @@ def turned_rad(
 ) -> Floats:
     """Angles by which round trip and collected mode miss each data vector, shape (vectors, 2)."""
     mesh, return_mesh = models
-    columns = np.broadcast_to(np.eye(PORTS), (len(vectors), PORTS, PORTS))
+    forward = collecting_all(mesh, vectors)
+    back = undoing_all(return_mesh, mesh.slopes(forward).unitary)
     data = vectors.astype(np.complex128)
-    basis = np.linalg.qr(np.concatenate([data[:, :, None], columns], axis=2))[0]
-    basis[:, :, 0] = data
-    forward = programmed(mesh, basis.conj().swapaxes(1, 2), rows=1)
-    unitaries = mesh.slopes(forward).unitary
-    back = programmed(return_mesh, unitaries.conj().swapaxes(1, 2), rows=PORTS)
     found = []
     for vector, first, second in zip(data, forward, back, strict=True):
         scene.forward_mesh.set_voltages(mesh.volts(first))
@@ -220,46 +217,6 @@ def turned_rad(
         turned = error_rad(truth.round_trip(scene), vector)
         found.append((turned, math.acos(min(along, 1.0))))
     return np.array(found)
-
-
-def programmed(model: MeshModel, targets: Complexes, *, rows: int) -> Floats:
-    """What `drivers.optics.mesh_programming.program` does, for many targets at once.
-
-    A few data vectors are hard for a worn mesh and make most of the mean: thousands are needed.
-    """
-    phases = np.stack([decompose(target) for target in targets])
-    damping = np.full(len(targets), 1e-3)
-    missing, slopes = _missing(model, phases, targets, rows)
-    going = np.abs(missing).max(axis=1) >= 1e-7
-    for _ in range(12):
-        normal = slopes.swapaxes(1, 2) @ slopes + damping[:, None, None] * np.eye(model.channels)
-        downhill = slopes.swapaxes(1, 2) @ missing[:, :, None]
-        tried = phases + np.linalg.solve(normal, downhill)[:, :, 0]
-        left, steeper = _missing(model, tried, targets, rows)
-        share = (left**2).sum(axis=1) / (missing**2).sum(axis=1)
-        better = going & (share < 1)
-        phases[better], missing[better] = tried[better], left[better]
-        slopes[better] = steeper[better]
-        damping *= np.where(better, 1 / 8, 8.0)
-        going &= ~(better & (share > 0.99)) & (np.abs(missing).max(axis=1) >= 1e-7)
-    return phases
-
-
-def _missing(
-    model: MeshModel, phases: Floats, targets: Complexes, rows: int
-) -> tuple[Floats, Floats]:
-    """What rows miss, their phases free, and the slopes: (targets, numbers) and (.., channels)."""
-    found = model.slopes(phases)
-    unitary, slopes = found.unitary[:, :rows], found.by_phase[:, :, :rows]
-    turn = np.sum(unitary.conj() * targets[:, :rows], axis=2, keepdims=True)
-    missing = targets[:, :rows] * (turn / np.abs(turn)).conj() - unitary
-    free = (unitary.conj()[:, None] * slopes).sum(axis=3, keepdims=True).imag
-    slopes = slopes - 1j * free * unitary[:, None]
-    flat, columns = missing.reshape(len(phases), -1), slopes.reshape(*slopes.shape[:2], -1)
-    return (
-        np.concatenate([flat.real, flat.imag], axis=1),
-        np.concatenate([columns.real, columns.imag], axis=2).swapaxes(1, 2),
-    )
 
 
 def loss_truths(scene: AmplifierBench, rng: np.random.Generator) -> dict[str, float]:

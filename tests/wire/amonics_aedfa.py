@@ -14,7 +14,8 @@ from tests.wire.rigs import loopback_link
 __all__ = ["TABLE", "makers"]
 
 TABLE = GainTable.parse(
-    "40 mA = 0 dB, 53.1 mA = 2 dB, 67.3 mA = 4 dB, 83.2 mA = 6 dB, 100.8 mA = 8 dB, 120.8 mA = 10 dB"
+    "40 mA = 0 dB, 53.1 mA = 2 dB, 67.3 mA = 4 dB, 83.2 mA = 6 dB, 100.8 mA = 8 dB, "
+    "120.8 mA = 10 dB"
 )
 """Points of the twin's own curve."""
 

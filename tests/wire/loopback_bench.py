@@ -12,7 +12,7 @@ from drivers.catalogue import register_drivers
 from drivers.transports.pool import LinkPool
 from drivers.transports.serial_stream import SerialSettings
 from drivers.transports.settings import LinkSettings
-from drivers.transports.streams import ByteStream, StreamOpener
+from drivers.transports.streams import Buffer, ByteStream, StreamOpener
 from sim_backend.instruments.faults import FaultPlan
 from sim_backend.wire.faulty_pipe import ActiveFaults
 from sim_backend.wire.faulty_stream import FaultyLine, FaultyStream
@@ -34,6 +34,7 @@ class LoopbackBench:
         clock: simulated time of everything.
         faults: by role, the faults on the link to it; `inject` adds to them.
         open_streams: how many connections are open.
+        sent: by role, all that has reached the twin of its box, in pieces as they came.
 
     Args:
         paths: bench files.
@@ -50,12 +51,16 @@ class LoopbackBench:
         self.files = self.twins.files
         self.open_streams = 0
         self.faults: dict[str, ActiveFaults] = {}
+        self.sent: dict[str, list[bytes]] = {}
         self._active: dict[tuple[str, str], ActiveFaults] = {}
+        self._arrived: dict[tuple[str, str], list[bytes]] = {}
         for box in self.twins.boxes:
             active = ActiveFaults(WireFaultPlan(message_end=b"\n"))
             self._active[box.backend, box.original] = active
+            arrived = self._arrived[box.backend, box.original] = []
             for role in box.roles.values():
                 self.faults[role] = active
+                self.sent[role] = arrived
         self._twins = {(box.backend, box.original): box.twin for box in self.twins.boxes}
 
     def benches(self) -> tuple[Bench, ...]:
@@ -77,11 +82,19 @@ class LoopbackBench:
     ) -> StreamOpener:
         del settings, serial
         twin, active = self._twins[backend, address], self._active[backend, address]
+        arrived = self._arrived[backend, address]
         line = backend == "serial"
 
         def opener(timeout_s: float) -> ByteStream:
             del timeout_s
             inner = (LoopbackLine if line else LoopbackStream)(twin, self.clock)
+            send = inner.send
+
+            def kept(data: Buffer, timeout_s: float) -> None:
+                arrived.append(bytes(data))
+                send(data, timeout_s)
+
+            inner.send = kept  # type: ignore[method-assign]
             outer = (FaultyLine if line else FaultyStream)(inner, active, self.clock)
             self.open_streams += 1
             close = outer.close

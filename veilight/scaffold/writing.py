@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from drivers.errors import ConfigurationError, OutputError
 from drivers.files import replace_files
-from veilight.scaffold.imports import with_imports
+from veilight.scaffold.imports import MARK, with_imports
 from veilight.scaffold.new_driver import NewDriver
 
 if TYPE_CHECKING:
@@ -102,14 +102,31 @@ def write_driver(new: NewDriver, root: Path) -> Written:
 
 def rendered(new: NewDriver) -> dict[str, str]:
     """The texts of all new files, by their paths from the checkout's root."""
-    paths, place = new.paths(), new.place
+    values = _values(new)
+    folder, slug = new.place.folder, new.slug
+    own = {
+        f"drivers.{folder}.{slug}": ("MODELS", new.class_name),
+        f"sim_backend.wire.twins.{slug}": ("MAKERS", f"{new.class_name}Twin"),
+        f"tests.wire.{slug}": ("rig",),
+    }
+    environment = _environment()
+    kind = environment.get_template(f"kinds/{new.place.name}.j2").make_module(values)
+    texts = {}
+    for name, path in new.paths().items():
+        template = environment.get_template(f"{name}{Path(path).suffix}.j2")
+        text = template.render({**values, "part": kind})
+        texts[path] = with_imports(text, _without_itself(own, path)) if MARK in text else text
+    return texts
+
+
+def _values(new: NewDriver) -> dict[str, object]:
+    """What the templates know."""
+    place = new.place
     kind_text = str(place.kind.kind)
-    values = {
+    return {
         "full_name": new.full_name,
         "maker": new.maker,
         "model": new.model,
-        "maker_pattern": new.maker,
-        "model_pattern": new.model,
         "slug": new.slug,
         "class_name": new.class_name,
         "article": "an" if kind_text[0] in "aeiou" else "a",
@@ -122,22 +139,8 @@ def rendered(new: NewDriver) -> dict[str, str]:
         "channels": place.channels,
         "backend": new.backend,
         "serial": new.backend == "serial",
-        "paths": paths,
-        "kind_template": f"kinds/{place.name}.j2",
+        "paths": new.paths(),
     }
-    environment = _environment()
-    own = {
-        f"drivers.{place.folder}.{new.slug}": ("MODELS", new.class_name),
-        f"sim_backend.wire.twins.{new.slug}": ("MAKERS", f"{new.class_name}Twin"),
-        f"tests.wire.{new.slug}": ("rig",),
-    }
-    texts = {}
-    for name, path in paths.items():
-        suffix = Path(path).suffix
-        kind = environment.get_template(str(values["kind_template"])).make_module(values)
-        text = environment.get_template(f"{name}{suffix}.j2").render({**values, "part": kind})
-        texts[path] = text if suffix == ".md" else with_imports(text, _without_itself(own, path))
-    return texts
 
 
 def _without_itself(own: dict[str, tuple[str, ...]], path: str) -> dict[str, tuple[str, ...]]:

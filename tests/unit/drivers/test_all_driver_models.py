@@ -15,7 +15,8 @@ from tests.wire.scripted import ScriptedClock
 
 MODELS = {f"{model.backend} {model.model}": model for model in driver_models()}
 NEEDED: dict[str, dict[str, object]] = {
-    "Koheron CTL200": {"slope_w_per_a": 0.1, "max_current_a": 0.2, "wavelength_m": 1550e-9}
+    "Amonics AEDFA": {"gain_table": "40 mA = 0 dB, 90 mA = 7 dB"},
+    "Koheron CTL200": {"slope_w_per_a": 0.1, "max_current_a": 0.2, "wavelength_m": 1550e-9},
 }
 """Settings without which a model refuses: what the instrument itself does not know."""
 over_models = pytest.mark.parametrize("name", sorted(MODELS))

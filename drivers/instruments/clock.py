@@ -1,0 +1,30 @@
+"""Monotonic time: the computer's, or a simulated one."""
+
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Monotonic time in seconds, from an arbitrary origin. Real or simulated."""
+
+    def now(self) -> float:
+        """The time in s."""
+        ...
+
+    def sleep(self, duration_s: float) -> None:
+        """Return when `duration_s` >= 0 has passed."""
+        ...
+
+
+class SystemClock:
+    """The computer's monotonic clock."""
+
+    def now(self) -> float:
+        """The time in s since an arbitrary origin."""
+        return time.monotonic()
+
+    def sleep(self, duration_s: float) -> None:
+        """Block the calling thread for `duration_s` >= 0."""
+        time.sleep(duration_s)

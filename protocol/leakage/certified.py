@@ -1,0 +1,384 @@
+"""Weight leakage certified from what the tests of a session counted, at a stated confidence.
+
+The bound of `protocol.leakage.general_bound` is concave in the covariance matrix, so any tangent
+plane lies above it. A plane is chosen **before the light is on**, from the channel that the server
+expects; after the session the plane is evaluated at the estimates, and one number, a sum of
+independent errors, has to be bounded instead of three at once. That is the joint region; a box of
+one bound per parameter is larger by up to sqrt(3). A plane far from the channel that was found is
+loose, never wrong.
+
+The errors. The gain of a regression on known means is normal; a variance estimate falls short of
+the true variance like a chi-square, which is sub-Gaussian with its own variance on that side
+(Laurent and Massart, Ann. Stat. 28, 1302 (2000), lemma 1). So the sum exceeds sqrt(2 ln(1/f)) of
+its standard deviations with a probability of at most f, at any f and any number of symbols: the
+proof of the confidence where it cannot be counted. The standard deviation depends on the true
+channel and is taken at its largest inside guard intervals, whose failure is charged as well.
+
+Assumes: noise Gaussian, with the correlation from symbol to symbol that `NoiseDependence` states;
+a collective attack (the tested symbols are a fair sample). Parameter estimation only, no
+composable proof. The bits are the average over a layer's weights.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+from drivers.errors import ConfigurationError
+from protocol.leakage import _checks
+from protocol.leakage.certified_plane import LeakagePlane, worst_plane
+from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
+
+__all__ = [
+    "CertificationDesign",
+    "CertifiedBits",
+    "NoiseDependence",
+    "ServerTrust",
+    "TestedQuadrature",
+    "certification_design",
+    "certified_weight_bits",
+    "compose_over_sessions",
+]
+
+_RADII = (1.0, 4.0, 16.0)
+_MAIN, _CALIBRATION, _GUARD = 0.7, 0.05, 0.05
+_LEAST_SYMBOLS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestedQuadrature:
+    """Sums over all tested symbols of one quadrature, as recorded; sufficient for the bound.
+
+    Attributes:
+        symbols: n >= 2.
+        sent_energy_snu: sum of the squared sent means, >= 0.
+        projection_snu: sum of sent mean times recorded value.
+        residual_energy_snu: sum of (recorded - reference_gain times sent)^2, above 0.
+        reference_gain: gain that the residuals are taken against.
+
+    Raises:
+        ConfigurationError: a value is NaN or out of range.
+    """
+
+    __test__ = False  # not a test class of pytest's
+
+    symbols: int
+    sent_energy_snu: float
+    projection_snu: float
+    residual_energy_snu: float
+    reference_gain: float
+
+    def __post_init__(self) -> None:
+        _checks.count("number of tested symbols", self.symbols, minimum=_LEAST_SYMBOLS)
+        _checks.non_negative("sent energy", self.sent_energy_snu, "SNU")
+        _checks.positive("residual energy", self.residual_energy_snu, "SNU")
+        _checks.non_negative("reference gain", self.reference_gain)
+        if not math.isfinite(self.projection_snu):
+            raise ConfigurationError(
+                f"leakage: the projection of the return is {self.projection_snu}; it must be "
+                "finite. An earlier estimate failed: find which one."
+            )
+
+    @property
+    def gain(self) -> float:
+        """Least-squares gain, as recorded; the reference where nothing was sent."""
+        if self.sent_energy_snu == 0:
+            return self.reference_gain
+        return self.projection_snu / self.sent_energy_snu
+
+    @property
+    def variance_snu(self) -> float:
+        """Unbiased variance about the fitted mean, as recorded."""
+        moved = (self.gain - self.reference_gain) ** 2 * self.sent_energy_snu
+        left = self.residual_energy_snu - moved
+        if left <= 0:
+            raise ConfigurationError(
+                f"leakage: {self.residual_energy_snu:.6g} SNU of residuals are less than the "
+                f"{moved:.6g} SNU that the gain alone makes; the sums are not of one session"
+            )
+        return left / (self.symbols - (1 if self.sent_energy_snu > 0 else 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerTrust:
+    """What is taken out of the record because it is the server's own, and how well it is known.
+
+    Attributes:
+        efficiency: of the detector, in (0, 1].
+        electronic_noise_snu: of the detector, quantisation included, >= 0.
+        gain_uncertainty: relative standard uncertainty of the sent amplitudes, >= 0.
+        variance_uncertainty: relative standard uncertainty of the shot-noise unit, >= 0.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+
+    efficiency: float = 1.0
+    electronic_noise_snu: float = 0.0
+    gain_uncertainty: float = 0.0
+    variance_uncertainty: float = 0.0
+
+    def __post_init__(self) -> None:
+        _checks.positive_fraction("efficiency of the server's detector", self.efficiency)
+        _checks.non_negative("electronic noise", self.electronic_noise_snu, "SNU")
+        _checks.non_negative("uncertainty of the gain", self.gain_uncertainty)
+        _checks.non_negative("uncertainty of the shot-noise unit", self.variance_uncertainty)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseDependence:
+    """How far the noise of an honest return is from independent symbols.
+
+    Attributes:
+        variance_inflation: variance of a variance estimate over that of independent symbols, >= 1.
+        gain_inflation: the same for the gain, >= 1.
+        gain_wobble: further variance of the gain, as recorded, from phase errors, >= 0.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+
+    variance_inflation: float = 1.0
+    gain_inflation: float = 1.0
+    gain_wobble: float = 0.0
+
+    def __post_init__(self) -> None:
+        _checks.at_least_one("inflation of the variance's error", self.variance_inflation)
+        _checks.at_least_one("inflation of the gain's error", self.gain_inflation)
+        _checks.non_negative("wobble of the gain", self.gain_wobble)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificationDesign:
+    """What is fixed before the light is on.
+
+    Attributes:
+        modulation_x_snu: K times the mean square of the sent X: all copies of the session.
+        modulation_p_snu: the same for P; 0 for the real encoding.
+        failure: probability that the certificate of this layer is wrong, in (0, 1).
+        planes: tangent planes; the smallest bound of them counts, their failures are added.
+        tests_p: whether P is tested.
+    """
+
+    modulation_x_snu: float
+    modulation_p_snu: float
+    failure: float
+    planes: tuple[LeakagePlane, ...]
+    tests_p: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedBits:
+    """What can have leaked of one optical symbol, and what the tests found.
+
+    Attributes:
+        bits_per_symbol: at most, with the failure probability of the design.
+        untested_bits_per_symbol: of the same light if nothing had been tested.
+        plane: index of the plane that gave the bound; None where the untested bound is smaller.
+        gain_x: estimate, trusted detector taken out, and its one-sided lower bound.
+        gain_p: likewise; None where nothing was sent in P.
+        excess_noise_x_snu: estimate and its one-sided upper bound.
+        excess_noise_p_snu: likewise; None where P was not tested.
+    """
+
+    bits_per_symbol: float
+    untested_bits_per_symbol: float
+    plane: int | None
+    gain_x: tuple[float, float]
+    excess_noise_x_snu: tuple[float, float]
+    gain_p: tuple[float, float] | None = None
+    excess_noise_p_snu: tuple[float, float] | None = None
+
+
+def certification_design(
+    expected: ReturnedChannel,
+    *,
+    modulation_x_snu: float,
+    modulation_p_snu: float,
+    copies: int,
+    symbols_x: int,
+    symbols_p: int,
+    failure: float,
+    trust: ServerTrust | None = None,
+) -> CertificationDesign:
+    """Choose the planes for an expected channel and number of symbols, before the light.
+
+    Each plane touches the bound at its worst channel within some radii of the errors expected;
+    the best plane for a channel is the one at the worst point of its region (minimax).
+
+    Args:
+        expected: the honest return, trusted detector taken out.
+        modulation_x_snu: mean square of the sent X of one copy, above 0.
+        modulation_p_snu: the same for P, 0 for the real encoding.
+        copies: K >= 1, transmissions of the same weights in the session.
+        symbols_x: symbols that will be tested in X, >= 2.
+        symbols_p: the same for P; 0 if P is never tested.
+        failure: probability that the certificate is wrong, in (0, 1).
+        trust: of the server's detector.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+    """
+    _checks.open_fraction("failure probability", failure)
+    m_x = _checks.positive("modulation of X", modulation_x_snu, "SNU")
+    m_p = _checks.non_negative("modulation of P", modulation_p_snu, "SNU")
+    factor = _checks.count("number of copies", copies)
+    n_x = _checks.count("symbols to be tested in X", symbols_x, minimum=_LEAST_SYMBOLS)
+    n_p = _checks.count("symbols to be tested in P", symbols_p, minimum=0)
+    eta = (trust or ServerTrust()).efficiency
+    recorded_x = eta * expected.excess_noise_x_snu + 1
+    sigmas = [math.sqrt(recorded_x / (n_x * m_x * eta)), math.sqrt(2 / n_x) * recorded_x / eta]
+    if n_p >= _LEAST_SYMBOLS:
+        recorded_p = eta * (expected.excess_noise_p_snu or 0.0) + 1
+        of_gain = math.sqrt(recorded_p / (n_p * m_p * eta)) if m_p > 0 else 0.0
+        sigmas += [of_gain, math.sqrt(2 / n_p) * recorded_p / eta]
+    radius = sub_gaussian_multiplier(_MAIN * failure / len(_RADII))
+    return CertificationDesign(
+        modulation_x_snu=factor * m_x,
+        modulation_p_snu=factor * m_p,
+        failure=failure,
+        planes=tuple(
+            worst_plane(expected, factor * m_x, factor * m_p, [scale * radius * s for s in sigmas])
+            for scale in _RADII
+        ),
+        tests_p=n_p >= _LEAST_SYMBOLS,
+    )
+
+
+def certified_weight_bits(
+    design: CertificationDesign,
+    tested_x: TestedQuadrature | None,
+    tested_p: TestedQuadrature | None = None,
+    *,
+    trust: ServerTrust | None = None,
+    dependence: NoiseDependence | None = None,
+) -> CertifiedBits | None:
+    """What can have leaked, at most, given what was counted.
+
+    Args:
+        design: fixed beforehand.
+        tested_x: sums of all tested X symbols; None if there are none.
+        tested_p: likewise of P.
+        trust: of the server's detector.
+        dependence: of the noise of an honest return.
+
+    Returns:
+        The certificate, or None where nothing was tested: then only the untested bound holds.
+
+    Raises:
+        ConfigurationError: an argument is out of range, or the sums contradict each other.
+    """
+    own, law = trust or ServerTrust(), dependence or NoiseDependence()
+    untested = weight_bits_general_untested(design.modulation_x_snu, design.modulation_p_snu)
+    if tested_x is None or (design.tests_p and tested_p is None):
+        return None
+    parts = [_Errors.of(tested_x, own, law, design.failure)]
+    if design.tests_p and tested_p is not None:
+        parts.append(_Errors.of(tested_p, own, law, design.failure))
+    values = [_plane_bits(plane, parts, design.failure) for plane in design.planes]
+    best = min(range(len(values)), key=values.__getitem__)
+    x, p = parts[0], parts[1] if len(parts) > 1 else None
+    return CertifiedBits(
+        bits_per_symbol=max(0.0, min(values[best], untested)),
+        untested_bits_per_symbol=untested,
+        plane=best if values[best] < untested else None,
+        gain_x=(x.gain, x.least_gain),
+        excess_noise_x_snu=(x.variance - 1, x.most_variance - 1),
+        gain_p=None if p is None or design.modulation_p_snu == 0 else (p.gain, p.least_gain),
+        excess_noise_p_snu=None if p is None else (p.variance - 1, p.most_variance - 1),
+    )
+
+
+def compose_over_sessions(bits_per_session: Sequence[float], untested_bits: float) -> float:
+    """What several sessions with the same weights can have leaked together, at most, per weight.
+
+    The sum: given the weights, the lights of two sessions are independent, so the second adds no
+    more than it holds alone. Never above what all the light together holds. Failure probabilities
+    add.
+
+    Args:
+        bits_per_session: certified bits of each session, >= 0.
+        untested_bits: of all sessions' light at once, K mu over all of them.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+    total = math.fsum(
+        _checks.non_negative("certified bits of a session", bits, "bit")
+        for bits in bits_per_session
+    )
+    return min(total, _checks.non_negative("bits of all the light", untested_bits, "bit"))
+
+
+def sub_gaussian_multiplier(failure: float) -> float:
+    """Standard deviations that a sub-Gaussian error exceeds with at most `failure`, one side.
+
+    sqrt(2 ln(1/f)): 5.26 at 1e-6, where a normal error has 4.75.
+
+    Raises:
+        ConfigurationError: `failure` is not in (0, 1).
+    """
+    return math.sqrt(2 * math.log(1 / _checks.open_fraction("failure probability", failure)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Errors:
+    """One quadrature behind the trusted detector: estimates, guard intervals and errors."""
+
+    gain: float
+    variance: float
+    least_gain: float
+    most_gain: float
+    most_variance: float
+    gain_error: float
+    variance_error: float
+    gain_shift: float
+    variance_shift: float = field(default=0.0)
+
+    @classmethod
+    def of(
+        cls, tested: TestedQuadrature, trust: ServerTrust, law: NoiseDependence, failure: float
+    ) -> "_Errors":
+        eta, root = trust.efficiency, math.sqrt(trust.efficiency)
+        gain, variance = tested.gain, tested.variance_snu
+        effective = (tested.symbols - 1) / law.variance_inflation
+        guard = sub_gaussian_multiplier(_GUARD * failure)
+        # Laurent and Massart: estimate >= true (1 - 2 sqrt(x/n)) but with probability exp(-x).
+        shrink = 1 - guard * math.sqrt(2 / effective)
+        most = variance / shrink if shrink > 0 else math.inf
+        spread = math.inf
+        if tested.sent_energy_snu > 0 and math.isfinite(most):
+            slope = law.gain_inflation * most / tested.sent_energy_snu
+            spread = math.sqrt(slope + law.gain_wobble)
+        elif tested.sent_energy_snu == 0:
+            spread = 0.0
+        two_sided = sub_gaussian_multiplier(_GUARD * failure / 2)
+        known = -NormalDist().inv_cdf(_CALIBRATION * failure)
+        trusted_noise = 1 + trust.electronic_noise_snu
+        return cls(
+            gain=gain / root,
+            variance=1 + (variance - trusted_noise) / eta,
+            least_gain=max(0.0, gain - two_sided * spread) / root,
+            most_gain=(gain + two_sided * spread) / root,
+            most_variance=1 + (most - trusted_noise) / eta,
+            gain_error=spread / root,
+            variance_error=math.sqrt(2 / effective) * most / eta,
+            gain_shift=known * trust.gain_uncertainty * gain / root,
+            variance_shift=known * trust.variance_uncertainty * variance / eta,
+        )
+
+
+def _plane_bits(plane: LeakagePlane, parts: Sequence[_Errors], failure: float) -> float:
+    """The plane at the estimates, plus its error at the confidence asked for."""
+    value, error = plane.bits, 0.0
+    for part, tangent in zip(parts, plane.tangents, strict=True):
+        if not math.isfinite(part.variance_error):
+            return math.inf
+        value += max(
+            tangent.at(part.gain - part.gain_shift), tangent.at(part.gain + part.gain_shift)
+        )
+        value += tangent.per_variance * (part.variance + part.variance_shift - tangent.variance)
+        steepest = max(abs(tangent.slope(part.least_gain)), abs(tangent.slope(part.most_gain)))
+        error += (steepest * part.gain_error) ** 2
+        error += (tangent.per_variance * part.variance_error) ** 2
+    return value + sub_gaussian_multiplier(_MAIN * failure / len(_RADII)) * math.sqrt(error)

@@ -1,0 +1,161 @@
+"""Tangent planes of the general bound: linear in the covariance matrix, and nowhere below it.
+
+In the covariance matrix the entries that a test sees are the correlation, which goes with the gain
+h, and the variance of the return, h^2 m + v with m the modulation and v the variance about the
+known mean. A plane through the bound F at (h_0, v_0) is therefore, per quadrature,
+
+F_0 + F_h (h - h_0) + F_v (v - v_0) + F_v m (h - h_0)^2.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
+
+__all__ = ["LeakagePlane", "QuadratureTangent", "worst_plane"]
+
+_STEPS = 12
+_RELATIVE_STEP = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuadratureTangent:
+    """One quadrature's part of a plane.
+
+    Attributes:
+        gain: h_0, where the plane touches.
+        variance: v_0, in shot-noise units.
+        per_gain: F_h, bits per unit of gain.
+        per_variance: F_v, bits per shot-noise unit, >= 0.
+        modulation: m, all copies.
+    """
+
+    gain: float
+    variance: float
+    per_gain: float
+    per_variance: float
+    modulation: float
+
+    def at(self, gain: float) -> float:
+        """The part of the plane that depends on the gain, in bits."""
+        moved = gain - self.gain
+        return self.per_gain * moved + self.per_variance * self.modulation * moved**2
+
+    def slope(self, gain: float) -> float:
+        """Its derivative."""
+        return self.per_gain + 2 * self.per_variance * self.modulation * (gain - self.gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakagePlane:
+    """A plane: the bound where it touches and one tangent per tested quadrature, X first."""
+
+    bits: float
+    tangents: tuple[QuadratureTangent, ...]
+
+    def at(self, channel: ReturnedChannel) -> float:
+        """The plane's value for a channel: at least the bound, for every channel."""
+        seen = [(channel.gain_x, 1 + channel.excess_noise_x_snu)]
+        if channel.excess_noise_p_snu is not None:
+            seen.append((channel.gain_p, 1 + channel.excess_noise_p_snu))
+        return self.bits + math.fsum(
+            tangent.at(gain) + tangent.per_variance * (variance - tangent.variance)
+            for (gain, variance), tangent in zip(seen, self.tangents, strict=True)
+        )
+
+
+def worst_plane(
+    expected: ReturnedChannel,
+    modulation_x_snu: float,
+    modulation_p_snu: float,
+    reach: Sequence[float],
+) -> LeakagePlane:
+    """The plane at the worst channel of an ellipsoid around the expected one.
+
+    Args:
+        expected: centre, a channel that quantum mechanics allows.
+        modulation_x_snu: m_x, all copies.
+        modulation_p_snu: m_p, all copies; 0 for the real encoding.
+        reach: half axes: gain and variance of X, then gain and variance of P if P is tested.
+
+    Raises:
+        ConfigurationError: no quantum channel is as expected.
+    """
+    tests_p = len(reach) == 4
+    centre = [expected.gain_x, expected.excess_noise_x_snu]
+    if tests_p:
+        centre += [expected.gain_p, expected.excess_noise_p_snu or 0.0]
+
+    def bits(point: Sequence[float]) -> float:
+        return weight_bits_general(
+            modulation_x_snu,
+            modulation_p_snu,
+            ReturnedChannel(
+                gain_x=point[0],
+                excess_noise_x_snu=point[1],
+                gain_p=point[2] if tests_p else 0.0,
+                excess_noise_p_snu=point[3] if tests_p else None,
+            ),
+        )
+
+    # Less gain and more noise are worse: start there, inside the physical region.
+    start = [-1.0, 1.0, -1.0, 1.0][: len(reach)]
+    free = [r > 0 for r in reach]
+    direction = [s * f / math.sqrt(sum(free)) for s, f in zip(start, free, strict=True)]
+    point = _moved(centre, reach, direction)
+    for _ in range(_STEPS):
+        slopes = _gradient(bits, point, reach)
+        scaled = [slope * r for slope, r in zip(slopes, reach, strict=True)]
+        length = math.hypot(*scaled)
+        if length == 0:
+            break
+        mixed = [(a + b / length) / 2 for a, b in zip(direction, scaled, strict=True)]
+        norm = math.hypot(*mixed)
+        direction = [value / norm for value in mixed]
+        point = _moved(centre, reach, direction)
+    slopes = _gradient(bits, point, reach)
+    modulations = (modulation_x_snu, modulation_p_snu)
+    return LeakagePlane(
+        bits=bits(point),
+        tangents=tuple(
+            QuadratureTangent(
+                gain=point[2 * index],
+                variance=1 + point[2 * index + 1],
+                per_gain=slopes[2 * index],
+                per_variance=slopes[2 * index + 1],
+                modulation=modulations[index],
+            )
+            for index in range(len(reach) // 2)
+        ),
+    )
+
+
+def _moved(
+    centre: Sequence[float], reach: Sequence[float], direction: Sequence[float]
+) -> list[float]:
+    """A point of the ellipsoid; gains stay at 0 or above, noise at the expected or above."""
+    point = [c + r * d for c, r, d in zip(centre, reach, direction, strict=True)]
+    return [
+        max(0.0, value) if index % 2 == 0 else max(centre[index], value)
+        for index, value in enumerate(point)
+    ]
+
+
+def _gradient(
+    bits: Callable[[Sequence[float]], float], point: Sequence[float], reach: Sequence[float]
+) -> list[float]:
+    """Central differences, on a scale much smaller than that on which the bound bends."""
+    slopes = []
+    for index, half_axis in enumerate(reach):
+        step = _RELATIVE_STEP * half_axis
+        if index % 2 == 0:
+            step = min(step, point[index])
+        if step == 0:
+            slopes.append(0.0)
+            continue
+        above, below = list(point), list(point)
+        above[index] += step
+        below[index] -= step
+        slopes.append((bits(above) - bits(below)) / (above[index] - below[index]))
+    return slopes

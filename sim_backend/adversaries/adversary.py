@@ -1,0 +1,122 @@
+"""What an adversary is: a change of the light, what it learns, and what moves.
+
+The simulator knows no leakage formula: those that a gain is worth come in as `Formulas`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from drivers.receivers import Amplifier
+from sim_backend.adversaries.light import ProbeLight, ReturnedLight
+
+__all__ = ["Adversary", "Formulas", "Gain", "Party", "Scene", "Statistic"]
+
+Party = Literal["client", "server", "outsider"]
+
+Statistic = Literal[
+    "gain",
+    "X variance",
+    "P variance",
+    "row sums",
+    "fourth moment",
+    "audited projection",
+    "vacuum slots",
+    "rails",
+    "outcome variance",
+    "P audit",
+    "repeated rows",
+    "aborts",
+]
+"""Statistics that an adversary can move: the server's first, then the client's own, then counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """The layer that is attacked.
+
+    Args:
+        receiver: the agreed receiver; the catalogue's figures are for the amplifier.
+        photons_per_symbol: mu at launch.
+        modes: modes per weight row, N.
+        rows: weight rows that one input meets, M.
+    """
+
+    receiver: Amplifier
+    photons_per_symbol: float
+    modes: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formulas:
+    """Leakage formulas, in bits, given from outside.
+
+    Args:
+        kept: bits per weight from keeping light of so many photons per symbol, any measurement.
+        homodyned: bits per weight from homodyning light of so many photons per symbol.
+        inside_rules: bits per row and query that the receiver's outcome tells, by mu.
+        rows_homodyned: bits per data value from homodyned rows, by (excess noise, rows, modes).
+        rows_any: bits per data value from any measurement, by (noise of X and P together, rows,
+            modes).
+    """
+
+    kept: Callable[[float], float]
+    homodyned: Callable[[float], float]
+    inside_rules: Callable[[float], float]
+    rows_homodyned: Callable[[float, int, int], float]
+    rows_any: Callable[[float, int, int], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What an adversary learns.
+
+    Args:
+        bits: how much.
+        per: of what, such as "weight" or "data value".
+        formula: how it was worked out, for people.
+    """
+
+    bits: float
+    per: str
+    formula: str
+
+
+class Adversary(ABC):
+    """One way to cheat.
+
+    Subclasses are frozen dataclasses of their parameters.
+
+    Attributes:
+        name: its number in the catalogue of attacks, and what it is called on the command line.
+        party: who cheats.
+        idea: what is done, in one line.
+        changes: statistics that move.
+        undetectable: empty, or what is charged for it because no light shows it.
+    """
+
+    name: ClassVar[str]
+    party: ClassVar[Party]
+    idea: ClassVar[str]
+    changes: ClassVar[tuple[Statistic, ...]] = ()
+    undetectable: ClassVar[str] = ""
+
+    def returned(self, honest: ReturnedLight) -> ReturnedLight:
+        """The light that reaches the server's detector instead of `honest`."""
+        return honest
+
+    def probes(self, honest: ProbeLight) -> ProbeLight:
+        """The light that reaches the client's detector instead of `honest`."""
+        return honest
+
+    @property
+    def setting(self) -> str:
+        """The parameters as short text; empty if there are none."""
+        values = vars(self)
+        return ", ".join(f"{key} {value:g}" for key, value in values.items())
+
+    @abstractmethod
+    def gains(self, scene: Scene, formulas: Formulas) -> Gain:
+        """What it learns at `scene`."""
