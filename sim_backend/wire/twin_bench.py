@@ -22,8 +22,12 @@ from sim_backend.instruments.faults import FaultPlan
 from sim_backend.instruments.models import scene_settings
 from sim_backend.instruments.models_amplifier import amplifier_scene_settings
 from sim_backend.instruments.parts import Part
-from sim_backend.instruments.scene_sections import SCENES, seed_of
-from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
+from sim_backend.instruments.scene_faults import check_target
+from sim_backend.instruments.scene_sections import SCENES, faults_of, seed_of
+from sim_backend.instruments.simulated_amplifier_bench import (
+    SimulatedAmplifierBench,
+    check_fault_of_instrument,
+)
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.catalogue import make_twin, twin_makers
@@ -104,7 +108,7 @@ class TwinSet:
     Args:
         files: bench files that are used together; all instruments of the backends visa and serial.
         seed: of the scene; None takes that of the files, or 0.
-        faults: what goes wrong in the scene.
+        faults: what goes wrong in the scene; None takes that of the files, or nothing.
 
     Raises:
         ConfigurationError: an instrument is simulated without a wire, a model has no twin, or
@@ -294,7 +298,8 @@ def _scene(
 ) -> _Scene:
     chosen = seed_of(files[0]) if seed is None else seed
     if files[0].content.bench.receiver == SCENES["amplifier"]:
-        return SimulatedAmplifierBench(
-            amplifier_scene_settings(files), seed=chosen, clock=clock, faults=faults
-        )
-    return SimulatedBench(scene_settings(files), seed=chosen, clock=clock, faults=faults)
+        plan = faults_of(files[0], check_fault_of_instrument) if faults is None else faults
+        settings = amplifier_scene_settings(files)
+        return SimulatedAmplifierBench(settings, seed=chosen, clock=clock, faults=plan)
+    plan = faults_of(files[0], check_target) if faults is None else faults
+    return SimulatedBench(scene_settings(files), seed=chosen, clock=clock, faults=plan)

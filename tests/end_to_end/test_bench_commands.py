@@ -250,7 +250,8 @@ def test_safe_makes_a_lit_bench_dark(paper: Paper, capsys: pytest.CaptureFixture
             '"sim://server/weight-bias"',
             '"sim://server/laser"',
             "instruments.weight_bias.address 'sim://server/laser' is also that of "
-            "instruments.laser; every role needs an instrument of its own",
+            "instruments.laser; every role needs an instrument of its own, or another channel "
+            "of the same box",
         ),
         (
             "ceiling_fraction = 0.5",

@@ -85,7 +85,8 @@ def test_parse_bench_gives_entries_in_the_order_of_the_light_when_complete() -> 
             "instruments.laser.address",
             "sim://attenuator",
             "instruments.attenuator.address 'sim://attenuator' is also that of "
-            "instruments.laser; every role needs an instrument of its own",
+            "instruments.laser; every role needs an instrument of its own, or another channel "
+            "of the same box",
         ),
         (
             "instruments.laser.backend",

@@ -34,7 +34,7 @@ def test_build_gives_narrowed_limits_and_the_clock_to_the_instruments() -> None:
     assert isinstance(limits, LaserLimits)
     assert limits.power_w.highest == pytest.approx(10e-3)
     assert bench.get("laser", Laser).name == "laser"
-    assert (bench.clock, bench.file, bench.simulated) == (clock, file, False)
+    assert (bench.clock, bench.file, bench.simulated) == (clock, file, file.simulated)
 
 
 @pytest.mark.parametrize(
