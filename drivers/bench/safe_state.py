@@ -71,8 +71,8 @@ def _drive_to_safe(instruments: Mapping[str, Instrument], order: Iterable[str]) 
     failures: dict[str, BaseException] = {}
     interruption: BaseException | None = None
     pending = opened
-    # Once more where the first attempt failed: it can only make the bench safer.
-    for hurry_s in (HURRY_S, None):
+    # Twice at leisure where the first attempt failed: it can only make the bench safer.
+    for hurry_s in (HURRY_S, None, None):
         failures = _failures(instruments, pending, hurry_s)
         for error in failures.values():
             interruption = interruption if isinstance(error, Exception) else error

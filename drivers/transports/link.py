@@ -200,7 +200,7 @@ class Link:
             try:
                 return self._exchange((message,), read, timeout_s)  # type: ignore[return-value]
             except (LinkError, AnswerError) as error:
-                if self._recovering or self._stream is None:
+                if self._recovering or self._stream is None or self._hurry.over:
                     raise
                 _LOG.warning("%s: asked again after: %s", self.address, error)
                 try:

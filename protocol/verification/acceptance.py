@@ -56,12 +56,12 @@ class AcceptanceLimits:
         Returns:
             By the verifier's names of its tests, `(blocks,)` each, True where it refuses.
         """
-        rows = residual_x_snu + residual_p_snu
+        by_row = _outside(residual_x_snu + residual_p_snu, self.row_snu)
         return {
             "gain": _outside(projection_snu.sum(1), self.projection_snu),
             "X variance": _outside(residual_x_snu.sum(1), self.residual_x_snu),
             "P variance": _outside(residual_p_snu.sum(1), self.residual_p_snu),
-            "row sums": _outside(rows, self.row_snu).any(1),
+            "row sums": np.asarray(by_row.any(axis=1)),
         }
 
 

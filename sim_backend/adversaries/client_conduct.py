@@ -15,10 +15,10 @@ from sim_backend.adversaries.light import ReturnedLight
 __all__ = [
     "AsksManyTimes",
     "LiesInReports",
+    "RetriesAfterAborts",
     "ReturnsAnotherRow",
     "ReturnsLate",
     "ReturnsNothing",
-    "RetriesAfterAborts",
 ]
 
 

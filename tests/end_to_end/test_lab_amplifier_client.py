@@ -21,6 +21,12 @@ FILE = (
 )
 
 
+@pytest.fixture(autouse=True)
+def own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twins in this process are nobody else's, whoever uses the same addresses meanwhile."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
 def test_meshes_are_driven_by_one_chain_each_and_dark_behind_the_bench(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -55,7 +55,9 @@ class LoopbackBench:
         self._active: dict[tuple[str, str], ActiveFaults] = {}
         self._arrived: dict[tuple[str, str], list[bytes]] = {}
         for box in self.twins.boxes:
-            active = ActiveFaults(WireFaultPlan(message_end=b"\n"))
+            # Serial protocols are binary, or end their lines in their own way: a piece is a message.
+            end = b"" if box.backend == "serial" else b"\n"
+            active = ActiveFaults(WireFaultPlan(message_end=end))
             self._active[box.backend, box.original] = active
             arrived = self._arrived[box.backend, box.original] = []
             for role in box.roles.values():
@@ -76,6 +78,15 @@ class LoopbackBench:
     def file(self, party: str) -> BenchFile:
         """The bench file of a party."""
         return next(file for file in self.files if file.party == party)
+
+    def exchange(self, one: tuple[str, str], two: tuple[str, str]) -> None:
+        """Exchange the twins at two places, for benches that are made from now on.
+
+        Args:
+            one: backend and address of a box.
+            two: of the other.
+        """
+        self._twins[one], self._twins[two] = self._twins[two], self._twins[one]
 
     def _opening(
         self, backend: str, address: str, settings: LinkSettings, serial: SerialSettings

@@ -1,0 +1,351 @@
+"""Does the certificate contain the true leakage as often as it says? Counted, and proved."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.errors import ConfigurationError
+from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
+from protocol.leakage import LeakageFigure, LayerLight, weight_figures_for_layer
+from protocol.leakage.certified import (
+    CertificationDesign,
+    CertifiedBits,
+    NoiseDependence,
+    ServerTrust,
+    TestedQuadrature,
+    certification_design,
+    certified_weight_bits,
+    compose_over_sessions,
+    sub_gaussian_multiplier,
+)
+from protocol.leakage.certified_plane import worst_plane
+from protocol.leakage.general_bound import (
+    ReturnedChannel,
+    weight_bits_general,
+    weight_bits_general_untested,
+)
+
+_SESSIONS = 1000
+_AMPLIFIER = Amplifier(gain=1.3)
+_RECEIVERS = {
+    "amplifier": _AMPLIFIER,
+    "feed-forward-tap": FeedForwardTap(tap_fraction=0.1),
+    "passive-tap": PassiveTap(tap_fraction=0.1),
+}
+_CASES = [
+    ("amplifier", "real"),
+    ("amplifier", "complex"),
+    ("feed-forward-tap", "real"),
+    ("passive-tap", "real"),
+    ("passive-tap", "complex"),
+]
+
+
+def _honest(name: str, encoding: str, modes: int = 784) -> ReturnedChannel:
+    receiver = _RECEIVERS[name]
+    frame = modes if encoding == "real" else modes // 2
+    gain = math.sqrt(receiver.returned_transmittance)
+    return ReturnedChannel(
+        gain_x=gain,
+        gain_p=gain,
+        excess_noise_x_snu=receiver.excess_noise_x_snu / frame,
+        excess_noise_p_snu=receiver.excess_noise_p_snu / frame,
+    )
+
+
+def _modulation(mu: float, encoding: str) -> tuple[float, float]:
+    return (4 * mu, 0.0) if encoding == "real" else (2 * mu, 2 * mu)
+
+
+def _sums(
+    generator: np.random.Generator,
+    symbols: int,
+    modulation: float,
+    gain: float,
+    excess: float,
+    trust: ServerTrust,
+) -> TestedQuadrature:
+    """A session's sums drawn from their exact laws, against a reference gain that is a bit off."""
+    energy = symbols * modulation
+    recorded = trust.efficiency * excess + 1 + trust.electronic_noise_snu
+    mean = gain * math.sqrt(trust.efficiency)
+    reference = 1.001 * mean
+    noise = generator.normal() * math.sqrt(recorded * energy)
+    # The part of the noise along the sent means, and all other directions.
+    along = noise**2 / energy if energy else 0.0
+    across = recorded * generator.chisquare(symbols - (1 if energy else 0))
+    moved = mean - reference
+    return TestedQuadrature(
+        symbols=symbols,
+        sent_energy_snu=energy,
+        projection_snu=mean * energy + noise,
+        residual_energy_snu=across + along + 2 * moved * noise + moved**2 * energy,
+        reference_gain=reference,
+    )
+
+
+def _session(
+    design: CertificationDesign,
+    true: ReturnedChannel,
+    generator: np.random.Generator,
+    symbols: int,
+    modulations: tuple[float, float],
+    trust: ServerTrust,
+) -> CertifiedBits:
+    assert true.excess_noise_p_snu is not None
+    certified = certified_weight_bits(
+        design,
+        _sums(generator, symbols, modulations[0], true.gain_x, true.excess_noise_x_snu, trust),
+        _sums(generator, symbols, modulations[1], true.gain_p, true.excess_noise_p_snu, trust),
+        trust=trust,
+    )
+    assert certified is not None
+    return certified
+
+
+@pytest.mark.parametrize(("receiver", "encoding"), _CASES)
+@pytest.mark.parametrize("failure", [0.05, 0.01])
+@pytest.mark.parametrize("attack", ["honest", "keeps-2-percent", "adds-noise"])
+def test_certificate_contains_the_leakage_when_sessions_are_counted(
+    receiver: str, encoding: str, failure: float, attack: str
+) -> None:
+    """1000 sessions on sufficient statistics, planes from the honest channel, light from another.
+
+    If the true rate were the stated one, more than the counted limit of failures would come with a
+    probability below 1e-9 (binomial); the seed is fixed.
+    """
+    honest, modulations = _honest(receiver, encoding), _modulation(0.1, encoding)
+    assert honest.excess_noise_p_snu is not None
+    kept = 0.02 if attack == "keeps-2-percent" else 0.0
+    added = 0.004 if attack == "adds-noise" else 0.0
+    true = ReturnedChannel(
+        gain_x=honest.gain_x * math.sqrt(1 - kept),
+        gain_p=honest.gain_p * math.sqrt(1 - kept),
+        excess_noise_x_snu=honest.excess_noise_x_snu + added,
+        excess_noise_p_snu=honest.excess_noise_p_snu + added,
+    )
+    symbols, copies = 300_000, 5
+    trust = ServerTrust(efficiency=0.8, electronic_noise_snu=0.05)
+    design = certification_design(
+        honest,
+        modulation_x_snu=modulations[0],
+        modulation_p_snu=modulations[1],
+        copies=copies,
+        symbols_x=symbols,
+        symbols_p=symbols,
+        failure=failure,
+        trust=trust,
+    )
+    leakage = weight_bits_general(copies * modulations[0], copies * modulations[1], true)
+    generator = np.random.default_rng(2024)
+    values = [
+        _session(design, true, generator, symbols, modulations, trust).bits_per_symbol
+        for _ in range(_SESSIONS)
+    ]
+    failures = sum(value < leakage for value in values)
+    allowed = {0.05: 97, 0.01: 34}[failure]
+    assert failures <= allowed
+    # And it says something: far from what all the light would give.
+    untested = weight_bits_general_untested(copies * modulations[0], copies * modulations[1])
+    assert float(np.median(values)) < 0.7 * untested
+
+
+def test_counting_limits_fail_below_1e_9_when_the_rate_is_as_stated() -> None:
+    from scipy.stats import binom
+
+    assert binom.sf(97, _SESSIONS, 0.05) < 1e-9
+    assert binom.sf(34, _SESSIONS, 0.01) < 1e-9
+
+
+def test_multiplier_bounds_normal_and_chi_square_tails_when_failure_is_1e_6() -> None:
+    """The argument at a confidence that no test can count: exact tails of both errors.
+
+    A weighted sum of them is sub-Gaussian with the summed variance, because moment generating
+    functions multiply.
+    """
+    from scipy.stats import chi2, norm
+
+    for failure in (0.05, 0.01, 1e-6, 1e-9):
+        z = sub_gaussian_multiplier(failure)
+        assert norm.sf(z) < failure
+        for degrees in (200, 10_000, 1_000_000):
+            short = degrees - z * math.sqrt(2 * degrees)
+            assert chi2.cdf(short, degrees) < failure
+            # The log moment generating function itself: -(n/2) ln(1 + 2 s) + n s <= n s^2.
+            s = np.linspace(0, 3, 50)
+            assert np.all(degrees * (s - np.log1p(2 * s) / 2) <= degrees * s**2 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mu", "encoding"), [(0.1, "real"), (1.0, "real"), (0.1, "complex"), (1.0, "complex")]
+)
+def test_certificate_is_at_most_twice_the_asymptotic_value_when_1e9_symbols_are_tested(
+    mu: float, encoding: str
+) -> None:
+    """Amplifier at G = 1.3, N = 784, 1e-6; half of the 1e9 symbols in each quadrature."""
+    certified, asymptotic = _without_luck("amplifier", encoding, mu, 500_000_000, 1e-6)
+    assert asymptotic < certified.bits_per_symbol < 2 * asymptotic
+
+
+def test_certificate_tends_to_the_asymptotic_value_when_symbols_are_many() -> None:
+    ratios = []
+    for symbols in (10**5, 10**7, 10**9, 10**11, 10**13):
+        certified, asymptotic = _without_luck("amplifier", "real", 0.1, symbols, 1e-6)
+        ratios.append(certified.bits_per_symbol / asymptotic)
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[-1] < 1.03
+
+
+def _without_luck(
+    name: str, encoding: str, mu: float, symbols: int, failure: float
+) -> tuple[CertifiedBits, float]:
+    """Certificate for estimates that equal the truth, and the asymptotic bound."""
+    channel, modulations = _honest(name, encoding), _modulation(mu, encoding)
+    assert channel.excess_noise_p_snu is not None
+    design = certification_design(
+        channel,
+        modulation_x_snu=modulations[0],
+        modulation_p_snu=modulations[1],
+        copies=1,
+        symbols_x=symbols,
+        symbols_p=symbols,
+        failure=failure,
+    )
+    sums = [
+        TestedQuadrature(
+            symbols=symbols,
+            sent_energy_snu=symbols * modulation,
+            projection_snu=symbols * modulation * gain,
+            residual_energy_snu=(symbols - (modulation > 0)) * (1 + excess),
+            reference_gain=gain,
+        )
+        for modulation, gain, excess in (
+            (modulations[0], channel.gain_x, channel.excess_noise_x_snu),
+            (modulations[1], channel.gain_p, channel.excess_noise_p_snu),
+        )
+    ]
+    certified = certified_weight_bits(design, *sums)
+    assert certified is not None
+    return certified, weight_bits_general(*modulations, channel)
+
+
+def test_joint_region_beats_the_box_when_both_are_asked_for_1e_6() -> None:
+    """The box is the older finite-test figure, one bound per parameter."""
+    from protocol.leakage import ChannelEstimate
+
+    symbols = 500_000_000
+    channel = _honest("amplifier", "real")
+    certified, _ = _without_luck("amplifier", "real", 0.1, symbols, 1e-6)
+    figures = weight_figures_for_layer(
+        LayerLight(rows=784, modes=784, photons_per_symbol=0.1),
+        _AMPLIFIER,
+        channel=ChannelEstimate(
+            excess_noise_x_snu=channel.excess_noise_x_snu,
+            excess_noise_p_snu=channel.excess_noise_x_snu,
+            tested_symbols_x=symbols,
+            tested_symbols_p=symbols,
+        ),
+    )
+    assert certified.bits_per_symbol < 0.9 * _finite_test(figures).bits_per_symbol
+
+
+def _finite_test(figures: tuple[LeakageFigure, ...]) -> LeakageFigure:
+    return next(f for f in figures if f.adversary == "client under verification, finite test")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(_CASES),
+    st.floats(0.01, 100),
+    st.floats(0, 1),
+    st.floats(0, 0.5),
+    st.floats(0, 0.5),
+    st.floats(1e-5, 0.05),
+)
+def test_plane_lies_above_the_bound_when_the_channel_is_any_other(
+    case: tuple[str, str], mu: float, t: float, excess_x: float, excess_p: float, reach: float
+) -> None:
+    m_x, m_p = _modulation(mu, case[1])
+    plane = worst_plane(
+        _honest(*case), m_x, m_p, [reach, reach, reach if m_p > 0 else 0.0, reach]
+    )
+    gain = math.sqrt(t)
+    channel = ReturnedChannel(
+        gain_x=gain, gain_p=gain, excess_noise_x_snu=excess_x, excess_noise_p_snu=excess_p
+    )
+    assert plane.at(channel) >= weight_bits_general(m_x, m_p, channel) * (1 - 1e-6) - 1e-9
+
+
+def test_certificate_is_the_untested_bound_when_symbols_are_too_few() -> None:
+    certified, _ = _without_luck("amplifier", "real", 0.1, 20, 1e-6)
+    assert certified.plane is None
+    assert certified.bits_per_symbol == certified.untested_bits_per_symbol
+
+
+def test_certificate_is_missing_when_nothing_was_tested() -> None:
+    design = certification_design(
+        _honest("amplifier", "real"),
+        modulation_x_snu=0.4,
+        modulation_p_snu=0.0,
+        copies=1,
+        symbols_x=1000,
+        symbols_p=1000,
+        failure=1e-6,
+    )
+    assert certified_weight_bits(design, None) is None
+
+
+def test_certificate_grows_when_the_calibration_or_the_independence_is_worse() -> None:
+    generator = np.random.default_rng(1)
+    channel, symbols = _honest("amplifier", "real"), 10**8
+    assert channel.excess_noise_p_snu is not None
+    design = certification_design(
+        channel,
+        modulation_x_snu=0.4,
+        modulation_p_snu=0.0,
+        copies=1,
+        symbols_x=symbols,
+        symbols_p=symbols,
+        failure=1e-6,
+    )
+    sums = [
+        _sums(generator, symbols, modulation, 1.0, channel.excess_noise_x_snu, ServerTrust())
+        for modulation in (0.4, 0.0)
+    ]
+
+    def bits(trust: ServerTrust, law: NoiseDependence) -> float:
+        certified = certified_weight_bits(design, *sums, trust=trust, dependence=law)
+        assert certified is not None
+        return certified.bits_per_symbol
+
+    plain = bits(ServerTrust(), NoiseDependence())
+    for trust, law in (
+        (ServerTrust(gain_uncertainty=1e-3), NoiseDependence()),
+        (ServerTrust(variance_uncertainty=1e-3), NoiseDependence()),
+        (ServerTrust(), NoiseDependence(variance_inflation=2.0)),
+        (ServerTrust(), NoiseDependence(gain_inflation=2.0)),
+        (ServerTrust(), NoiseDependence(gain_wobble=1e-6)),
+    ):
+        assert bits(trust, law) > plain * 1.01
+
+
+def test_sessions_add_up_to_no_more_than_all_the_light_when_composed() -> None:
+    assert compose_over_sessions([0.1, 0.2], 1.0) == pytest.approx(0.3)
+    assert compose_over_sessions([0.7, 0.7], 1.0) == 1.0
+    with pytest.raises(ConfigurationError, match="certified bits of a session"):
+        compose_over_sessions([math.nan], 1.0)
+
+
+def test_sums_are_refused_when_they_contradict_each_other() -> None:
+    sums = TestedQuadrature(
+        symbols=10,
+        sent_energy_snu=100.0,
+        projection_snu=100.0,
+        residual_energy_snu=1.0,
+        reference_gain=0.5,
+    )
+    with pytest.raises(ConfigurationError, match="not of one session"):
+        _ = sums.variance_snu
