@@ -19,7 +19,7 @@ from drivers.bench.ownership import Ownership
 from drivers.bench.safe_state import safe_order
 from drivers.bench.watchdog import Watchdog, WatchdogSpec
 from drivers.errors import SafetyError
-from drivers.instruments import OpticalAmplifier, SystemClock
+from drivers.instruments import FastClock, OpticalAmplifier, SystemClock
 from drivers.settings_files import parse_toml
 
 __all__ = [
@@ -63,8 +63,12 @@ def registry_for(files: Sequence[BenchFile]) -> ModelRegistry:
     """
     if not any(file.in_process for file in files):
         from drivers.catalogue import register_drivers
+        from drivers.transports.pool import LinkPool
 
-        real = ModelRegistry(SystemClock())
+        speeds = {file.content.bench.twin_speed for file in files if file.content.bench.twin}
+        wall = SystemClock()
+        clock = FastClock(max(speeds)) if speeds else wall
+        real = ModelRegistry(clock, LinkPool(wall), dialogues=wall)
         register_drivers(real)
         return real
     from sim_backend.instruments import (

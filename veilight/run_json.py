@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from protocol.server import BlockRecord
+from veilight.certificate_record import certificate_record
 from veilight.runs import LayerResult, RunResult
 
 __all__ = ["result_to_dict"]
@@ -38,6 +39,7 @@ def result_to_dict(result: RunResult) -> dict[str, Any]:
         "backend": result.server_info.backend,
         "taints": list(result.request.taints),
         "versions": result.versions,
+        "certificate": certificate_record(result),
     }
 
 

@@ -26,7 +26,7 @@ from protocol.channel import LocalChannel
 from protocol.client import ClientParty, ClientRecord, Progress
 from protocol.encoding import make_plan, photons_for_signal_to_noise, signal_to_noise
 from protocol.leakage import ChannelEstimate, LeakageSummary
-from protocol.ledger import DataLedger, WeightLedger
+from protocol.ledger import DataLedger, LedgerHead, WeightLedger
 from protocol.models.model import Model
 from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.randomness import RandomBits, SeededBits
@@ -135,6 +135,7 @@ class LayerResult:
         bits_charged: bits per weight in the ledger after the run, worst row.
         queries_left: verified queries that the budget still allows at this setting, in all,
             from an empty ledger; None without a budget.
+        photons_in_ledger: most photons per symbol that a row was ever sent with, all copies.
     """
 
     plan: LayerPlan
@@ -147,6 +148,7 @@ class LayerResult:
     histogram: OutcomeHistogram | None
     bits_charged: float
     queries_left: int | None
+    photons_in_ledger: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,10 @@ class RunResult:
         seed: of the link.
         link_settings: what the link was set to, a dataclass.
         versions: of veilight and what it stands on.
+        session: name that the ledgers know the session by.
+        ledger_head: where the server's ledger stood afterwards; None for one in memory.
+        data_ledger_head: the same for the client's; None without one.
+        data_ledger_most_bits: of the input that has spent most; None without a ledger.
     """
 
     request: InferenceRequest
@@ -208,6 +214,10 @@ class RunResult:
     seed: int | None
     link_settings: object
     versions: dict[str, str]
+    session: str
+    ledger_head: LedgerHead | None
+    data_ledger_head: LedgerHead | None
+    data_ledger_most_bits: float | None
 
 
 def run_inference(
@@ -361,6 +371,13 @@ def _result(
         seed=server_info.seed,
         link_settings=session.link.settings,
         versions=_versions(),
+        session=session.server.session,
+        # A ledger in memory ends with the run: there is nothing that its head could be held to.
+        ledger_head=None if request.ledger is None else session.ledger.head,
+        data_ledger_head=None if request.data_ledger is None else request.data_ledger.head,
+        data_ledger_most_bits=(
+            None if request.data_ledger is None else request.data_ledger.totals().most_bits
+        ),
     )
 
 
@@ -389,6 +406,7 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
             if budget is None
             else queries_within_budget(charge, layer.photons_per_symbol * layer.positions, budget)
         ),
+        photons_in_ledger=float((verified + unverified).max()),
     )
 
 

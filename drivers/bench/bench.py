@@ -51,7 +51,7 @@ def resolve_models(file: BenchFile, registry: ModelRegistry) -> dict[str, BuildC
             raise ConfigurationError(f"{file.where}: {error}") from error.__cause__
         contexts[role] = BuildContext(
             limits=limits,
-            clock=registry.clock,
+            clock=registry.dialogues,
             links=registry.links,
             simulated=file.simulated,
         )

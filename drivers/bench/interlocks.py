@@ -24,6 +24,7 @@ from drivers.instruments import (
 __all__ = [
     "PROTECTING",
     "RefusedStepError",
+    "refuse_open_interlock",
     "refuse_unprotected",
     "refuse_unseeded",
     "refuse_without_seed_laser",
@@ -36,6 +37,26 @@ PROTECTING = (Attenuator, Switch, OpticalAmplifier, WaveformGenerator)
 
 class RefusedStepError(SafetyError):
     """A step that was refused before anything was sent: the bench is as it was."""
+
+
+def refuse_open_interlock(instruments: Mapping[str, Instrument], step: str) -> None:
+    """Make sure that no instrument says that its interlock is open. Not all can say it.
+
+    Raises:
+        SafetyError: one does: somebody may be at the light, and only a person can know.
+        InstrumentError: an instrument cannot be read.
+    """
+    opened = [
+        role
+        for role, found in instruments.items()
+        if isinstance(found, Laser | OpticalAmplifier) and found.interlock_closed() is False
+    ]
+    if opened:
+        raise SafetyError(
+            f"{step}: refused, the interlock of {', '.join(opened)} is open; find out why, close "
+            "it, then let an operator call rearm(). Where the instrument keeps it in mind, clear "
+            "that at its front panel or open the bench anew"
+        )
 
 
 def refuse_unprotected(instruments: Mapping[str, Instrument], step: str) -> None:
@@ -90,10 +111,11 @@ def watch(instruments: Mapping[str, Instrument], safety: SafetySection) -> None:
     """Compare what the instruments and the monitors read with what may be.
 
     Raises:
-        SafetyError: a monitor disagrees with its laser, a detector is above its ceiling, or a
-            pumped amplifier has lost its seed.
+        SafetyError: an interlock is open, a monitor disagrees with its laser, a detector is above
+            its ceiling, or a pumped amplifier has lost its seed.
         InstrumentError: an instrument cannot be read.
     """
+    refuse_open_interlock(instruments, "the light that is on")
     refuse_overload(read_light(instruments, safety), safety, "the light that is on")
     for found in instruments.values():
         if isinstance(found, OpticalAmplifier) and found.pump():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from drivers.bench.guard import Guard, Unguarded
-from drivers.bench.interlocks import RefusedStepError
+from drivers.bench.interlocks import RefusedStepError, refuse_open_interlock
 from drivers.bench.safe_state import drive_to_safe, unsafe_roles
 from drivers.errors import SafetyError
 from drivers.instruments import Instrument
@@ -59,7 +59,8 @@ class Latch:
             operator: who says so; kept in the log.
 
         Raises:
-            SafetyError: nobody is named, or an instrument does not read back as safe.
+            SafetyError: nobody is named, or an instrument does not read back as safe, or says that
+                its interlock is open.
             WatchdogError: the bench needs a watchdog, and none answers.
         """
         if not operator.strip():
@@ -72,6 +73,7 @@ class Latch:
                     f"the bench cannot be armed: {', '.join((*closed, *unsafe))} "
                     "closed or not in the safe state; run make_safe() and look at what it says"
                 )
+            refuse_open_interlock(self._instruments, "to arm the bench")
             self._guard.require()
             self._latched_by = None
             _LOG.info("armed by %s", operator)
@@ -125,6 +127,7 @@ class Latch:
         with self._lock:
             self._refuse_latched()
             try:
+                refuse_open_interlock(self._instruments, step)
                 yield
             except RefusedStepError:
                 raise

@@ -60,7 +60,7 @@ class BuildContext:
     Args:
         limits: the model's own limits, narrowed by the bench file; of the class that the model
             was registered with.
-        clock: monotonic clock of the bench.
+        clock: monotonic clock of the instrument's driver.
         links: the links to instruments, one per box.
         simulated: whether the file says that a simulation is behind its addresses.
     """
@@ -103,13 +103,18 @@ class ModelRegistry:
     Args:
         clock: of all benches that are opened with this registry: real or simulated time.
         links: of all benches; new ones by default.
+        dialogues: clock of the instruments' drivers; that of the benches by default. They differ
+            where emulators run fast: their light settles sooner, but a line is no faster for it.
     """
 
-    def __init__(self, clock: Clock, links: "LinkPool | None" = None) -> None:
+    def __init__(
+        self, clock: Clock, links: "LinkPool | None" = None, dialogues: Clock | None = None
+    ) -> None:
         # Here, because a link names instruments of a bench in its messages.
         from drivers.transports.pool import LinkPool
 
         self.clock = clock
+        self.dialogues = clock if dialogues is None else dialogues
         self.links = LinkPool(clock) if links is None else links
         self._models: dict[tuple[str, str], RegisteredModel] = {}
 

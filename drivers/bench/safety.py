@@ -162,8 +162,9 @@ class Safety(Latch):
         It is a sign of life as well: a program that gives none while light is on is taken to hang.
 
         Raises:
-            SafetyError: a monitor disagrees with its laser, a detector is above its ceiling, or a
-                pumped amplifier has lost its seed; the bench is safe and latched.
+            SafetyError: an interlock is open, a monitor disagrees with its laser, a detector is
+                above its ceiling, or a pumped amplifier has lost its seed; the bench is safe and
+                latched.
             WatchdogError: the bench is armed and its watchdog does not answer; likewise.
             InstrumentError: an instrument cannot be read; the bench is safe and latched.
         """

@@ -47,7 +47,7 @@ class BenchSection(Section):
     `receiver_setting` is the tapped fraction of a tap, or the power gain of the amplifier.
     `detection` is heterodyne (a beat holds both quadratures) or homodyne (phase shifters in the
     oscillators choose one). `twin` says that emulators are behind the addresses; results are then
-    marked as simulated.
+    marked as simulated. `twin_speed` is how fast their time runs, and with it the waiting here.
     """
 
     name: _Name
@@ -57,6 +57,7 @@ class BenchSection(Section):
     oscillator: Oscillator = "own"
     detection: Detection = "heterodyne"
     twin: bool = False
+    twin_speed: Annotated[float, Field(gt=0, le=1e4)] = 1.0
 
 
 class InstrumentSection(Section):

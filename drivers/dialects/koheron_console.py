@@ -97,12 +97,16 @@ class KoheronConsole:
         with self._link.held():
             # Sources differ on whether a value follows a set; the kind reads it back anyway.
             self._link.order(_line(text), partial(_echoed, text))
-            found = self._link.ask(_line("err"), partial(_bits, "err")) & watched
+            found = self.errors() & watched
             if found:
                 self.clear()
         if found:
             said = [words for bit, words in enumerate(_ERRORS) if found >> bit & 1]
             raise RefusedError(f"{self._name}: {text!r} was refused: {', '.join(said)}")
+
+    def errors(self) -> int:
+        """The errors since they were cleared, one bit each."""
+        return self._link.ask(_line("err"), partial(_bits, "err"))
 
     def clear(self) -> None:
         """Forget the errors of the past."""

@@ -7,6 +7,7 @@ only. The rules that all of them keep are in `drivers.instruments.base`.
 from drivers.instruments.attenuator import Attenuator, AttenuatorLimits
 from drivers.instruments.base import Clock, Identity, Instrument, SystemClock, Trigger
 from drivers.instruments.bias_controller import BiasController, BiasLimits, BiasPoint
+from drivers.instruments.clock import FastClock
 from drivers.instruments.digitiser import Digitiser, DigitiserLimits, DigitiserSettings
 from drivers.instruments.laser import Laser, LaserLimits
 from drivers.instruments.limits import Range
@@ -29,6 +30,7 @@ __all__ = [
     "Digitiser",
     "DigitiserLimits",
     "DigitiserSettings",
+    "FastClock",
     "GeneratorLimits",
     "Identity",
     "Instrument",

@@ -296,9 +296,12 @@ class Instrument(Readback, ABC):
     def _is_safe(self) -> bool:
         """Whether the readback is the safe state."""
 
-    @contextmanager
-    def _hurried(self, hurry_s: float | None) -> Iterator[None]:
+    def _hurried(self, hurry_s: float | None) -> AbstractContextManager[None]:
         """Let nothing that is waited for inside take longer, unless the others have to wait."""
+        return self._leaving(hurry_s)
+
+    @contextmanager
+    def _leaving(self, hurry_s: float | None) -> Iterator[None]:
         before = self._leave_at_s
         if hurry_s is not None and not self.others_wait:
             self._leave_at_s = self._clock.now() + hurry_s

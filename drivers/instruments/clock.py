@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "FastClock", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -28,3 +28,22 @@ class SystemClock:
     def sleep(self, duration_s: float) -> None:
         """Block the calling thread for `duration_s` >= 0."""
         time.sleep(duration_s)
+
+
+class FastClock:
+    """The computer's clock, run fast: for emulators whose simulated time runs as fast.
+
+    Args:
+        speed: seconds of this clock per second, above 0.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+
+    def now(self) -> float:
+        """The time in s since an arbitrary origin."""
+        return time.monotonic() * self._speed
+
+    def sleep(self, duration_s: float) -> None:
+        """Block the calling thread for `duration_s` >= 0 of this clock."""
+        time.sleep(duration_s / self._speed)

@@ -160,6 +160,19 @@ class Laser(Instrument):
         """
         self._wait("settling of power and wavelength", self.is_settled, timeout_s)
 
+    @final
+    def interlock_closed(self) -> bool | None:
+        """Whether its interlock allows light, by readback; None where it cannot say.
+
+        The interlock is hardware and acts by itself. The bench asks so as to stay dark once it has
+        opened, until an operator allows light again.
+
+        Raises:
+            InstrumentError: The laser is closed.
+        """
+        with self._held("interlock?"):
+            return self._get_interlock()
+
     def _confirm_power(self, power_w: float) -> None:
         tolerance_w = self.power_tolerance * power_w
         self._confirm("power", "W", power_w, self._get_power(), tolerance_w)
@@ -170,6 +183,10 @@ class Laser(Instrument):
 
     def _confirm_emission(self, on: bool) -> None:
         self._confirm_state("emission", on, self._get_emission())
+
+    def _get_interlock(self) -> bool | None:
+        """Whether the interlock is closed; None where the instrument cannot be asked."""
+        return None
 
     def _make_safe(self) -> None:
         self._set_emission(False)

@@ -158,6 +158,19 @@ class OpticalAmplifier(Instrument):
         with self._held("output power?"):
             return self._get_output_power()
 
+    @final
+    def interlock_closed(self) -> bool | None:
+        """Whether its interlock allows light, by readback; None where it cannot say.
+
+        The interlock is hardware and acts by itself. The bench asks so as to stay dark once it has
+        opened, until an operator allows light again.
+
+        Raises:
+            InstrumentError: The amplifier is closed.
+        """
+        with self._held("interlock?"):
+            return self._get_interlock()
+
     def _need_seed(self) -> float:
         seed_w = self._get_seed_power()
         needed = self._limits.seed_power_w
@@ -173,6 +186,10 @@ class OpticalAmplifier(Instrument):
 
     def _confirm_pump(self, on: bool) -> None:
         self._confirm_state("pump", on, self._get_pump())
+
+    def _get_interlock(self) -> bool | None:
+        """Whether the interlock is closed; None where the instrument cannot be asked."""
+        return None
 
     def _make_safe(self) -> None:
         self._set_pump(False)

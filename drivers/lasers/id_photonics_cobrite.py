@@ -109,6 +109,10 @@ class IdPhotonicsCobrite(Wired, Laser):
         """An empty answer means busy, as in the maker's package."""
         return self._get_emission() and self._box.text(f"BUSY? {self._laser}") == "0"
 
+    def _get_interlock(self) -> bool:
+        """Of the box: 0 means good."""
+        return self._box.numbers("INTL?", 1)[0] == 0
+
     def _flag(self, query: str) -> bool:
         value = self._box.numbers(f"{query} {self._laser}", 1)[0]
         if value not in (0, 1):

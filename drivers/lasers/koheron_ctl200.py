@@ -42,6 +42,8 @@ _REACHED = 0.01
 """Relative error of the thermistor (0.2 K) at which the laser may be switched on."""
 _SETTLED = 5e-4
 """The same (about 10 mK) at which its wavelength counts as settled."""
+_INTERLOCK = 1 << 6 | 1 << 7
+"""Errors: light refused because of the interlock, interlock triggered."""
 _POLL_S = 0.2
 _STATUS = 8
 _THERMISTOR = 4
@@ -240,6 +242,13 @@ class KoheronCTL200(Wired, Laser):
 
     def _get_emission(self) -> bool:
         return self._console.number("lason") != 0
+
+    def _get_interlock(self) -> bool | None:
+        """Whether it has opened, or refused light, since the errors were cleared.
+
+        They are when the laser is opened or switched on; the contact itself cannot be asked.
+        """
+        return False if self._console.errors() & _INTERLOCK else None
 
     def _is_settled(self) -> bool:
         status = self._console.numbers("status", _STATUS)

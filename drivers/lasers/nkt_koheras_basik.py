@@ -181,12 +181,15 @@ class NktKoherasBasik(Wired, Laser):
             abs(offset - wanted) <= _SETTLED_STEPS and abs(output - power) <= _SETTLED_POWER * power
         )
 
-    def _refuse_open_interlock(self) -> None:
-        """An order to emit may be taken and wait for the interlock: the light would come later."""
+    def _get_interlock(self) -> bool:
         open_somewhere = self._module.number(_STATUS, 2) & _INTERLOCK
         if self._mainframe is not None:
             open_somewhere |= self._mainframe.number(_STATUS, 2) & _MAINFRAME_INTERLOCK
-        if open_somewhere:
+        return not open_somewhere
+
+    def _refuse_open_interlock(self) -> None:
+        """An order to emit may be taken and wait for the interlock: the light would come later."""
+        if not self._get_interlock():
             raise RefusedError(
                 f"{self.name}: the interlock is open, the laser does not emit; close it, turn the "
                 "key and switch on again"

@@ -183,6 +183,10 @@ class AmonicsAEDFA(Wired, OpticalAmplifier):
         pumping = (_ON, _BUSY)
         return self._state("MCTRL") in pumping and self._stage_state() in pumping
 
+    def _get_interlock(self) -> bool:
+        """It stays open in the amplifier's mind until somebody unlocks it at the instrument."""
+        return self._box.choice(":DRIV:INTERLOCK?", (0, 1)) == 0
+
     def _hurried(self, hurry_s: float | None) -> AbstractContextManager[None]:
         """Light that seeds it must not go before its answer has come, at 19200 baud."""
         return super()._hurried(None if hurry_s is None else max(hurry_s, _ANSWER_S))

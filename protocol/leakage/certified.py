@@ -12,7 +12,9 @@ the true variance like a chi-square, which is sub-Gaussian with its own variance
 (Laurent and Massart, Ann. Stat. 28, 1302 (2000), lemma 1). So the sum exceeds sqrt(2 ln(1/f)) of
 its standard deviations with a probability of at most f, at any f and any number of symbols: the
 proof of the confidence where it cannot be counted. The standard deviation depends on the true
-channel and is taken at its largest inside guard intervals, whose failure is charged as well.
+channel and is taken at its largest inside guard intervals, whose failure is charged as well. The
+worst corner of those intervals is a bound, too, and counts where it is the smaller one: with many
+copies of the weights the bound bends so much within the errors that a plane is worse than a box.
 
 Assumes: noise Gaussian, with the correlation from symbol to symbol that `NoiseDependence` states;
 a collective attack (the tested symbols are a fair sample). Parameter estimation only, no
@@ -22,16 +24,23 @@ composable proof. The bits are the average over a layer's weights.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from statistics import NormalDist
+from typing import Literal, TypeAlias
 
 from drivers.errors import ConfigurationError
 from protocol.leakage import _checks
 from protocol.leakage.certified_plane import LeakagePlane, worst_plane
-from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
+from protocol.leakage.general_bound import (
+    ReturnedChannel,
+    weight_bits_general,
+    weight_bits_general_untested,
+)
 
 __all__ = [
     "CertificationDesign",
     "CertifiedBits",
+    "FoundBy",
     "NoiseDependence",
     "ServerTrust",
     "TestedQuadrature",
@@ -40,8 +49,12 @@ __all__ = [
     "compose_over_sessions",
 ]
 
+FoundBy: TypeAlias = Literal["plane 0", "plane 1", "plane 2", "corner", "untested"]
+
+_PLANES: tuple[FoundBy, ...] = ("plane 0", "plane 1", "plane 2")
 _RADII = (1.0, 4.0, 16.0)
-_MAIN, _CALIBRATION, _GUARD = 0.7, 0.05, 0.05
+# Shares of the failure probability: all planes, each of two calibrations, each of four guards.
+_MAIN, _CALIBRATION, _GUARD = 0.5, 0.05, 0.1
 _LEAST_SYMBOLS = 2
 
 
@@ -174,7 +187,8 @@ class CertifiedBits:
     Attributes:
         bits_per_symbol: at most, with the failure probability of the design.
         untested_bits_per_symbol: of the same light if nothing had been tested.
-        plane: index of the plane that gave the bound; None where the untested bound is smaller.
+        found_by: what gave the smallest bound: a plane by its index, the worst corner, or nothing
+            better than the untested light.
         gain_x: estimate, trusted detector taken out, and its one-sided lower bound.
         gain_p: likewise; None where nothing was sent in P.
         excess_noise_x_snu: estimate and its one-sided upper bound.
@@ -183,7 +197,7 @@ class CertifiedBits:
 
     bits_per_symbol: float
     untested_bits_per_symbol: float
-    plane: int | None
+    found_by: FoundBy
     gain_x: tuple[float, float]
     excess_noise_x_snu: tuple[float, float]
     gain_p: tuple[float, float] | None = None
@@ -275,13 +289,16 @@ def certified_weight_bits(
     parts = [_Errors.of(tested_x, own, law, design.failure)]
     if design.tests_p and tested_p is not None:
         parts.append(_Errors.of(tested_p, own, law, design.failure))
-    values = [_plane_bits(plane, parts, design.failure) for plane in design.planes]
-    best = min(range(len(values)), key=values.__getitem__)
+    bounds: dict[FoundBy, float] = {"untested": untested}
+    for name, plane in zip(_PLANES, design.planes, strict=True):
+        bounds[name] = _plane_bits(plane, parts, design.failure)
+    bounds["corner"] = _worst_corner_bits(design, parts)
+    found_by = min(bounds, key=bounds.__getitem__)
     x, p = parts[0], parts[1] if len(parts) > 1 else None
     return CertifiedBits(
-        bits_per_symbol=max(0.0, min(values[best], untested)),
+        bits_per_symbol=max(0.0, bounds[found_by]),
         untested_bits_per_symbol=untested,
-        plane=best if values[best] < untested else None,
+        found_by=found_by,
         gain_x=(x.gain, x.least_gain),
         excess_noise_x_snu=(x.variance - 1, x.most_variance - 1),
         gain_p=None if p is None or design.modulation_p_snu == 0 else (p.gain, p.least_gain),
@@ -335,6 +352,11 @@ class _Errors:
     gain_shift: float
     variance_shift: float = field(default=0.0)
 
+    def gains(self, *, all_of_them: bool = True) -> tuple[float, ...]:
+        """Gains to look at inside the guard interval; the smallest alone where it is the worst."""
+        least = max(0.0, self.least_gain - self.gain_shift)
+        return (least, self.gain, self.most_gain + self.gain_shift) if all_of_them else (least,)
+
     @classmethod
     def of(
         cls, tested: TestedQuadrature, trust: ServerTrust, law: NoiseDependence, failure: float
@@ -374,11 +396,42 @@ def _plane_bits(plane: LeakagePlane, parts: Sequence[_Errors], failure: float) -
     for part, tangent in zip(parts, plane.tangents, strict=True):
         if not math.isfinite(part.variance_error):
             return math.inf
-        value += max(
-            tangent.at(part.gain - part.gain_shift), tangent.at(part.gain + part.gain_shift)
-        )
+        # The plane bends with the gain. Inside the guard interval it stays below a line of the
+        # slope fixed beforehand, which touches it at one of the ends because it is convex.
+        slope = tangent.slope
+        ends = (part.least_gain - part.gain_shift, part.most_gain + part.gain_shift)
+        value += max(tangent.at(end) - slope * (end - part.gain) for end in ends)
+        value += abs(slope) * part.gain_shift
         value += tangent.per_variance * (part.variance + part.variance_shift - tangent.variance)
-        steepest = max(abs(tangent.slope(part.least_gain)), abs(tangent.slope(part.most_gain)))
-        error += (steepest * part.gain_error) ** 2
+        error += (slope * part.gain_error) ** 2
         error += (tangent.per_variance * part.variance_error) ** 2
     return value + sub_gaussian_multiplier(_MAIN * failure / len(_RADII)) * math.sqrt(error)
+
+
+def _worst_corner_bits(design: CertificationDesign, parts: Sequence[_Errors]) -> float:
+    """The bound at the worst channel of the guard intervals, whose failure is charged already.
+
+    More noise is worse, and so is more loss in both quadratures alike: an adversary can make it. A
+    gain of X that is not that of P need not be worse when it is smaller, so all are looked at.
+    """
+    if not all(math.isfinite(part.variance_error) for part in parts):
+        return math.inf
+    x, p = parts[0], parts[1] if len(parts) > 1 else None
+    both = p is not None and design.modulation_p_snu > 0
+    values, refusal = [], None
+    for gain_x, gain_p in product(x.gains(all_of_them=both), p.gains() if both and p else (0.0,)):
+        channel = ReturnedChannel(
+            gain_x=gain_x,
+            gain_p=gain_p,
+            excess_noise_x_snu=x.most_variance + x.variance_shift - 1,
+            excess_noise_p_snu=None if p is None else p.most_variance + p.variance_shift - 1,
+        )
+        try:
+            values.append(
+                weight_bits_general(design.modulation_x_snu, design.modulation_p_snu, channel)
+            )
+        except ConfigurationError as error:
+            refusal = error  # a corner that no channel has
+    if refusal is not None and not values:
+        raise refusal
+    return max(values)

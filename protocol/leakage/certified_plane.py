@@ -29,6 +29,7 @@ class QuadratureTangent:
         per_gain: F_h, bits per unit of gain.
         per_variance: F_v, bits per shot-noise unit, >= 0.
         modulation: m, all copies.
+        expected_gain: of the honest channel; the slope there is the one errors are weighed with.
     """
 
     gain: float
@@ -36,15 +37,18 @@ class QuadratureTangent:
     per_gain: float
     per_variance: float
     modulation: float
+    expected_gain: float
 
     def at(self, gain: float) -> float:
         """The part of the plane that depends on the gain, in bits."""
         moved = gain - self.gain
         return self.per_gain * moved + self.per_variance * self.modulation * moved**2
 
-    def slope(self, gain: float) -> float:
-        """Its derivative."""
-        return self.per_gain + 2 * self.per_variance * self.modulation * (gain - self.gain)
+    @property
+    def slope(self) -> float:
+        """Its derivative at the expected gain: fixed beforehand, as the plane is."""
+        moved = self.expected_gain - self.gain
+        return self.per_gain + 2 * self.per_variance * self.modulation * moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,7 @@ def worst_plane(
                 per_gain=slopes[2 * index],
                 per_variance=slopes[2 * index + 1],
                 modulation=modulations[index],
+                expected_gain=centre[2 * index],
             )
             for index in range(len(reach) // 2)
         ),

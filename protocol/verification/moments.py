@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from drivers.errors import ConfigurationError
 
-__all__ = ["FOURTH_MOMENT_LEAST", "FourthMoment", "kurtosis_score", "mixture_excess_kurtosis"]
+__all__ = [
+    "FOURTH_MOMENT_LEAST",
+    "FourthMoment",
+    "kurtosis_score",
+    "mixture_excess_kurtosis",
+    "mixture_kurtosis",
+]
 
 Array = NDArray[np.float64]
 
@@ -92,3 +98,23 @@ def mixture_excess_kurtosis(share: float, noise_snu: float) -> float:
         noise_snu: D, added variance where a symbol is hit, vacuum 1.
     """
     return 3 * share * (1 - share) * noise_snu**2 / (1 + share * noise_snu) ** 2
+
+
+def mixture_kurtosis(share: float, noise_snu: float) -> tuple[float, float]:
+    """Kurtosis of such a mixture, and the deviation of its estimate times the root of n.
+
+    With standardised even moments m_k the estimate b2 has the variance
+    (m_8 - m_4^2 + 4 m_4^3 - 4 m_4 m_6)/n, 24/n for a Gaussian (delta method; Cramer, Mathematical
+    Methods of Statistics, section 27.7).
+
+    Args:
+        share: q, in [0, 1].
+        noise_snu: D, added variance where a symbol is hit, vacuum 1.
+    """
+    variance = 1 + share * noise_snu
+    fourth, sixth, eighth = (
+        odd * (1 - share + share * (1 + noise_snu) ** power) / variance**power
+        for odd, power in ((3, 2), (15, 3), (105, 4))
+    )
+    spread = eighth - fourth**2 + 4 * fourth**3 - 4 * fourth * sixth
+    return fourth, math.sqrt(spread)

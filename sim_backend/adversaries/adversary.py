@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from drivers.errors import ConfigurationError
 from drivers.receivers import Amplifier
 from sim_backend.adversaries.light import ProbeLight, ReturnedLight
+from sim_backend.adversaries.return_behaviour import ReturnBehaviour
 
-__all__ = ["Adversary", "Formulas", "Gain", "Party", "Scene", "Statistic"]
+__all__ = ["Adversary", "Formulas", "Gain", "Party", "Scene", "Statistic", "return_behaviour"]
 
 Party = Literal["client", "server", "outsider"]
 
@@ -120,3 +122,33 @@ class Adversary(ABC):
     @abstractmethod
     def gains(self, scene: Scene, formulas: Formulas) -> Gain:
         """What it learns at `scene`."""
+
+
+def return_behaviour(adversary: Adversary) -> ReturnBehaviour:
+    """The same adversary on a `SymbolLink`, for whole sessions over the simulated fibre.
+
+    Raises:
+        ConfigurationError: it is more than one Gaussian channel on every returned mode.
+    """
+    honest = ReturnedLight()
+    light = adversary.returned(honest)
+    noise_x, noise_p = light.variance_x_snu - 1, light.variance_p_snu - 1
+    plain = (
+        light.hit is None
+        and not light.clips
+        and light.vacuum_variance_snu == 1
+        and light.data_mode_excess_x_snu == light.data_mode_excess_p_snu == 0
+        and 0 <= light.gain <= 1
+        and min(noise_x, noise_p) >= 0
+    )
+    if not plain or light == honest:
+        raise ConfigurationError(
+            f"{adversary.name} {adversary.idea}: a symbol link plays Gaussian channels on every "
+            "returned mode alone; draw its blocks instead"
+        )
+    return ReturnBehaviour(
+        name=f"{adversary.name} {adversary.idea}",
+        transmittance=light.gain**2,
+        added_noise_x_snu=noise_x,
+        added_noise_p_snu=noise_p,
+    )

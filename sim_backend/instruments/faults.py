@@ -63,6 +63,8 @@ class FaultKind(StrEnum):
     """The instrument does not answer."""
     BIAS_UNLOCK = "bias-unlock"
     """A bias controller's loop lets go, and stays at the voltage it had."""
+    INTERLOCK_OPEN = "interlock-open"
+    """A laser's interlock is open: it emits nothing, and has to be switched on anew."""
     OUTPUT_STUCK_OFF = "output-stuck-off"
     """A generator's outputs stay off although it reports them on."""
 

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from drivers.instruments import Laser, LaserLimits, Range
+from sim_backend.instruments.faults import FaultKind
 from sim_backend.instruments.remote import RemoteControl, SimulatedInstrument
 from sim_backend.scene.lasers import LaserSource
 
@@ -53,11 +54,15 @@ class SimulatedLaser(SimulatedInstrument, Laser):
 
     def _set_emission(self, on: bool) -> None:
         if self._remote.takes():
-            self._source.set_emission(on)
+            self._source.set_emission(on and self._remote.fault(FaultKind.INTERLOCK_OPEN) is None)
 
     def _get_emission(self) -> bool:
         self._remote.ask()
         return self._source.emission()
+
+    def _get_interlock(self) -> bool:
+        self._remote.ask()
+        return self._remote.fault(FaultKind.INTERLOCK_OPEN) is None
 
     def _is_settled(self) -> bool:
         self._remote.ask()

@@ -45,6 +45,7 @@ _INSTRUMENTS = (
 _LASER_FAULTS = (FaultKind.LASER_UNLOCK, FaultKind.LASER_MODE_HOP, FaultKind.WAVELENGTH_STEP)
 TARGETS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
     **dict.fromkeys(_LASER_FAULTS, _LASERS),
+    FaultKind.INTERLOCK_OPEN: _LASERS,
     FaultKind.FIBRE_UNPLUGGED: _SPANS,
     FaultKind.FIBRE_DIRTY: _SPANS,
     FaultKind.POLARISATION_FLIP: _SPANS,
@@ -130,6 +131,10 @@ class SceneFaults:
     def update(self) -> None:
         """Begin and end the faults of lasers."""
         now_s = self._clock.now()
+        for role, laser in self._lasers.items():
+            opened = self._plan.active(FaultKind.INTERLOCK_OPEN, role, now_s) is not None
+            if opened and laser.emission():
+                laser.set_emission(False)
         for fault in tuple(self._undo):
             if fault not in self._plan.faults or not fault.is_active(now_s):
                 self._undo.pop(fault)()

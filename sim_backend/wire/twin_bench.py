@@ -132,6 +132,7 @@ class TwinBench(TwinSet):
     """A set of twins behind loopback sockets and pseudo-terminals; a context manager.
 
     Attributes:
+        speed: simulated seconds per second on the wall.
         server: what carries the bytes; take `server.lock` to look into the scene.
         served: where each of the boxes is, in their order.
 
@@ -156,6 +157,7 @@ class TwinBench(TwinSet):
         listener: TwinListener | None = None,
     ) -> None:
         super().__init__(files, seed=seed, faults=faults)
+        self.speed = speed
         self.server = TwinServer(self.clock, Pace(self.clock, speed), listener=listener)
         try:
             self.served = tuple(self._serve(box) for box in self.boxes)
@@ -215,14 +217,14 @@ class TwinBench(TwinSet):
                 role = section[1].removeprefix("instruments.") if "." in section[1] else section[1]
             written = line
             if role == "bench" and section is not None:
-                written = f"{line.rstrip()}\ntwin = true\n"
+                written = f"{line.rstrip()}\ntwin = true\ntwin_speed = {float(self.speed)!r}\n"
             elif role in entries and section is None:
                 found = _KEY.fullmatch(line)
                 address, serial = places[entries[role].backend, entries[role].address]
                 if found is not None:
                     value = address if found[2] == "address" else serial
                     written = f'{found[1]}"{value}"{found[4]}'
-            if not (file.content.bench.twin and re.match(r"\s*twin\s*=", line)):
+            if not (file.content.bench.twin and re.match(r"\s*twin(_speed)?\s*=", line)):
                 lines.append(written)
         text = "".join(lines)
         _make_sure(file, text, places)

@@ -1,4 +1,4 @@
-"""Faults on the wires of a laboratory bench in full light: named, dark in time, nothing left behind.
+"""Faults on the wires of a laboratory bench in full light: named, dark in time, nothing left.
 
 All real drivers and links on their twins, on simulated time. For each fault: the error names the
 instrument, the step and the last good state; every other instrument is safe by readback, and its
@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 
 from drivers.errors import (
+    AnswerError,
     InstrumentError,
     LinkError,
     LinkTimeoutError,
@@ -47,7 +48,7 @@ from drivers.instruments import (
     WaveformGenerator,
 )
 from sim_backend.wire.wire_faults import WireFaultKind
-from tests.wire.lit_lab import DEADLINE_S, Failure, LitLab, dead, to_client
+from tests.wire.lit_lab import DEADLINE_S, Failure, LitLab, dead, to_client, to_instrument
 
 SLOW = {"attenuator", "signal_switch"}
 Step = Callable[[object], object]
@@ -122,7 +123,7 @@ def test_dead_link_does_not_hold_up_the_others_when_it_fails_in_the_light(
     lab: LitLab, place: str
 ) -> None:
     named, step = STEPS[place]
-    party = place.split(".")[0]
+    party = place.partition(".")[0]
     lab.light(party)
     found = lab.instrument(place)
     failure = lab.go_wrong(place, dead(), LinkTimeoutError, lambda: step(found))
@@ -159,7 +160,7 @@ def test_order_that_lets_light_out_is_sent_once_when_its_answer_is_lost(
     lab: LitLab, place: str
 ) -> None:
     step, order, message = ORDERS[place]
-    party = place.split(".")[0]
+    party = place.partition(".")[0]
     lab.light(party)
     found = lab.instrument(place)
     fault = to_client(WireFaultKind.SWALLOW, at_message=message, every=1)
@@ -178,7 +179,7 @@ SWALLOWED = ["server.laser", "server.return_oscillator", "client.oscillator", "s
 
 @pytest.mark.parametrize("place", SWALLOWED)
 def test_query_is_answered_when_one_answer_is_lost(lab: LitLab, place: str) -> None:
-    party = place.split(".")[0]
+    party = place.partition(".")[0]
     lab.light(party)
     found = lab.instrument(place)
     ask = found.attenuation_db if isinstance(found, Attenuator) else cast("Laser", found).power_w
@@ -191,15 +192,16 @@ def test_query_is_answered_when_one_answer_is_lost(lab: LitLab, place: str) -> N
 
 @pytest.mark.parametrize("place", SWALLOWED)
 def test_late_answer_is_never_taken_for_a_new_one(lab: LitLab, place: str) -> None:
-    party = place.split(".")[0]
+    party = place.partition(".")[0]
     lab.light(party)
     found = lab.instrument(place)
+    put: Callable[[float], None]
     if isinstance(found, Attenuator):
         put, get, values = found.set_attenuation_db, found.attenuation_db, (21.0, 22.0)
     else:
         laser = cast("Laser", found)
-        put, get, values = laser.set_power, laser.power_w, (9e-3, 7e-3)
-        values = values if place == "server.laser" else (2e-3, 1.5e-3)
+        put, get = laser.set_power, laser.power_w
+        values = (9e-3, 7e-3) if place == "server.laser" else (2e-3, 1.5e-3)
     timeout_s = found._link.timeout_s  # type: ignore[attr-defined]
     for delay_s in timeout_s + np.array([0.001, 0.03, 0.055, 0.08, 0.13, 0.3, 0.7]):
         put(values[0])
@@ -210,8 +212,8 @@ def test_late_answer_is_never_taken_for_a_new_one(lab: LitLab, place: str) -> No
             assert get() == pytest.approx(values[0], rel=0.02)
             put(values[1])
             assert get() == pytest.approx(values[1], rel=0.02)
-        except InstrumentError as error:
-            assert type(error) is not InstrumentError, error
+        except (LinkError, AnswerError):
+            pass  # nothing was read, which is right too
         assert lab.rig.faults[place].strikes[index] == 1
     lab.mend_and_restart(party)
 
@@ -280,17 +282,21 @@ def test_order_counts_as_not_carried_out_when_the_error_queue_is_not_empty(
 
 def test_everything_is_dark_when_a_setting_is_accepted_but_not_applied(lab: LitLab) -> None:
     lab.light("server")
-    laser = cast("Laser", lab.instrument("server.return_oscillator"))
-    scene = lab.parts()
-    twin = next(
-        box.twin for box in lab.rig.twins.boxes if "server.return_oscillator" in box.roles.values()
+    place = "server.attenuator"
+    attenuator, sent = cast("Attenuator", lab.instrument(place)), lab.rig.sent[place]
+    begin = len(sent)
+    attenuator.set_attenuation_db(22.0)
+    digit = sent[begin].index(b":ATT 22") + len(b":ATT 2")
+    attenuator.set_attenuation_db(20.0)
+    # One digit is another on its way: the box takes 27 dB and finds nothing wrong with it.
+    fault = to_instrument(
+        WireFaultKind.CORRUPT, at_message=0, at_byte=digit, data=bytes([0x32 ^ 0x37]), count=1
     )
-    twin._part.set_power_w = lambda power_w: None  # type: ignore[attr-defined]
-    failure = lab.failing("server", ReadbackError, lambda: laser.set_power(2e-3))
-    assert str(failure.error).startswith("return_oscillator: power was set to 0.002 W but reads")
-    del twin._part.set_power_w  # type: ignore[attr-defined]
+    failure = lab.go_wrong(place, fault, ReadbackError, lambda: attenuator.set_attenuation_db(22.0))
+    text = str(failure.error)
+    assert text.startswith("attenuator: attenuation was set to 22.0 dB but reads back as 27.0 dB")
     assert max(at for role, at in failure.safe_s.items() if role not in SLOW) <= DEADLINE_S
-    assert not any(lit() for part, lit in scene.items() if part.startswith("server"))
+    assert failure.dark_s[place] <= DEADLINE_S
     lab.mend_and_restart("server")
 
 

@@ -17,6 +17,7 @@ from drivers.bench import Bench, LightPlan
 from drivers.errors import VeilightError
 from drivers.instruments import Instrument
 from sim_backend.instruments.simulated_bench import SimulatedBench
+from sim_backend.scene.reference import ReferenceScene
 from sim_backend.wire.wire_faults import WireDirection, WireFault, WireFaultKind
 from tests.wire.loopback_bench import LAB, LoopbackBench
 
@@ -123,11 +124,16 @@ class LitLab:
         party, _, role = place.partition(".")
         return self.benches[party].instruments[role]
 
-    def parts(self) -> dict[str, Callable[[], bool]]:
-        """By `party.role`, whether the part of the scene emits or lets light pass."""
+    @property
+    def scene(self) -> ReferenceScene:
+        """The optics behind the twins."""
         bench = self.rig.twins.scene
         assert isinstance(bench, SimulatedBench)
-        scene = bench.scene
+        return bench.scene
+
+    def parts(self) -> dict[str, Callable[[], bool]]:
+        """By `party.role`, whether the part of the scene emits or lets light pass."""
+        scene = self.scene
         return {
             "server.attenuator": lambda: scene.launch_attenuator.shutter_open,
             "server.return_switch": lambda: scene.server_switch.transmission() > 0.5,
@@ -157,9 +163,12 @@ class LitLab:
         """The same without injecting a fault."""
         safety = self.benches[party].safety
         before = {role: len(sent) for role, sent in self.rig.sent.items()}
-        with self._watched() as (watch, dark), pytest.raises(error) as caught:
-            with safety.guarded("a step of a test"):
-                step()
+        with (
+            self._watched() as (watch, dark),
+            pytest.raises(error) as caught,
+            safety.guarded("a step of a test"),
+        ):
+            step()
         assert watch.found_s is not None
         assert safety.is_latched
         return Failure(

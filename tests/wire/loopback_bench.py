@@ -55,9 +55,8 @@ class LoopbackBench:
         self._active: dict[tuple[str, str], ActiveFaults] = {}
         self._arrived: dict[tuple[str, str], list[bytes]] = {}
         for box in self.twins.boxes:
-            # Serial protocols are binary, or end their lines in their own way: a piece is a message.
-            end = b"" if box.backend == "serial" else b"\n"
-            active = ActiveFaults(WireFaultPlan(message_end=end))
+            # Not all end their lines alike, and some are binary: what is read at once is a message.
+            active = ActiveFaults(WireFaultPlan())
             self._active[box.backend, box.original] = active
             arrived = self._arrived[box.backend, box.original] = []
             for role in box.roles.values():

@@ -11,16 +11,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from protocol.leakage import (
+    data_bits_server_any_measurement,
     data_bits_server_homodynes_rows,
-    local_data_bits,
     weight_bits_client_homodynes_all_real,
     weight_bits_client_keeps_all_gaussian_real,
     weight_bits_client_query_inside_rules,
 )
 from sim_backend.adversaries.adversary import Formulas, Gain
 from veilight.attacks.cases import CASES, Case, find_cases
-from veilight.attacks.curves import SPREAD, Curve, Point, operating_curve
-from veilight.attacks.honest import COUNTED_ALPHA, HonestAlarms, honest_alarms
+from veilight.attacks.curves import (
+    SPREAD,
+    Curve,
+    Point,
+    affordable_trials,
+    operating_curve,
+)
+from veilight.attacks.honest import (
+    COUNTED_ALPHA,
+    HonestAlarms,
+    HonestSessions,
+    honest_alarms,
+    honest_sessions,
+)
 from veilight.attacks.sequential import Delay, cusum_delay
 
 __all__ = [
@@ -32,9 +44,11 @@ __all__ = [
     "Curve",
     "Delay",
     "HonestAlarms",
+    "HonestSessions",
     "Point",
     "find_cases",
     "formulas_for",
+    "honest_sessions",
     "run_attack",
 ]
 
@@ -89,11 +103,10 @@ def formulas_for(case: Case) -> Formulas:
     receiver = case.scene.receiver
 
     def inside_rules(photons: float) -> float:
-        return weight_bits_client_query_inside_rules(4 * photons * receiver.snr_factor)
+        return weight_bits_client_query_inside_rules(photons, receiver.snr_factor)
 
     def rows_any(noise: float, rows: int, modes: int) -> float:
-        # Quantum Fisher information of a displaced, weakly thermal mode: ell_X + ell_P.
-        return local_data_bits(noise, rows, modes, "real")
+        return data_bits_server_any_measurement(noise, 0.0, rows, modes)
 
     return Formulas(
         kept=weight_bits_client_keeps_all_gaussian_real,
@@ -135,7 +148,8 @@ def run_attack(
             case, random, alpha=alpha, power=power, trials=trials, on_point=on_point
         )
         number = max(2, round(curve.theory_number * case.per_unit))
-        alarms = honest_alarms(case, number, random, alpha=alpha, trials=5 * trials)
+        repeats = affordable_trials(case, number, 5 * trials)
+        alarms = honest_alarms(case, number, random, alpha=alpha, trials=repeats)
         delay = cusum_delay(case, random, alpha=alpha)
     return AttackResult(
         case=case,

@@ -117,12 +117,8 @@ def _keeps(fraction: float, stated: dict[float, float]) -> tuple[Case, ...]:
     )
 
 
-def _variance(
-    adversary: Adversary, stated: float | None, test: Statistic = "X variance"
-) -> Case:
-    return Case(
-        adversary=adversary, test=test, stated=stated, unit=f"symbols in {test.split()[0]}"
-    )
+def _variance(adversary: Adversary, stated: float | None, test: Statistic = "X variance") -> Case:
+    return Case(adversary=adversary, test=test, stated=stated, unit=f"symbols in {test.split()[0]}")
 
 
 def _rows(adversary: Adversary, stated: float, agreed: float = 2.0) -> Case:

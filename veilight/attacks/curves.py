@@ -1,4 +1,4 @@
-"""Operating curves: detection probability against the number of symbols, simulated and in theory."""
+"""Operating curves: probability of detection against symbols, simulated and in theory."""
 
 import math
 from collections.abc import Callable
@@ -14,12 +14,18 @@ from protocol.verification.power import symbols_for_power
 from veilight.attacks.cases import Case
 from veilight.attacks.detectors import DETECTORS
 
-__all__ = ["Curve", "Point", "operating_curve"]
+__all__ = ["Curve", "Point", "affordable_trials", "operating_curve"]
 
 Array = NDArray[np.float64]
 
-SPREAD = (0.5, 0.65, 0.75, 0.85, 0.92, 1.0, 1.08, 1.18, 1.3)
+SPREAD = (0.2, 0.35, 0.5, 0.65, 0.75, 0.85, 0.92, 1.0, 1.08, 1.18, 1.3)
 """Numbers that are simulated, in units of the theory's number for the wanted power."""
+
+VALUES_PER_POINT = 10_000_000
+"""Symbols of one point where they are drawn one by one."""
+
+FEW = 12
+"""Below this number of events every whole number is a point of its own."""
 
 NEAR = 0.8
 """Detection probability above which a point counts for the number at the wanted power."""
@@ -56,6 +62,7 @@ class Curve:
         simulated_number: the same from the simulated points, NaN if they do not reach it.
         simulated_error: its standard error.
         others: detection by every test of the same light at the theory's number.
+        trials: repetitions per point.
     """
 
     points: tuple[Point, ...]
@@ -63,6 +70,7 @@ class Curve:
     simulated_number: float
     simulated_error: float
     others: dict[str, float]
+    trials: int
 
 
 def operating_curve(
@@ -95,7 +103,8 @@ def operating_curve(
         raise ConfigurationError(f"trials is {trials}, a curve needs at least 100 per point")
     detector = DETECTORS[case.test]
     theory_number = symbols_for_power(lambda n: detector.power(case, n, alpha), power)
-    numbers = sorted({max(2, round(share * theory_number)) for share in SPREAD})
+    trials = affordable_trials(case, round(theory_number), trials)
+    numbers = _numbers(theory_number)
     points, others = [], {}
     for number in numbers:
         alarms = detector.alarms(case, number, trials, random, alpha)
@@ -119,7 +128,22 @@ def operating_curve(
         simulated_number=simulated,
         simulated_error=error,
         others=others,
+        trials=trials,
     )
+
+
+def affordable_trials(case: Case, number: int, trials: int) -> int:
+    """Fewer repetitions where every symbol has to be drawn, but at least 500."""
+    if case.test not in ("fourth moment", "repeated rows"):
+        return trials
+    return min(trials, max(500, VALUES_PER_POINT // number))
+
+
+def _numbers(theory_number: float) -> list[int]:
+    """Where the curve is simulated; every whole number where there are few."""
+    if theory_number <= FEW:
+        return list(range(1, round(2 * theory_number) + 1))
+    return sorted({round(share * theory_number) for share in SPREAD})
 
 
 def _interval(count: int, trials: int) -> tuple[float, float]:
@@ -138,7 +162,7 @@ def _number_at(points: list[Point], power: float, trials: int) -> tuple[float, f
     """
     used = [p for p in points if NEAR < p.detected < 1 - 2 / trials]
     if len(used) < 2:
-        return math.nan, math.nan
+        return _first_at(points, power)
     roots = np.sqrt([p.number for p in used])
     detected = np.array([p.detected for p in used])
     probits = ndtri(detected)
@@ -148,8 +172,18 @@ def _number_at(points: list[Point], power: float, trials: int) -> tuple[float, f
     covariance = np.linalg.inv(design.T @ design)
     start, slope = covariance @ design.T @ (probits / deviations)
     if slope <= 0:
-        return math.nan, math.nan
+        return _first_at(points, power)
     root = (float(ndtri(power)) - start) / slope
     gradient = np.array([1.0, root]) / slope
     error = math.sqrt(float(gradient @ covariance @ gradient))
     return float(root**2), 2 * abs(float(root)) * error
+
+
+def _first_at(points: list[Point], power: float) -> tuple[float, float]:
+    """The first point with at least `power`, give or take the step before it."""
+    reached = [index for index, point in enumerate(points) if point.detected >= power]
+    if not reached:
+        return math.nan, math.nan
+    first = reached[0]
+    before = points[first - 1].number if first else 0.0
+    return points[first].number, points[first].number - before

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import f as f_law
 
@@ -21,7 +22,11 @@ from protocol.verification.audit import audit_limits
 from protocol.verification.client_tests import client_limits
 from protocol.verification.exact_tails import two_group_tails
 from protocol.verification.expected import expected_return
-from protocol.verification.moments import kurtosis_score, mixture_excess_kurtosis
+from protocol.verification.moments import (
+    FOURTH_MOMENT_LEAST,
+    kurtosis_score,
+    mixture_kurtosis,
+)
 from protocol.verification.power import (
     allowed_count,
     count_power,
@@ -53,8 +58,14 @@ class Detector(Protocol):
     """A test that can be simulated and worked out; numbers count what the test counts."""
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """Alarms by test of `trials` independent repetitions; its own test is among them."""
 
@@ -109,8 +120,14 @@ class ServerTest:
     statistic: Statistic
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         shape = block_shape(case, number)
@@ -131,7 +148,9 @@ class ServerTest:
             return gain_power(number, tampered.gain, mu, alpha, variance_snu=variance)
         column = 0 if self.statistic == "X variance" else 1
         share = tampered.hit.share if tampered.hit else 0.0
-        ratio = _mean_variance(tampered, modes, mu)[column] / _mean_variance(light, modes, mu)[column]
+        ratio = (
+            _mean_variance(tampered, modes, mu)[column] / _mean_variance(light, modes, mu)[column]
+        )
         if not share or column or tampered.hit is None:
             return variance_power(number, ratio, alpha)
         return _mixture_power(number, share, tampered.hit.added_x_snu, alpha)
@@ -159,8 +178,14 @@ class AuditTest:
     """The projection on an audited data vector; numbers count rows."""
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         light = honest_return(case.scene.receiver)
@@ -187,8 +212,14 @@ class VacuumTest:
     """Interleaved vacuum slots against as many reference ones."""
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         light = honest_return(case.scene.receiver)
@@ -225,8 +256,14 @@ class RailTest:
         return 2 * float(ndtr(-tampered.converter_range_snu)), self._rate(tampered, light)
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         fair, rate = self._rates(case)
@@ -253,8 +290,14 @@ class AbortTest:
         return 0.999 if isinstance(case.adversary, RetriesAfterAborts) else SESSION_ALPHA
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         rate = SESSION_ALPHA if honest else self._rate(case)
@@ -275,8 +318,14 @@ class FourthMomentTest:
     """Kurtosis of the deviations, drawn symbol by symbol."""
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         light = honest_return(case.scene.receiver)
@@ -295,12 +344,16 @@ class FourthMomentTest:
         return {"fourth moment": ~(scores <= -ndtri(alpha))}
 
     def power(self, case: Case, number: float, alpha: float) -> float:
-        """See `Detector`; the normal law of the kurtosis, good to a factor of 2 or so."""
+        """See `Detector`; the mixture's kurtosis as a normal number beyond the score's limit."""
         hit = case.adversary.returned(honest_return(case.scene.receiver)).hit
+        count = max(FOURTH_MOMENT_LEAST, round(number))
         if hit is None:
             return alpha
-        excess = mixture_excess_kurtosis(hit.share, hit.added_x_snu)
-        return float(ndtr(excess * math.sqrt(number / 24) + ndtri(alpha)))
+        limit = brentq(
+            lambda kurtosis: _kurtosis_score(kurtosis, count) + ndtri(alpha), 3.0, float(count)
+        )
+        kurtosis, deviation = mixture_kurtosis(hit.share, hit.added_x_snu)
+        return float(ndtr((kurtosis - limit) * math.sqrt(count) / deviation))
 
     def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
         """See `Detector`; as the transformation of the score promises."""
@@ -322,15 +375,19 @@ class OutcomeTest:
         return (fair.outcome_variance_snu if floor else fair.variance_snu), seen.variance_snu, floor
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
         seen = fair if honest else case.adversary.probes(fair)
-        limits = client_limits(
-            number, fair.outcome_variance_snu, fair.signal_variance_snu, alpha
-        )
+        limits = client_limits(number, fair.outcome_variance_snu, fair.signal_variance_snu, alpha)
         sums = seen.variance_snu * random.chisquare(number, trials)
         if isinstance(case.adversary, SqueezedProbes):
             return {"outcome variance": limits.squeezed(sums)}
@@ -366,8 +423,14 @@ class RepeatTest:
         return mean, math.sqrt(1 + share * part**2 + share * part**2 * (1 - share))
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`; pairs of rows, the distance of which is known."""
         fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
@@ -409,8 +472,14 @@ class ProbeAuditTest:
         return 1 + (tap.signal_gain * case.adversary.probes(fair).p_mean_snu) ** 2
 
     def alarms(
-        self, case: Case, number: int, trials: int, random: np.random.Generator, alpha: float,
-        *, honest: bool = False,
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
         limits = client_limits(number, 1.0, 0.0, alpha)
@@ -440,6 +509,11 @@ DETECTORS: dict[Statistic, Detector] = {
     "P audit": ProbeAuditTest(),
 }
 """The detector of every statistic; row sums are judged along with the verifier's others."""
+
+
+def _kurtosis_score(kurtosis: float, count: int) -> float:
+    """Score of a kurtosis of `count` values."""
+    return float(kurtosis_score(np.array([1.0]), np.array([kurtosis / count]), count)[0])
 
 
 def _mean_variance(light: ReturnedLight, modes: int, photons: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import typer
 
 from veilight._version import __version__
 from veilight.cli import _options as options
+from veilight.cli._certify import certify_app
 from veilight.cli._exit_codes import EXIT_CODES_TEXT
 from veilight.cli._screen import Screen
 
@@ -27,6 +28,7 @@ bench_app = typer.Typer(help="Benches: the instruments of a party, from its benc
 app.add_typer(bench_app, name="bench")
 driver_app = typer.Typer(help="Drivers of real instruments: which there are, and how to add one.")
 app.add_typer(driver_app, name="driver")
+app.add_typer(certify_app, name="certify")
 
 
 @app.callback(invoke_without_command=True)
@@ -341,6 +343,30 @@ def calibrate(
             operator=operator,
         ),
     )
+
+
+@app.command()
+def attack(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME|all|list]", help="Which; list shows what there is.")
+    ] = "list",
+    trials: Annotated[
+        int, typer.Option("--trials", min=500, help="Repetitions per point of a curve.")
+    ] = 20_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Makes the draws repeat.")] = 0,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for one operating curve per case.")
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Play an attack on simulated light: what it gains, what catches it, after how many symbols."""
+    from veilight.cli._attack import run_attack_list, run_attacks
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    if name == "list":
+        return run_attack_list(screen)
+    return run_attacks(screen, name, trials=trials, seed=seed, plots=plots)
 
 
 @config_app.command("show")

@@ -46,6 +46,8 @@ class CobriteLaser:
     offset_ghz: float = 0.0
     dither: int = 1
     busy_until_s: float = 0.0
+    may_emit: bool = True
+    """Whether the interlock of the box is closed."""
 
     def is_busy(self, now_s: float) -> bool:
         """Whether it tunes."""
@@ -133,7 +135,7 @@ COBRITE_QUANTITIES: Final[Mapping[str, CobriteQuantity]] = {
     "POWer": CobriteQuantity(ask=lambda one: f"{one.power_dbm():.2f}", put=_put_power),
     "STATe": CobriteQuantity(
         ask=lambda one: f"{one.part.emission():d}",
-        put=lambda one, text: one.part.set_emission(_flag(text)),
+        put=lambda one, text: one.part.set_emission(_flag(text) and one.may_emit),
     ),
     "DITher": CobriteQuantity(ask=lambda one: str(one.dither), put=_put_dither),
     "DITH": CobriteQuantity(ask=lambda one: str(one.dither), put=_put_dither),

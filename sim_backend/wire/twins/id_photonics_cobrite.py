@@ -55,6 +55,7 @@ class IdPhotonicsCobriteTwin(Twin):
         self.answer_end = answer_end
         self.echo = echo
         self.identity = f"ID Photonics GmbH,CoBrite DX{count},{serial},2.1.17"
+        self.interlock_closed = True
         self.lasers: dict[tuple[int, int, int], CobriteLaser] = {}
         for channel in range(1, max(count, *lasers, 1) + 1):
             slot, device = divmod(channel - 1, _DEVICES_PER_SLOT)
@@ -67,8 +68,16 @@ class IdPhotonicsCobriteTwin(Twin):
         """All outputs off."""
         for address, laser in self.lasers.items():
             laser.part.set_emission(False)
-            self.lasers[address] = CobriteLaser(part=laser.part)
+            self.lasers[address] = CobriteLaser(part=laser.part, may_emit=self.interlock_closed)
             self.lasers[address].tune()
+
+    def set_interlock(self, closed: bool) -> None:
+        """Close the interlock of the box, or open it: then nothing emits."""
+        self.interlock_closed = closed
+        for laser in self.lasers.values():
+            laser.may_emit = closed
+            if not closed:
+                laser.part.set_emission(False)
 
     def session(self) -> Session:
         """See `Twin.session`."""
@@ -176,7 +185,7 @@ class _CobriteSession(Session):
             "TYPe?": lambda a: self._ask(lambda _: "GC", a),
             "LAYout?": lambda _: f"LAY,1,1,DEV{len(twin.lasers)}",
             "INTInit": lambda _: "",
-            "INTLock?": lambda _: "0",
+            "INTLock?": lambda _: "0" if twin.interlock_closed else "1",
             "PASSword": self._unlock,
             "PASSword?": lambda _: str(self._level.level),
             "TRIDEL": self._set_delay,

@@ -41,6 +41,7 @@ class TestLaserContract(InstrumentContract):
         "power_w": lambda i: i.power_w(),
         "wavelength_m": lambda i: i.wavelength_m(),
         "emission": lambda i: i.emission(),
+        "interlock_closed": lambda i: i.interlock_closed(),
         "is_settled": lambda i: i.is_settled(),
         "wait_settled": lambda i: i.wait_settled(1.0),
     }

@@ -53,6 +53,7 @@ class TestOpticalAmplifierContract(InstrumentContract):
         ),
     }
     queries: ClassVar = {
+        "interlock_closed": lambda i: i.interlock_closed(),
         "gain_db": lambda i: i.gain_db(),
         "seed_power_w": lambda i: i.seed_power_w(),
         "check_seed": lambda i: i.check_seed(),

@@ -1,0 +1,373 @@
+"""From a session's record to the statement of each side."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drivers.errors import ConfigurationError, DataError
+from protocol.certificates.record import LayerRecord, LayerThresholds, LedgerRecord, SessionRecord
+from protocol.certificates.statement import (
+    REAL,
+    SIMULATED,
+    DeviceTrust,
+    Estimate,
+    LayerBits,
+    LedgerState,
+    Statement,
+    TotalBits,
+)
+from protocol.leakage.certified import (
+    CertifiedBits,
+    ServerTrust,
+    certification_design,
+    certified_weight_bits,
+    compose_over_sessions,
+)
+from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
+from protocol.leakage.general_bound import weight_bits_general_untested
+
+__all__ = ["RunFacts", "client_statement", "server_statement"]
+
+_WEIGHT_ADVERSARY = (
+    "a client, or a thief on either fibre, who holds everything outside the server's own boxes, "
+    "made the channel and has a perfect quantum memory: any receiver, any collective measurement",
+    "Holevo's bound from the measured second moments, direct reconciliation, correlations that no "
+    "test sees at their worst; covers what the honest receiver reads as well",
+    "K copies of the same weights counted as one of K times the photons; copies that did not pass "
+    "counted as kept",
+    "not covered: attacks that treat symbols unlike each other and escape the tests' sums, "
+    "hardware side channels, a composable finite-size proof; weights are taken as Gaussian, and "
+    "the bits are an average over a layer's weights",
+)
+_DATA_ADVERSARY = (
+    "a server that keeps whole rows of the returned light and measures them in any way",
+    "from the noise that the agreed receiver puts on the data's mode, as designed: the client "
+    "estimates nothing of the light, so there is no confidence region",
+    "not covered: squeezed or entangled probes, hardware side channels",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a statement repeats of its run.
+
+    Attributes:
+        simulated: whether the light was.
+        title: of the run.
+        started: UTC, ISO 8601.
+        accepted: the server's verdict.
+        backend: what the light was made by.
+        taints: what was overridden.
+        result_sha256: of the record's file.
+    """
+
+    simulated: bool
+    title: str
+    started: str
+    accepted: bool
+    backend: str
+    taints: tuple[str, ...]
+    result_sha256: str
+
+
+def server_statement(
+    facts: RunFacts, record: SessionRecord, confidence: float | None = None
+) -> Statement:
+    """The statement on the server's weights.
+
+    Args:
+        facts: of the run.
+        record: what the session counted.
+        confidence: joint, over the layers; None for the one that was fixed beforehand.
+
+    Raises:
+        ConfigurationError: the confidence is out of range.
+        DataError: the record contradicts itself.
+    """
+    thresholds = record.thresholds
+    _check_fingerprint(record)
+    level = thresholds.confidence if confidence is None else confidence
+    if not 0 < level < 1:
+        raise ConfigurationError(
+            f"certificate: the confidence is {level}, it must lie between 0 and 1, such as 0.999999"
+        )
+    sent = [
+        (plan, counted)
+        for plan, counted in _pairs(record)
+        if counted.copies_verified + counted.copies_unverified > 0
+    ]
+    if not sent:
+        raise DataError(
+            f"certificate: no light was sent in {facts.title!r}, so there is nothing to certify"
+        )
+    failure = (1 - level) / len(sent)
+    layers, estimates, everything = [], [], []
+    for plan, counted in sent:
+        certified = _certify(plan, counted, thresholds.trust, failure)
+        bits = _layer_bits(plan, counted, certified)
+        layers.append(bits)
+        everything.append(_all_sessions(plan, counted, bits))
+        if certified is not None:
+            estimates += _estimates(plan, counted, certified)
+    return Statement(
+        side="server",
+        secret="weights",
+        **_common(facts),
+        receiver=f"{thresholds.receiver} at {thresholds.receiver_setting:g}",
+        adversary=_WEIGHT_ADVERSARY,
+        trust=_server_trust(thresholds.trust),
+        confidence=level if estimates else None,
+        confidence_fixed_beforehand=level == thresholds.confidence,
+        estimates=tuple(estimates),
+        layers=tuple(layers),
+        total=_total(layers, everything),
+        ledger=_ledger_state(
+            record.ledger, max((counted.bits_charged for counted in record.layers), default=0.0)
+        ),
+        thresholds_sha256=record.thresholds_sha256,
+    )
+
+
+def client_statement(
+    facts: RunFacts, record: SessionRecord, data_leaked: Sequence[Mapping[str, Any]]
+) -> Statement:
+    """The statement on the client's data: what one input can have told the server.
+
+    Args:
+        facts: of the run.
+        record: what the session counted.
+        data_leaked: the run's figures, as `LeakageSummary` in plain data; those that are upper
+            bounds count.
+
+    Raises:
+        DataError: the record contradicts itself, or there is no upper bound among the figures.
+    """
+    _check_fingerprint(record)
+    layers = [_data_bits(figure) for figure in data_leaked if figure.get("upper_bound")]
+    if not layers:
+        raise DataError("certificate: the run lists no upper bound on the data's leakage")
+    thresholds = record.thresholds
+    worst = max(layers, key=lambda entry: entry.total_bits)
+    spent = None if record.data_ledger is None else record.data_ledger.most_bits
+    return Statement(
+        side="client",
+        secret="data",
+        **_common(facts),
+        receiver=f"{thresholds.receiver} at {thresholds.receiver_setting:g}",
+        adversary=_DATA_ADVERSARY,
+        trust=(
+            DeviceTrust(what="the client's own receiver, as calibrated", trusted=True),
+            DeviceTrust(what="probes are coherent states in the agreed modes", trusted=True),
+            DeviceTrust(what="loss on the way back (it could only lower the bits)", trusted=False),
+        ),
+        confidence=None,
+        confidence_fixed_beforehand=True,
+        estimates=(),
+        layers=tuple(layers),
+        total=TotalBits(
+            worst_layer=worst.layer,
+            worst_bits_per_value=worst.bits_per_value,
+            mean_bits_per_value=worst.total_bits / worst.secret_values,
+            total_bits=worst.total_bits,
+            all_sessions_worst_bits=spent,
+        ),
+        ledger=_ledger_state(record.data_ledger, spent or 0.0),
+        thresholds_sha256=record.thresholds_sha256,
+    )
+
+
+def _common(facts: RunFacts) -> dict[str, Any]:
+    return {
+        "simulated": facts.simulated,
+        "light": SIMULATED if facts.simulated else REAL,
+        "title": facts.title,
+        "started": facts.started,
+        "accepted": facts.accepted,
+        "backend": facts.backend,
+        "taints": facts.taints,
+        "result_sha256": facts.result_sha256,
+    }
+
+
+def _check_fingerprint(record: SessionRecord) -> None:
+    if record.thresholds.sha256 != record.thresholds_sha256:
+        raise DataError(
+            f"certificate: the thresholds of the record have the fingerprint "
+            f"{record.thresholds.sha256[:12]}, recorded was {record.thresholds_sha256[:12]}: they "
+            "are not the ones that were fixed beforehand"
+        )
+
+
+def _pairs(record: SessionRecord) -> list[tuple[LayerThresholds, LayerRecord]]:
+    counted = {layer.layer: layer for layer in record.layers}
+    if set(counted) != {plan.layer for plan in record.thresholds.layers}:
+        raise DataError("certificate: the record counts other layers than were planned")
+    return [(plan, counted[plan.layer]) for plan in record.thresholds.layers]
+
+
+def _modulation(plan: LayerThresholds) -> tuple[float, float]:
+    variance = signal_variance_snu(plan.photons_per_symbol, plan.encoding)
+    return variance, variance if plan.encoding == "complex" else 0.0
+
+
+def _certify(
+    plan: LayerThresholds, counted: LayerRecord, trust: ServerTrust, failure: float
+) -> CertifiedBits | None:
+    if not plan.verifiable or counted.tested_x is None or counted.copies_verified == 0:
+        return None
+    m_x, m_p = _modulation(plan)
+    design = certification_design(
+        plan.expected,
+        modulation_x_snu=m_x,
+        modulation_p_snu=m_p,
+        # The planned copies, not those that passed: fixed beforehand, and never fewer.
+        copies=max(plan.copies, counted.copies_verified),
+        symbols_x=plan.symbols_x,
+        symbols_p=plan.symbols_p,
+        failure=failure,
+        trust=trust,
+    )
+    return certified_weight_bits(
+        design, counted.tested_x, counted.tested_p, trust=trust, dependence=counted.dependence
+    )
+
+
+def _untested(plan: LayerThresholds, copies: float) -> float:
+    """Bits per real weight of so many copies if all their light was kept."""
+    m_x, m_p = _modulation(plan)
+    bits = weight_bits_general_untested(copies * m_x, copies * m_p)
+    return bits / weights_per_mode(plan.encoding)
+
+
+def _layer_bits(
+    plan: LayerThresholds, counted: LayerRecord, certified: CertifiedBits | None
+) -> LayerBits:
+    untested = _untested(plan, counted.copies_verified + counted.copies_unverified)
+    bits = untested
+    if certified is not None:
+        verified = certified.bits_per_symbol / weights_per_mode(plan.encoding)
+        kept = _untested(plan, counted.copies_unverified)
+        bits = compose_over_sessions([verified, kept], untested)
+    return LayerBits(
+        layer=plan.name,
+        adversary="client or thief",
+        secret_values=plan.weights,
+        copies_verified=counted.copies_verified,
+        copies_unverified=counted.copies_unverified,
+        bits_per_value=bits,
+        bits_untested=untested,
+        total_bits=bits * plan.weights,
+        certified=bits < untested,
+    )
+
+
+def _all_sessions(plan: LayerThresholds, counted: LayerRecord, bits: LayerBits) -> float | None:
+    """This session's bits and all earlier light as if kept; None without a ledger."""
+    if counted.ledger_photons is None:
+        return None
+    mu = plan.photons_per_symbol
+    here = counted.copies_verified + counted.copies_unverified
+    copies = max(counted.ledger_photons / mu, float(here))
+    earlier = copies - here
+    # Sums of photons round; a millionth of a copy is no transmission.
+    before = _untested(plan, earlier) if earlier > 1e-6 else 0.0
+    return compose_over_sessions([bits.bits_per_value, before], _untested(plan, copies))
+
+
+def _estimates(
+    plan: LayerThresholds, counted: LayerRecord, certified: CertifiedBits
+) -> list[Estimate]:
+    entries: list[tuple[str, str, tuple[float, float] | None, int]] = []
+    n_x = 0 if counted.tested_x is None else counted.tested_x.symbols
+    n_p = 0 if counted.tested_p is None else counted.tested_p.symbols
+    entries.append(("gain of X", "", certified.gain_x, n_x))
+    entries.append(("excess noise of X", "SNU", certified.excess_noise_x_snu, n_x))
+    entries.append(("gain of P", "", certified.gain_p, n_p))
+    entries.append(("excess noise of P", "SNU", certified.excess_noise_p_snu, n_p))
+    return [
+        Estimate(
+            layer=plan.name,
+            what=what,
+            unit=unit,
+            value=region[0],
+            # Too few symbols for any bound: the whole range, which JSON cannot write as infinity.
+            bound=region[1] if math.isfinite(region[1]) else 1e300,
+            symbols=symbols,
+        )
+        for what, unit, region, symbols in entries
+        if region is not None
+    ]
+
+
+def _server_trust(trust: ServerTrust) -> tuple[DeviceTrust, ...]:
+    return (
+        DeviceTrust(
+            what="efficiency of the server's detector", trusted=True, value=trust.efficiency
+        ),
+        DeviceTrust(
+            what="electronic noise and quantisation of the server's detector",
+            trusted=True,
+            value=trust.electronic_noise_snu,
+            unit="SNU",
+        ),
+        DeviceTrust(
+            what="sent amplitudes, to a relative standard uncertainty of",
+            trusted=True,
+            value=trust.gain_uncertainty,
+        ),
+        DeviceTrust(
+            what="shot-noise unit, to a relative standard uncertainty of",
+            trusted=True,
+            value=trust.variance_uncertainty,
+        ),
+        DeviceTrust(what="every other loss, both fibres included", trusted=False),
+        DeviceTrust(what="every other noise, the honest receiver's included", trusted=False),
+    )
+
+
+def _total(layers: Sequence[LayerBits], everything: Sequence[float | None]) -> TotalBits:
+    worst = max(layers, key=lambda layer: layer.bits_per_value)
+    total = math.fsum(layer.total_bits for layer in layers)
+    known = [bits for bits in everything if bits is not None]
+    return TotalBits(
+        worst_layer=worst.layer,
+        worst_bits_per_value=worst.bits_per_value,
+        mean_bits_per_value=total / sum(layer.secret_values for layer in layers),
+        total_bits=total,
+        all_sessions_worst_bits=max(known) if len(known) == len(everything) else None,
+    )
+
+
+def _ledger_state(ledger: LedgerRecord | None, charged: float) -> LedgerState | None:
+    if ledger is None:
+        return None
+    return LedgerState(
+        session=ledger.session,
+        entries=ledger.entries,
+        hash=ledger.hash,
+        charged_bits=charged,
+        budget_bits=ledger.budget_bits,
+        lifted=ledger.lifted,
+    )
+
+
+def _data_bits(figure: Mapping[str, Any]) -> LayerBits:
+    try:
+        total, symbols = float(figure["total_bits"]), int(figure["symbols"])
+        return LayerBits(
+            layer=f"all layers, worst {figure['worst_layer']}",
+            adversary=str(figure["adversary"]),
+            secret_values=symbols,
+            copies_verified=0,
+            copies_unverified=0,
+            bits_per_value=total / symbols,
+            bits_untested=total / symbols,
+            total_bits=total,
+            certified=False,
+        )
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise DataError(
+            f"certificate: a figure of the data's leakage cannot be read: {error!r}; the run's "
+            "record is of another version or damaged"
+        ) from error

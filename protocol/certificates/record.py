@@ -1,0 +1,204 @@
+"""What a session records for its certificates: sufficient statistics, and what was fixed before.
+
+Plain values, so that a statement can be made, and made again by somebody else, from the file of a
+run alone.
+"""
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from drivers.errors import ConfigurationError, DataError
+from protocol.certificates.canonical import fingerprint
+from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
+from protocol.leakage.conventions import Encoding
+from protocol.leakage.general_bound import ReturnedChannel
+
+__all__ = [
+    "LayerRecord",
+    "LayerThresholds",
+    "LedgerRecord",
+    "SessionRecord",
+    "Thresholds",
+    "session_record_from",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerThresholds:
+    """What was fixed for one layer before the light was on.
+
+    Attributes:
+        layer: index in the graph.
+        name: in tables.
+        rows: weight rows.
+        modes: optical modes per row.
+        weights: real weights of the layer.
+        encoding: "real" or "complex".
+        photons_per_symbol: mu.
+        copies: K, transmissions of every row.
+        symbols_x: symbols that will be tested in X, about.
+        symbols_p: likewise in P; 0 if P is never tested.
+        verifiable: False where an honest client returns no light.
+        expected: the honest return, trusted detector taken out.
+    """
+
+    layer: int
+    name: str
+    rows: int
+    modes: int
+    weights: int
+    encoding: Encoding
+    photons_per_symbol: float
+    copies: int
+    symbols_x: int
+    symbols_p: int
+    verifiable: bool
+    expected: ReturnedChannel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What was fixed for a session before the light was on.
+
+    Attributes:
+        confidence: joint, over all layers.
+        false_alarm: probability that an honest session is aborted.
+        blocks: that were planned; the false alarms are shared over them.
+        receiver: agreed kind.
+        receiver_setting: agreed setting.
+        trust: the server's calibration.
+        layers: one per optical layer.
+    """
+
+    confidence: float
+    false_alarm: float
+    blocks: int
+    receiver: str
+    receiver_setting: float
+    trust: ServerTrust
+    layers: tuple[LayerThresholds, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of all of it."""
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRecord:
+    """What was counted of one layer.
+
+    Attributes:
+        layer: index in the graph.
+        copies_verified: largest number of copies of a row whose return passed.
+        copies_unverified: largest number that was sent and did not pass.
+        tested_x: sums over all accepted X symbols; None if there are none.
+        tested_p: likewise of P.
+        dependence: of the noise of an honest return.
+        bits_charged: worst row of the ledger, bits per weight, all sessions.
+        ledger_photons: most photons per symbol that a row was ever sent with, this session
+            included; None without a ledger.
+    """
+
+    layer: int
+    copies_verified: int
+    copies_unverified: int
+    tested_x: TestedQuadrature | None
+    tested_p: TestedQuadrature | None
+    dependence: NoiseDependence
+    bits_charged: float
+    ledger_photons: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRecord:
+    """Where a ledger stood after the session.
+
+    Attributes:
+        session: name under which it was debited.
+        entries: of its head.
+        hash: of its head.
+        budget_bits: None for no limit.
+        lifted: whether the budget was switched off.
+        most_bits: of the input that has spent most; None for the server's.
+    """
+
+    session: str
+    entries: int
+    hash: str
+    budget_bits: float | None
+    lifted: bool
+    most_bits: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRecord:
+    """All that certificates are made from.
+
+    Attributes:
+        thresholds: fixed beforehand.
+        thresholds_sha256: their fingerprint, as recorded.
+        layers: counted, one per optical layer.
+        ledger: the server's; None without a file.
+        data_ledger: the client's; None if it kept none.
+    """
+
+    thresholds: Thresholds
+    thresholds_sha256: str
+    layers: tuple[LayerRecord, ...]
+    ledger: LedgerRecord | None
+    data_ledger: LedgerRecord | None
+
+
+def session_record_from(data: object) -> SessionRecord:
+    """Read a session's record back from plain data.
+
+    Raises:
+        DataError: a field is missing, surplus, of another type or out of range.
+    """
+    value = _read(SessionRecord, data, "certificate record")
+    assert isinstance(value, SessionRecord)
+    return value
+
+
+def _read(kind: Any, data: object, where: str) -> object:
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _read_dataclass(kind, data, where)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (types.UnionType, Union):
+        if data is None and type(None) in arguments:
+            return None
+        return _read(next(a for a in arguments if a is not type(None)), data, where)
+    if origin is tuple:
+        if not isinstance(data, list | tuple):
+            raise DataError(f"{where}: a list was expected")
+        return tuple(_read(arguments[0], x, f"{where}[{i}]") for i, x in enumerate(data))
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if kind in (bool, int, float, str):
+        if isinstance(data, kind) and (kind is not int or not isinstance(data, bool)):
+            return data
+        raise DataError(f"{where}: {data!r} is not of type {kind.__name__}")
+    if data in arguments:  # a choice of words
+        return data
+    raise DataError(f"{where}: {data!r} is not one of {arguments}")
+
+
+def _read_dataclass(kind: type, data: object, where: str) -> object:
+    if not isinstance(data, Mapping):
+        raise DataError(f"{where}: an object was expected")
+    hints = get_type_hints(kind)
+    names = {field.name for field in fields(kind)}
+    if set(data) != names:
+        odd = ", ".join(sorted(str(name) for name in set(data) ^ names))
+        raise DataError(
+            f"{where}: fields are missing or surplus: {odd}. The run was recorded by another "
+            "version of veilight, or by hand; make the certificate with the version of the run."
+        )
+    values = {name: _read(hints[name], data[name], f"{where}.{name}") for name in sorted(names)}
+    try:
+        return kind(**values)
+    except ConfigurationError as error:
+        raise DataError(f"{where}: {error}") from error

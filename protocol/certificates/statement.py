@@ -1,0 +1,203 @@
+"""What a certificate says, as values: one statement for the server, one for the client."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from drivers.errors import ConfigurationError
+
+__all__ = [
+    "FORMAT",
+    "DeviceTrust",
+    "Estimate",
+    "LayerBits",
+    "LedgerState",
+    "Side",
+    "Statement",
+    "TotalBits",
+]
+
+FORMAT = "veilight certificate 1"
+SIMULATED = "SIMULATED: nothing here is a claim about real light"
+REAL = "real light"
+
+Side: TypeAlias = Literal["server", "client"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceTrust:
+    """A loss, a noise or an assumption, and to whom it is given.
+
+    Attributes:
+        what: in words.
+        trusted: True if it is taken out as the own device's; False if it is given to the adversary.
+        value: where there is a number.
+        unit: of the number.
+    """
+
+    what: str
+    trusted: bool
+    value: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A quantity that was estimated, with its confidence region.
+
+    Attributes:
+        layer: of which layer.
+        what: the quantity.
+        unit: SNU, or nothing for a gain.
+        value: point estimate, never to be quoted alone.
+        bound: its worst value in the region.
+        symbols: tested symbols behind it.
+    """
+
+    layer: str
+    what: str
+    unit: str
+    value: float
+    bound: float
+    symbols: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerBits:
+    """What of one layer, or of one secret, can have leaked.
+
+    Attributes:
+        layer: name.
+        adversary: who.
+        secret_values: real weights, or data values of one input.
+        copies_verified: K, copies of the weights whose return passed; 0 for data.
+        copies_unverified: copies that were sent and did not pass; counted as kept.
+        bits_per_value: at most, with the statement's confidence where `certified`.
+        bits_untested: per value, if nothing had been tested; the same where nothing was.
+        total_bits: bits_per_value times secret_values.
+        certified: whether a finite test stands behind it; otherwise a design value or the
+            untested bound.
+    """
+
+    layer: str
+    adversary: str
+    secret_values: int
+    copies_verified: int
+    copies_unverified: int
+    bits_per_value: float
+    bits_untested: float
+    total_bits: float
+    certified: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TotalBits:
+    """The layers together.
+
+    Attributes:
+        worst_layer: with most bits per value.
+        worst_bits_per_value: its bits.
+        mean_bits_per_value: total_bits over all values.
+        total_bits: of this session.
+        all_sessions_worst_bits: worst layer over all sessions that the ledger knows: this
+            session's bits, and earlier light as if it had been kept; None without a ledger.
+    """
+
+    worst_layer: str
+    worst_bits_per_value: float
+    mean_bits_per_value: float
+    total_bits: float
+    all_sessions_worst_bits: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerState:
+    """Where the side's ledger stood after the session.
+
+    Attributes:
+        session: name under which it was debited.
+        entries: of the ledger's head.
+        hash: of the ledger's head; covers all entries before.
+        charged_bits: worst row's bits per weight, or worst input's bits, over all sessions, at the
+            design value of the channel.
+        budget_bits: None for no limit.
+        lifted: whether the budget was switched off.
+    """
+
+    session: str
+    entries: int
+    hash: str
+    charged_bits: float
+    budget_bits: float | None
+    lifted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """Everything that a side signs.
+
+    Attributes:
+        format: `FORMAT`.
+        side: "server" (its weights) or "client" (its data).
+        secret: "weights" or "data".
+        simulated: True for ever on a session of simulated light.
+        light: `SIMULATED` or `REAL`, in words.
+        title: of the run.
+        started: UTC, ISO 8601.
+        accepted: the server's verdict.
+        backend: what the light was made by.
+        taints: what was overridden to allow the run.
+        receiver: kind and setting.
+        adversary: who is bounded, and by what argument.
+        trust: what is trusted and what is not.
+        confidence: that every bound holds together; None where nothing was estimated.
+        confidence_fixed_beforehand: False if it was changed after the session.
+        estimates: with their confidence region.
+        layers: bits by layer.
+        total: the layers together.
+        ledger: None if the side kept none.
+        thresholds_sha256: fingerprint of the thresholds fixed before the light.
+        result_sha256: of the record that the statement was made from.
+
+    Raises:
+        ConfigurationError: simulated light that is called real, or a confidence out of range.
+    """
+
+    side: Side
+    secret: Literal["weights", "data"]
+    simulated: bool
+    light: str
+    title: str
+    started: str
+    accepted: bool
+    backend: str
+    taints: tuple[str, ...]
+    receiver: str
+    adversary: tuple[str, ...]
+    trust: tuple[DeviceTrust, ...]
+    confidence: float | None
+    confidence_fixed_beforehand: bool
+    estimates: tuple[Estimate, ...]
+    layers: tuple[LayerBits, ...]
+    total: TotalBits
+    ledger: LedgerState | None
+    thresholds_sha256: str
+    result_sha256: str
+    format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.light != (SIMULATED if self.simulated else REAL):
+            raise ConfigurationError(
+                f"certificate: light {self.light!r} does not fit a session with simulated = "
+                f"{self.simulated}; simulated light stays marked as simulated for ever"
+            )
+        if self.confidence is not None and not 0 < self.confidence < 1:
+            raise ConfigurationError(
+                f"certificate: the confidence is {self.confidence}, it must lie between 0 and 1"
+            )
+        for layer in self.layers:
+            if not math.isfinite(layer.bits_per_value) or layer.bits_per_value < 0:
+                raise ConfigurationError(
+                    f"certificate: {layer.layer}: {layer.bits_per_value} bits per value; a bound "
+                    "is finite and at least 0: find the estimate that failed"
+                )

@@ -1,0 +1,207 @@
+"""What `result.json` holds for certificates: sufficient statistics and what was fixed before."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.backend import ServerOpticsInfo
+from protocol.certificates.record import (
+    LayerRecord,
+    LayerThresholds,
+    LedgerRecord,
+    SessionRecord,
+    Thresholds,
+)
+from protocol.encoding import encode_weights
+from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
+from protocol.leakage.conventions import signal_variance_snu
+from protocol.leakage.general_bound import ReturnedChannel
+from protocol.plan import LayerPlan
+from protocol.verification import Evidence, ReturnExpectation
+from protocol.verification.expected import largest_alignment
+from veilight.runs import LayerResult, RunResult
+
+__all__ = ["certificate_record"]
+
+Array = NDArray[np.float64]
+
+
+def certificate_record(result: RunResult) -> dict[str, Any]:
+    """The record of a run that `protocol.certificates` makes statements from, as plain data.
+
+    Args:
+        result: of a run.
+    """
+    trust = _trust(result.server_info)
+    samples = len(result.request.inputs)
+    thresholds = Thresholds(
+        confidence=float(result.request.confidence),
+        false_alarm=float(result.request.false_alarm),
+        blocks=result.plan.blocks(samples),
+        receiver=result.receiver.kind,
+        receiver_setting=float(result.receiver.setting),
+        trust=trust,
+        layers=tuple(_layer_thresholds(layer, samples, trust) for layer in result.layers),
+    )
+    record = SessionRecord(
+        thresholds=thresholds,
+        thresholds_sha256=thresholds.sha256,
+        layers=tuple(_layer_record(result, layer) for layer in result.layers),
+        ledger=_ledger(result),
+        data_ledger=_data_ledger(result),
+    )
+    return asdict(record)
+
+
+def _trust(info: ServerOpticsInfo) -> ServerTrust:
+    return ServerTrust(
+        efficiency=float(info.detection_efficiency),
+        electronic_noise_snu=float(info.electronic_noise_snu + info.converter_step_snu**2 / 12),
+        gain_uncertainty=float(info.gain_uncertainty),
+        variance_uncertainty=float(info.variance_uncertainty),
+    )
+
+
+def _layer_thresholds(layer: LayerResult, samples: int, trust: ServerTrust) -> LayerThresholds:
+    plan, law = layer.plan, layer.expectation
+    copies = samples * plan.positions
+    symbols = copies * plan.rows * plan.modes
+    recorded = _recorded_variance(plan, law)
+    excess = [(value - 1 - trust.electronic_noise_snu) / trust.efficiency for value in recorded]
+    gain = float(law.gain) / trust.efficiency**0.5
+    return LayerThresholds(
+        layer=plan.layer,
+        name=layer.name,
+        rows=plan.rows,
+        modes=plan.modes,
+        weights=plan.rows * plan.entries,
+        encoding=plan.encoding,
+        photons_per_symbol=float(plan.photons_per_symbol),
+        copies=copies,
+        symbols_x=symbols - symbols // 2,
+        symbols_p=symbols // 2,
+        verifiable=law.verifiable,
+        expected=ReturnedChannel(
+            gain_x=gain,
+            gain_p=gain,
+            # An honest return is no quieter than vacuum; less is rounding.
+            excess_noise_x_snu=max(0.0, float(excess[0])),
+            excess_noise_p_snu=max(0.0, float(excess[1])),
+        ),
+    )
+
+
+def _recorded_variance(plan: LayerPlan, law: ReturnExpectation) -> tuple[float, float]:
+    """Variance of X and P about the known mean in the record of an honest return, per mode."""
+    modes = min(plan.tiles)
+    on_x = signal_variance_snu(plan.photons_per_symbol, plan.encoding)
+    on_p = on_x if plan.encoding == "complex" else 0.0
+    same, cross = law.gain_variance, law.cross_gain_variance
+    return (
+        law.white_variance + law.data_mode_excess_x / modes + same * on_x + cross * on_p,
+        law.white_variance + law.data_mode_excess_p / modes + same * on_p + cross * on_x,
+    )
+
+
+def _layer_record(result: RunResult, layer: LayerResult) -> LayerRecord:
+    verified, unverified = _copies(result, layer.plan)
+    evidence = layer.evidence
+    photons = None if result.ledger_head is None else layer.photons_in_ledger
+    return LayerRecord(
+        layer=layer.plan.layer,
+        copies_verified=verified,
+        copies_unverified=unverified,
+        tested_x=_tested(evidence, 0, layer.expectation),
+        tested_p=_tested(evidence, 1, layer.expectation),
+        dependence=_dependence(result, layer, evidence),
+        bits_charged=float(layer.bits_charged),
+        ledger_photons=photons,
+    )
+
+
+def _copies(result: RunResult, plan: LayerPlan) -> tuple[int, int]:
+    """Most copies of a row that passed, and most that did not; all tiles of a row go together."""
+    passed, refused = np.zeros(plan.rows, dtype=np.int64), np.zeros(plan.rows, dtype=np.int64)
+    verifiable = next(x for x in result.layers if x.plan is plan).expectation.verifiable
+    last = len(plan.tiles) - 1
+    for record in result.blocks:
+        block = record.block
+        if block.layer != plan.layer:
+            continue
+        rows = slice(block.first_row, block.first_row + block.rows)
+        if not (record.accepted and verifiable):
+            if block.tile == last or not record.accepted:
+                refused[rows] += block.inputs
+        elif block.tile == last:
+            passed[rows] += block.inputs
+    return int(passed.max()), int(refused.max())
+
+
+def _tested(
+    evidence: Evidence | None, quadrature: int, law: ReturnExpectation
+) -> TestedQuadrature | None:
+    if evidence is None or not law.verifiable or evidence.symbols[quadrature] < 2:
+        return None
+    return TestedQuadrature(
+        symbols=int(evidence.symbols[quadrature]),
+        sent_energy_snu=float(evidence.mean_energy_snu[quadrature]),
+        projection_snu=float(evidence.projection_snu[quadrature]),
+        residual_energy_snu=float(evidence.residual_energy_snu[quadrature]),
+        reference_gain=float(law.gain),
+    )
+
+
+def _dependence(
+    result: RunResult, layer: LayerResult, evidence: Evidence | None
+) -> NoiseDependence:
+    """Correlations of an honest return's noise: the data mode, and phase errors of whole frames."""
+    plan, law = layer.plan, layer.expectation
+    if evidence is None or not law.verifiable:
+        return NoiseDependence()
+    tiles = encode_weights(result.request.model.matrix(plan.layer), plan)
+    modes, white = min(plan.tiles), law.white_variance
+    excess = max(law.data_mode_excess_x, law.data_mode_excess_p)
+    mean = white + excess / modes
+    squares = ((modes - 1) * white**2 + (white + excess) ** 2) / modes
+    energies = np.array([(tile.abs() ** 2).sum(1).double().numpy() for tile in tiles])
+    uneven = float((energies**2).mean() / energies.mean() ** 2) if energies.any() else 1.0
+    frames = float(evidence.frames.sum())
+    clump = min(frames, 1 + 2 * law.memory_frames)
+    wobble = law.gain_variance + law.cross_gain_variance
+    moving = wobble * float(evidence.mean_energy_snu.sum()) / frames
+    phase = (2 * moving**2 * clump * uneven + 4 * white * moving) / (2 * modes * mean**2)
+    aligned = max(largest_alignment(tile) for tile in tiles)
+    return NoiseDependence(
+        variance_inflation=float(max(1.0, squares / mean**2 + phase)),
+        gain_inflation=float(max(1.0, (white + excess * aligned) / mean)),
+        gain_wobble=float(clump * uneven * wobble / frames),
+    )
+
+
+def _ledger(result: RunResult) -> LedgerRecord | None:
+    head = result.ledger_head
+    if head is None:
+        return None
+    return LedgerRecord(
+        session=result.session,
+        entries=head.entries,
+        hash=head.hash,
+        budget_bits=result.budget_bits_per_weight,
+        lifted=result.budget_lifted,
+    )
+
+
+def _data_ledger(result: RunResult) -> LedgerRecord | None:
+    ledger = result.request.data_ledger
+    if ledger is None or result.data_ledger_head is None:
+        return None
+    return LedgerRecord(
+        session=result.session,
+        entries=result.data_ledger_head.entries,
+        hash=result.data_ledger_head.hash,
+        budget_bits=ledger.budget_bits_per_input,
+        lifted=ledger.unlimited,
+        most_bits=result.data_ledger_most_bits,
+    )

@@ -1,0 +1,369 @@
+"""`veilight certify`: signed statements of what a finished run can have leaked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from drivers.errors import ConfigurationError, DataError, VerificationError
+from veilight.cli import _options as options
+from veilight.cli._outputs import prepare_folder, write_text
+from veilight.cli._screen import Screen
+from veilight.cli._tables import bits, counted
+
+if TYPE_CHECKING:
+    from protocol.certificates import RunFacts, SessionRecord, Statement
+
+__all__ = ["certify_app"]
+
+RESULT = "result.json"
+_NAMES = {"server": "certificate.server.json", "client": "certificate.client.json"}
+_DEFAULT = "run"
+
+
+class _RunByDefault(TyperGroup):
+    """A group in which `certify FOLDER` means `certify run FOLDER`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command in front of what is no command."""
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+certify_app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Signed statements of what a finished run can have leaked: certify RUN_FOLDER.",
+)
+
+
+@certify_app.command(_DEFAULT)
+def certify_run(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, with its result.json.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Private key; without it nothing is signed.")
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option("--confidence", help="Joint, such as 0.999999 (default: the run's)."),
+    ] = None,
+    run: Annotated[
+        int | None, typer.Option("--run", min=1, help="Which run, where a file holds several.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for leakage against tested symbols.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace certificates that exist.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Write and show the statements of both sides of a run (the default command)."""
+    from protocol.certificates import client_statement, read_private_key, server_statement, sign
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    signer = None if key is None else read_private_key(key)
+    facts, record, result = _read_run(folder, run)
+    prepare_folder(folder, tuple(_NAMES.values()), overwrite=overwrite)
+    statements = {
+        "server": server_statement(facts, record, confidence),
+        "client": client_statement(facts, record, result["data_leaked"]),
+    }
+    certificates = {side: sign(statement, signer) for side, statement in statements.items()}
+    for side, certificate in certificates.items():
+        write_text(folder / _NAMES[side], _text(certificate))
+    files = {side: str(folder / name) for side, name in _NAMES.items()}
+    if plots is not None:
+        files["plots"] = ", ".join(_plots(screen, record, statements["server"], plots))
+    screen.result({**certificates, "files": files})
+    for statement in statements.values():
+        _show(screen, statement)
+    screen.tell("Signed." if signer is not None else "UNSIGNED: give --key to sign.")
+    screen.say("Written: " + ", ".join(files.values()))
+    return 0
+
+
+@certify_app.command("verify")
+def certify_verify(
+    file: Annotated[Path, typer.Argument(help="A certificate.")],
+    public_key: Annotated[
+        str | None,
+        typer.Option("--public-key", help="Of who must have signed: 64 digits, or a .pub file."),
+    ] = None,
+    result: Annotated[
+        Path | None,
+        typer.Option("--result", help="The run's result.json (default: the one beside it)."),
+    ] = None,
+    real_light: Annotated[
+        bool, typer.Option("--real-light", help="Refuse a certificate of simulated light.")
+    ] = False,
+    as_json: options.Json = False,
+) -> int:
+    """Check signature, ledger head and thresholds of a certificate; say what does not match."""
+    from protocol.certificates import parse_json, require_real_light, verify_certificate
+
+    screen = Screen(as_json=as_json)
+    certificate = parse_json(_bytes(file), str(file))
+    beside = result or file.with_name(RESULT)
+    expected: dict[str, Any] = {}
+    if result is not None or beside.is_file():
+        expected = _expected(beside, certificate)
+    found = verify_certificate(certificate, public_key=_public_key(public_key), **expected)
+    statement, signature = certificate["statement"], certificate.get("signature") or {}
+    screen.result(
+        {
+            "file": str(file),
+            "matches": not found,
+            "mismatches": [{"what": entry.what, "reason": entry.reason} for entry in found],
+            "light": statement.get("light"),
+            "public_key": signature.get("public_key"),
+            "compared_with_result": bool(expected),
+        }
+    )
+    if found:
+        raise VerificationError(
+            f"{file}: does not match: "
+            + "; ".join(f"{entry.what}: {entry.reason}" for entry in found)
+        )
+    if real_light:
+        require_real_light(certificate)
+    signer = "by the key asked for" if public_key else "by the key that it names itself"
+    screen.tell(f"{file}: the signature holds, {signer}: {signature.get('public_key')}")
+    compared = "ledger head, thresholds and result match" if expected else "no result.json compared"
+    screen.tell(f"{compared}; light: {statement.get('light')}")
+    return 0
+
+
+@certify_app.command("keys")
+def certify_keys(
+    file: Annotated[Path, typer.Argument(help="New file for the private key.")],
+    as_json: options.Json = False,
+) -> int:
+    """Make a private key (mode 0600) and FILE.pub, which the other side is given."""
+    from protocol.certificates import generate_key, public_key_text, write_key
+
+    screen = Screen(as_json=as_json)
+    public = file.with_name(f"{file.name}.pub")
+    prepare_folder(file.parent, (file.name, public.name), overwrite=False)
+    key = generate_key()
+    write_key(file, key)
+    write_text(public, public_key_text(key) + "\n")
+    screen.result({"private": str(file), "public": str(public), "key": public_key_text(key)})
+    screen.tell(f"Private key: {file} (keep it; nobody else may read it)")
+    screen.tell(f"Public key: {public}: {public_key_text(key)}")
+    return 0
+
+
+def _read_run(
+    folder: Path, run: int | None
+) -> "tuple[RunFacts, SessionRecord, dict[str, Any]]":
+    """What `result.json` says of one run."""
+    import hashlib
+
+    from protocol.certificates import RunFacts, parse_json, session_record_from
+
+    path = folder / RESULT
+    content = _bytes(path)
+    runs = parse_json(content, str(path)).get("runs")
+    if not isinstance(runs, list) or not runs:
+        raise DataError(f"{path}: it holds no runs; give the folder of veilight infer")
+    if run is None and len(runs) > 1:
+        raise ConfigurationError(f"{path}: it holds {len(runs)} runs; say which with --run")
+    if (run or 1) > len(runs):
+        raise ConfigurationError(f"{path}: it holds {counted(len(runs), 'run')}, not {run}")
+    result = runs[(run or 1) - 1]
+    if not isinstance(result, dict) or "certificate" not in result:
+        raise DataError(
+            f"{path}: it holds no record for certificates; it was written by an older veilight. "
+            "Sufficient statistics cannot be made up afterwards: run the session again."
+        )
+    try:
+        facts = RunFacts(
+            simulated=result["simulated"] is not False,
+            title=str(result["title"]),
+            started=str(result["started"]),
+            accepted=bool(result["accepted"]),
+            backend=str(result["backend"]),
+            taints=tuple(str(taint) for taint in result["taints"]),
+            result_sha256=hashlib.sha256(content).hexdigest(),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: a run without {error}; it is damaged") from error
+    return facts, session_record_from(result["certificate"]), result
+
+
+def _expected(path: Path, certificate: dict[str, Any]) -> dict[str, Any]:
+    """What the run's record says that a certificate must repeat."""
+    import hashlib
+
+    from protocol.certificates import parse_json, session_record_from
+
+    content = _bytes(path)
+    statement = certificate.get("statement") or {}
+    named = (statement.get("title"), statement.get("started"))
+    found = [
+        run
+        for run in parse_json(content, str(path)).get("runs", [])
+        if (run.get("title"), run.get("started")) == named
+    ]
+    expected: dict[str, Any] = {"result_sha256": hashlib.sha256(content).hexdigest()}
+    if len(found) == 1 and "certificate" in found[0]:
+        record = session_record_from(found[0]["certificate"])
+        ledger = record.ledger if statement.get("side") == "server" else record.data_ledger
+        if ledger is not None:
+            expected["ledger_head"] = (ledger.entries, ledger.hash)
+        expected["thresholds_sha256"] = record.thresholds.sha256
+    return expected
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _public_key(text: str | None) -> str | None:
+    if text is None or len(text) == 64:
+        return text
+    return _bytes(Path(text)).decode("ascii", errors="replace").strip()
+
+
+def _text(certificate: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(certificate, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _plots(
+    screen: Screen, record: "SessionRecord", statement: "Statement", folder: Path
+) -> list[str]:
+    """One picture per layer: the three receivers at the signal-to-noise factor of the run's."""
+    from drivers.receivers import receiver as receiver_of
+    from veilight.certificate_plots import (
+        leakage_curve,
+        receivers_of_equal_signal,
+        write_leakage_plot,
+    )
+
+    thresholds = record.thresholds
+    own = receiver_of(thresholds.receiver, thresholds.receiver_setting)
+    prepare_folder(folder, overwrite=True)
+    paths = []
+    points = 0
+    with screen.progress("plots") as advance:
+
+        def moved() -> None:
+            nonlocal points
+            points += 1
+            advance(points)
+
+        for layer in thresholds.layers:
+            curves = [
+                leakage_curve(
+                    receiver,
+                    modes=layer.modes,
+                    photons_per_symbol=layer.photons_per_symbol,
+                    encoding=layer.encoding,
+                    copies=layer.copies,
+                    confidence=statement.confidence or thresholds.confidence,
+                    on_point=moved,
+                )
+                for receiver in receivers_of_equal_signal(own.snr_factor, layer.encoding)
+            ]
+            path = folder / f"leakage-layer-{layer.layer}.png"
+            mu, copies = layer.photons_per_symbol, counted(layer.copies, "copy")
+            write_leakage_plot(curves, f"{layer.name}, {mu:.3g} photons, {copies}", path)
+            paths.append(str(path))
+    return paths
+
+
+def _show(screen: Screen, statement: "Statement") -> None:
+    screen.tell(f"{statement.side.upper()}: what can have leaked of the {statement.secret}")
+    screen.tell(f"  {statement.light}")
+    screen.tell(
+        f"  {statement.title}, {statement.started}, {statement.receiver}, "
+        f"{'accepted' if statement.accepted else 'REFUSED'}"
+    )
+    for taint in statement.taints:
+        screen.tell(f"  TAINTED: {taint}")
+    for line in statement.adversary:
+        screen.say(f"  - {line}")
+    screen.table(
+        "Trusted and not",
+        ("what", "value", "given to"),
+        [
+            (
+                item.what,
+                "" if item.value is None else f"{item.value:.4g} {item.unit}".strip(),
+                "own device" if item.trusted else "the adversary",
+            )
+            for item in statement.trust
+        ],
+        numbers=(1,),
+    )
+    _show_estimates(screen, statement)
+    _show_bits(screen, statement)
+
+
+def _show_estimates(screen: Screen, statement: "Statement") -> None:
+    if not statement.estimates:
+        return
+    screen.table(
+        "Estimated, and the worst value inside the confidence region",
+        ("layer", "quantity", "estimate", "worst", "tested symbols"),
+        [
+            (
+                entry.layer,
+                f"{entry.what} [{entry.unit}]" if entry.unit else entry.what,
+                f"{entry.value:.5g}",
+                f"{entry.bound:.5g}",
+                f"{entry.symbols:,}",
+            )
+            for entry in statement.estimates
+        ],
+        numbers=(2, 3, 4),
+    )
+
+
+def _show_bits(screen: Screen, statement: "Statement") -> None:
+    weights = statement.secret == "weights"
+    title = "Bits per weight, at most" if weights else "Bits per data value of one input, at most"
+    if statement.confidence is not None:
+        title += f", all at once with confidence 1 - {1 - statement.confidence:.2g}"
+    screen.table(
+        title,
+        ("layer", "to whom", "copies", "bits", "untested", "total [bit]", "kind"),
+        [
+            (
+                entry.layer,
+                entry.adversary,
+                f"{entry.copies_verified:,} + {entry.copies_unverified:,}" if weights else "",
+                bits(entry.bits_per_value),
+                bits(entry.bits_untested),
+                bits(entry.total_bits),
+                "certified" if entry.certified else ("untested" if weights else "design value"),
+            )
+            for entry in statement.layers
+        ],
+        numbers=(2, 3, 4, 5),
+    )
+    total = statement.total
+    screen.tell(
+        f"Worst {total.worst_layer}: {bits(total.worst_bits_per_value)} bit; mean "
+        f"{bits(total.mean_bits_per_value)} bit; total {bits(total.total_bits)} bit"
+    )
+    if total.all_sessions_worst_bits is not None:
+        screen.tell(f"All sessions of the ledger: {bits(total.all_sessions_worst_bits)} bit")
+    if statement.ledger is None:
+        screen.tell("No ledger file: nothing is known of other sessions.")
+    else:
+        ledger = statement.ledger
+        screen.tell(
+            f"Ledger: entry {ledger.entries}, {ledger.hash[:16]}..., charged "
+            f"{bits(ledger.charged_bits)} bit at the design value"
+        )
+    screen.tell(f"Thresholds fixed beforehand: {statement.thresholds_sha256[:16]}...\n")
