@@ -29,7 +29,11 @@ def block_header(count: int) -> bytes:
 
 
 def read_block(
-    reader: Reader, *, end: bytes = b"\n", largest: int = LARGEST_BLOCK
+    reader: Reader,
+    *,
+    end: bytes = b"\n",
+    largest: int = LARGEST_BLOCK,
+    into: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Read a block into one buffer.
 
@@ -37,9 +41,10 @@ def read_block(
         reader: of the exchange.
         end: what follows the block; it must be there.
         largest: most bytes that are accepted.
+        into: where to put them if they fit, contiguous, uint8, shape (m,).
 
     Returns:
-        The bytes, uint8, shape (n,), writable and owned by the caller.
+        The bytes, uint8, shape (n,), writable: a part of `into`, or the caller's own.
 
     Raises:
         AnswerError: no block, an indefinite one (`#0`), a count that is too large, or another end.
@@ -54,7 +59,10 @@ def read_block(
     count = int(digits)
     if count > largest:
         raise garbled(f"a block of at most {largest} bytes, not {count}", head + digits)
-    data = np.empty(count, dtype=np.uint8)
+    if into is not None and count <= into.size:
+        data = into[:count]
+    else:
+        data = np.empty(count, dtype=np.uint8)
     reader.into(data.data)
     if end:
         mark = reader.exactly(len(end))

@@ -171,15 +171,23 @@ class Scpi:
             raise self._named(garbled("0, 1, ON or OFF", text))
         return found
 
-    def block(self, command: str, timeout_s: float | None = None) -> NDArray[np.uint8]:
+    def block(
+        self,
+        command: str,
+        timeout_s: float | None = None,
+        *,
+        into: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
         """Ask for a block of bytes, which goes straight into one buffer.
 
         Args:
             command: such as `:WAV:DATA?`.
             timeout_s: for question and block.
+            into: where to put them, uint8, shape (m,), if they are no more than that; fresh memory
+                costs more time than what comes over a fast line.
 
         Returns:
-            The bytes, uint8, shape (n,).
+            The bytes, uint8, shape (n,); a part of `into` if they fitted.
 
         Raises:
             AnswerError: no block, or not ended as it must be.
@@ -189,7 +197,7 @@ class Scpi:
         with self._link.held():
             data = self._link.ask(
                 command.encode() + self._end,
-                lambda reader: read_block(reader, end=self._end),
+                lambda reader: read_block(reader, end=self._end, into=into),
                 timeout_s,
             )
             self.check(command)

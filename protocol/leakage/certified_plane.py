@@ -17,6 +17,7 @@ __all__ = ["LeakagePlane", "QuadratureTangent", "worst_plane"]
 
 _STEPS = 12
 _RELATIVE_STEP = 1e-3
+_INSIDE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +140,18 @@ def worst_plane(
 def _moved(
     centre: Sequence[float], reach: Sequence[float], direction: Sequence[float]
 ) -> list[float]:
-    """A point of the ellipsoid; gains stay at 0 or above, noise at the expected or above."""
-    point = [c + r * d for c, r, d in zip(centre, reach, direction, strict=True)]
-    return [
-        max(0.0, value) if index % 2 == 0 else max(centre[index], value)
-        for index, value in enumerate(point)
-    ]
+    """A point of the ellipsoid, a little worse than the centre in everything.
+
+    So that the point and its neighbours are channels that quantum mechanics allows, as the centre
+    is: less gain and more noise can always be made.
+    """
+    point = []
+    for index, (start, axis, share) in enumerate(zip(centre, reach, direction, strict=True)):
+        if index % 2 == 0:
+            point.append(max(0.0, start + axis * min(share, -_INSIDE)))
+        else:
+            point.append(start + axis * max(share, _INSIDE))
+    return point
 
 
 def _gradient(

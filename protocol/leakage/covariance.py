@@ -135,13 +135,15 @@ def after_heterodyne(covariance: ArrayLike, mode: int) -> Array:
         ConfigurationError: not a covariance matrix, one mode only, or no such mode.
     """
     kept, measured, cross = _split(covariance, mode)
-    return kept - cross @ np.linalg.solve(measured + np.eye(2), cross.T)
+    left: Array = kept - cross @ np.linalg.solve(measured + np.eye(2), cross.T)
+    return left
 
 
 def _after_homodyne(covariance: ArrayLike, mode: int, quadrature: int) -> Array:
     kept, measured, cross = _split(covariance, mode)
     column = cross[:, quadrature]
-    return kept - np.outer(column, column) / measured[quadrature, quadrature]
+    left: Array = kept - np.outer(column, column) / measured[quadrature, quadrature]
+    return left
 
 
 def _split(covariance: ArrayLike, mode: int) -> tuple[Array, Array, Array]:

@@ -246,7 +246,9 @@ class _State:
         h_x, e_x, e_p = self.h_x, self.e_x, self.e_p
         quality = e_x * (1 - h_p**2) + e_p * (1 - h_x**2) + e_x * e_p - (h_x - h_p) ** 2
         if quality < -_ROUNDING * (1 + h_x**2 + h_p**2) * (1 + abs(self.noise_product)):
-            raise _impossible("gain and noise of the return break the uncertainty principle", quality)
+            raise _impossible(
+                "gain and noise of the return break the uncertainty principle", quality
+            )
         return self._entropy(h_p, max(0.0, quality))
 
     def worst_joint_entropy(self) -> float:

@@ -131,10 +131,10 @@ class SceneFaults:
     def update(self) -> None:
         """Begin and end the faults of lasers."""
         now_s = self._clock.now()
-        for role, laser in self._lasers.items():
+        for role, source in self._lasers.items():
             opened = self._plan.active(FaultKind.INTERLOCK_OPEN, role, now_s) is not None
-            if opened and laser.emission():
-                laser.set_emission(False)
+            if opened and source.emission():
+                source.set_emission(False)
         for fault in tuple(self._undo):
             if fault not in self._plan.faults or not fault.is_active(now_s):
                 self._undo.pop(fault)()

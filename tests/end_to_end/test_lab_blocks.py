@@ -52,7 +52,7 @@ def volts(samples: int) -> NDArray[np.float32]:
     return np.linspace(-0.4, 0.4, samples, dtype=np.float32)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.55, 0.7, 0.85, 0.95, 0.999])
+@pytest.mark.parametrize("share", [0.04, 0.2, 0.4, 0.55, 0.7, 0.85, 0.95, 0.999])
 def test_cut_upload_leaves_output_off_and_waveform_invalid_until_it_is_loaded_again(
     lab: LitLab, share: float
 ) -> None:

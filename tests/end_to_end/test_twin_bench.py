@@ -116,7 +116,9 @@ def infer(network: Path, benches: list[str], folder: Path, *more: str) -> dict[s
 
 def test_twins_answer_discovery_and_pass_the_bench_check(twins: Twins) -> None:
     addresses = [twin["address"] for twin in twins.said["twins"]]
-    found = veilight("bench", "discover", *addresses, folder=twins.folder)["found"]
+    found = veilight("bench", "discover", *addresses, "--timeout", "0.2", folder=twins.folder)[
+        "found"
+    ]
     named = {one["address"] for one in found if one["drivers"]}
     assert named == set(addresses)
     checked = veilight("bench", "check", *twins.said["files"], folder=twins.folder)

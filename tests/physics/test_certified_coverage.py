@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
-from protocol.leakage import LeakageFigure, LayerLight, weight_figures_for_layer
+from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
+from protocol.leakage import LayerLight, LeakageFigure, weight_figures_for_layer
 from protocol.leakage.certified import (
     CertificationDesign,
     CertifiedBits,
@@ -30,7 +30,7 @@ from protocol.leakage.general_bound import (
 
 _SESSIONS = 1000
 _AMPLIFIER = Amplifier(gain=1.3)
-_RECEIVERS = {
+_RECEIVERS: dict[str, Receiver] = {
     "amplifier": _AMPLIFIER,
     "feed-forward-tap": FeedForwardTap(tap_fraction=0.1),
     "passive-tap": PassiveTap(tap_fraction=0.1),
@@ -269,9 +269,7 @@ def test_plane_lies_above_the_bound_when_the_channel_is_any_other(
     case: tuple[str, str], mu: float, t: float, excess_x: float, excess_p: float, reach: float
 ) -> None:
     m_x, m_p = _modulation(mu, case[1])
-    plane = worst_plane(
-        _honest(*case), m_x, m_p, [reach, reach, reach if m_p > 0 else 0.0, reach]
-    )
+    plane = worst_plane(_honest(*case), m_x, m_p, [reach, reach, reach if m_p > 0 else 0.0, reach])
     gain = math.sqrt(t)
     channel = ReturnedChannel(
         gain_x=gain, gain_p=gain, excess_noise_x_snu=excess_x, excess_noise_p_snu=excess_p

@@ -24,9 +24,7 @@ Array = NDArray[np.float64]
 
 def _two_mode_squeezed(variance: float) -> Array:
     correlation = math.sqrt(variance**2 - 1) * np.diag([1.0, -1.0])
-    return np.block(
-        [[variance * np.eye(2), correlation], [correlation, variance * np.eye(2)]]
-    )
+    return np.block([[variance * np.eye(2), correlation], [correlation, variance * np.eye(2)]])
 
 
 def _random_symplectic(modes: int, generator: np.random.Generator) -> Array:

@@ -242,22 +242,27 @@ def test_bound_from_moments_equals_closed_form_when_receiver_is_honest(
 
 
 @pytest.mark.parametrize(
-    ("channel", "modulation", "words"),
+    ("gains", "excess", "modulation", "words"),
     [
-        (ReturnedChannel(gain_x=1.1, excess_noise_x_snu=0.0, excess_noise_p_snu=0.1), 0.0, "bright"),
-        (ReturnedChannel(gain_x=1.1, excess_noise_x_snu=0.0), 0.0, "bright"),
-        (ReturnedChannel(gain_x=0.5, excess_noise_x_snu=-0.1, excess_noise_p_snu=0.0), 0.0, "vacuum"),
-        (
-            ReturnedChannel(gain_x=1.0, gain_p=0.5, excess_noise_x_snu=0, excess_noise_p_snu=0),
-            0.4,
-            "uncertainty principle",
-        ),
+        ((1.1, 0.0), (0.0, 0.1), 0.0, "brighter"),
+        ((1.1, 0.0), (0.0, None), 0.0, "brighter"),
+        ((0.5, 0.0), (-0.1, 0.0), 0.0, "below that of vacuum"),
+        ((1.0, 0.5), (0.0, 0.0), 0.4, "uncertainty principle"),
     ],
     ids=["amplified", "amplified-x-only", "below-vacuum", "unequal-gains"],
 )
 def test_general_bound_refuses_when_no_channel_has_the_moments(
-    channel: ReturnedChannel, modulation: float, words: str
+    gains: tuple[float, float],
+    excess: tuple[float, float | None],
+    modulation: float,
+    words: str,
 ) -> None:
+    channel = ReturnedChannel(
+        gain_x=gains[0],
+        gain_p=gains[1],
+        excess_noise_x_snu=excess[0],
+        excess_noise_p_snu=excess[1],
+    )
     with pytest.raises(ConfigurationError, match=words):
         weight_bits_general(0.4, modulation, channel)
 

@@ -157,9 +157,7 @@ def certify_keys(
     return 0
 
 
-def _read_run(
-    folder: Path, run: int | None
-) -> "tuple[RunFacts, SessionRecord, dict[str, Any]]":
+def _read_run(folder: Path, run: int | None) -> "tuple[RunFacts, SessionRecord, dict[str, Any]]":
     """What `result.json` says of one run."""
     import hashlib
 

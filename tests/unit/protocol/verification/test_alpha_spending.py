@@ -37,7 +37,7 @@ def test_pocock_spends_early_and_obrien_fleming_late() -> None:
     shares = np.array([0.5, 1.0])
     early, late = spend(pocock_spending, shares, 0.05), spend(obrien_fleming_spending, shares, 0.05)
     assert early[0] == pytest.approx(0.05 * math.log(1 + (math.e - 1) / 2))
-    # Published for two looks at 0.05: 0.0031 at half of the information.
+    # 2 - 2 Phi(1.960 sqrt 2), by a table of the normal law.
     assert late[0] == pytest.approx(0.00557, rel=0.01)
     assert obrien_fleming_spending(0.0, 0.05) == 0.0
 
