@@ -56,6 +56,7 @@ class Reader:
         self._stream: ByteStream | None = None
         self._timeout_s = 0.0
         self._until_s = 0.0
+        self._first = True
         self._kept = bytearray()
         self._chunk = memoryview(bytearray(PIECE))
 
@@ -69,6 +70,7 @@ class Reader:
         self._stream = stream
         self._timeout_s = timeout_s
         self._until_s = self._now() + timeout_s
+        self._first = True
 
     @property
     def left(self) -> bytes:
@@ -148,7 +150,10 @@ class Reader:
 
     def _receive_into(self, buffer: memoryview, what: str) -> int:
         assert self._stream is not None, "begin() comes first"
-        left_s = self._until_s - self._now()
+        if self._first:  # nothing of the time has gone: no need to look at the clock
+            left_s, self._first = self._timeout_s, False
+        else:
+            left_s = self._until_s - self._now()
         if left_s <= 0:
             raise self._late(what)
         try:

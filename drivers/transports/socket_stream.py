@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 from typing import ClassVar, Self
 
 from drivers.errors import LinkError, LinkTimeoutError
@@ -28,7 +29,8 @@ class SocketStream:
         self._socket = connection
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.setblocking(False)
+        connection.setblocking(True)
+        self._asked_s = self._waits_s = 0.0
         self._readable = select.poll()
         self._readable.register(connection, select.POLLIN)
         self._writable = select.poll()
@@ -70,7 +72,7 @@ class SocketStream:
         left: Buffer = data
         while True:
             try:
-                sent = self._socket.send(left)
+                sent = self._socket.send(left, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
@@ -85,10 +87,12 @@ class SocketStream:
 
     def receive_into(self, buffer: memoryview, timeout_s: float) -> int:
         """See `ByteStream.receive_into`."""
-        if not self._readable.poll(timeout_s * 1e3):
-            raise LinkTimeoutError(f"{self._address}: no answer within {timeout_s:.3g} s")
+        if timeout_s != self._waits_s and not self._readable.poll(self._until(timeout_s) * 1e3):
+            raise self._late(timeout_s)
         try:
             count = self._socket.recv_into(buffer)
+        except BlockingIOError as error:
+            raise self._late(timeout_s) from error
         except OSError as error:
             raise self._broken(error) from error
         if count == 0:
@@ -102,7 +106,7 @@ class SocketStream:
         first = b""
         while True:
             try:
-                data = self._socket.recv(_DISCARD)
+                data = self._socket.recv(_DISCARD, socket.MSG_DONTWAIT)
             except OSError:  # nothing there, or broken: the next exchange says so
                 return first
             if not data:
@@ -112,6 +116,19 @@ class SocketStream:
     def close(self) -> None:
         """See `ByteStream.close`."""
         self._socket.close()
+
+    def _until(self, timeout_s: float) -> float:
+        """The same time; one that is asked for again is left to the system, which saves a call."""
+        if timeout_s == self._asked_s:
+            whole = int(timeout_s)
+            limit = struct.pack("ll", whole, max(int((timeout_s - whole) * 1e6), not whole))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self._waits_s = timeout_s
+        self._asked_s = timeout_s
+        return timeout_s
+
+    def _late(self, timeout_s: float) -> LinkTimeoutError:
+        return LinkTimeoutError(f"{self._address}: no answer within {timeout_s:.3g} s")
 
     def _broken(self, error: OSError) -> LinkError:
         return LinkError(f"{self._address}: the connection broke: {error.strerror or error}")

@@ -1,8 +1,7 @@
 """Every attack of the catalogue is caught with the stated number of symbols, and honest light not.
 
-The simulated number for the power 0.999 at 1e-6 must lie within 20 % of the stated one. Its standard
-error at these repetitions is below 2.5 %, and the true number within 16 % of the stated one at most,
-so seeds do not matter; they are fixed all the same. A count of false alarms fails below 1e-9.
+The simulated number for the power 0.999 at 1e-6 must lie within 20 % of the stated one; the theory's
+numbers lie within 18 % of them. Seeds are fixed, and a count of false alarms fails below 1e-9.
 """
 
 import math

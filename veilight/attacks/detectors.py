@@ -37,7 +37,6 @@ from protocol.verification.power import (
 from protocol.verification.verifier import TESTS, Verifier
 from sim_backend.adversaries.adversary import Statistic
 from sim_backend.adversaries.block_statistics import BlockShape, draw_blocks
-from sim_backend.adversaries.client_conduct import RetriesAfterAborts
 from sim_backend.adversaries.light import ReturnedLight, honest_probe, honest_return
 from sim_backend.adversaries.servers import ProbesInP, SqueezedProbes
 from veilight.attacks.cases import MODES, Case
@@ -47,8 +46,11 @@ __all__ = ["DETECTORS", "Detector", "block_shape", "verifier_limits"]
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-SESSION_ALPHA = 1e-6
-"""Rate at which honest sessions abort, against which aborts are counted."""
+HONEST_ABORTS = 1e-3
+"""Share of honest sessions that abort for reasons of their own, such as an unplugged fibre."""
+
+CHEATING_ABORTS = 0.999
+"""Share of cheating sessions that abort: the power of the tests."""
 
 PIECE = 1 << 21
 """Values that are drawn at a time where every symbol counts."""
@@ -283,11 +285,10 @@ class RailTest:
 
 @dataclass(frozen=True, kw_only=True)
 class AbortTest:
-    """Aborted sessions; numbers count sessions, each of which an honest client passes."""
+    """Aborted sessions, of which an honest client has few; numbers count sessions."""
 
     def _rate(self, case: Case) -> float:
-        """Probability that a cheating session is aborted, at the catalogue's power."""
-        return 0.999 if isinstance(case.adversary, RetriesAfterAborts) else SESSION_ALPHA
+        return CHEATING_ABORTS if "aborts" in case.adversary.changes else HONEST_ABORTS
 
     def alarms(
         self,
@@ -300,17 +301,17 @@ class AbortTest:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
-        rate = SESSION_ALPHA if honest else self._rate(case)
+        rate = HONEST_ABORTS if honest else self._rate(case)
         counts = random.binomial(number, rate, trials)
-        return {"aborts": counts > allowed_count(number, SESSION_ALPHA, alpha)}
+        return {"aborts": counts > allowed_count(number, HONEST_ABORTS, alpha)}
 
     def power(self, case: Case, number: float, alpha: float) -> float:
         """See `Detector`."""
-        return count_power(round(number), SESSION_ALPHA, self._rate(case), alpha)
+        return count_power(round(number), HONEST_ABORTS, self._rate(case), alpha)
 
     def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`."""
-        return count_power(number, SESSION_ALPHA, SESSION_ALPHA, alpha)
+        """See `Detector`; counts are whole, so it lies below alpha."""
+        return count_power(number, HONEST_ABORTS, HONEST_ABORTS, alpha)
 
 
 @dataclass(frozen=True, kw_only=True)

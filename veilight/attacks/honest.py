@@ -108,7 +108,7 @@ def honest_sessions(
     case: Case,
     random: np.random.Generator,
     *,
-    sessions: int = 20_000,
+    sessions: int = 10_000,
     blocks: int = 20,
     rows: int = 4,
 ) -> HonestSessions:

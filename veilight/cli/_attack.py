@@ -81,17 +81,14 @@ def run_attacks(screen: Screen, name: str, *, trials: int, seed: int, plots: Pat
             results.append(run_attack(case, trials=trials, seed=seed, on_point=on_point))
             done = (index + 1) * len(SPREAD)
             advance(done, case.adversary.name)
-        sessions = honest_sessions(cases[0], np.random.Generator(np.random.SFC64(seed)))
+        sessions = None
+        if any(case.test for case in cases):
+            sessions = honest_sessions(cases[0], np.random.Generator(np.random.SFC64(seed)))
     pictures = _draw(results, folder)
     screen.result(
         {
             "attacks": [_result(result) for result in results],
-            "honest_sessions": {
-                "promised_rate": sessions.alpha,
-                "sessions": sessions.sessions,
-                "blocks_per_session": sessions.blocks,
-                "aborted": sessions.aborted,
-            },
+            "honest_sessions": None if sessions is None else _sessions(sessions),
             "seed": seed,
             "plots": pictures,
         }
@@ -101,6 +98,16 @@ def run_attacks(screen: Screen, name: str, *, trials: int, seed: int, plots: Pat
         screen.tell(f"Pictures: {len(pictures)} in {folder}")
     _judge(results, sessions)
     return ExitCode.OK
+
+
+def _sessions(sessions: "HonestSessions") -> dict[str, object]:
+    """Honest sessions for machines."""
+    return {
+        "promised_rate": sessions.alpha,
+        "sessions": sessions.sessions,
+        "blocks_per_session": sessions.blocks,
+        "aborted": sessions.aborted,
+    }
 
 
 def _prepared(plots: Path | None) -> Path | None:
@@ -199,7 +206,10 @@ def _result(result: "AttackResult") -> dict[str, object]:
     return values
 
 
-def _show(screen: Screen, results: "Sequence[AttackResult]", sessions: "HonestSessions") -> None:
+def _show(
+    screen: Screen, results: "Sequence[AttackResult]", sessions: "HonestSessions | None"
+) -> None:
+    """Tables for people."""
     seen = [result for result in results if result.curve is not None]
     if seen:
         screen.table(
@@ -236,6 +246,8 @@ def _show(screen: Screen, results: "Sequence[AttackResult]", sessions: "HonestSe
             ],
             numbers=(1,),
         )
+    if sessions is None:
+        return
     screen.tell(
         f"Honest sessions at a promised rate of {sessions.alpha:g}: {sessions.aborted} of "
         f"{sessions.sessions:,} aborted, {sessions.alpha * sessions.sessions:g} allowed on average."
@@ -262,7 +274,7 @@ def _row(result: "AttackResult") -> tuple[str, ...]:
     )
 
 
-def _judge(results: "Sequence[AttackResult]", sessions: "HonestSessions") -> None:
+def _judge(results: "Sequence[AttackResult]", sessions: "HonestSessions | None") -> None:
     """Refuse to call it a day where a test failed.
 
     Raises:
@@ -278,7 +290,7 @@ def _judge(results: "Sequence[AttackResult]", sessions: "HonestSessions") -> Non
                 f"in {result.honest.trials} honest blocks, exact rate "
                 f"{result.honest.exact_rate:.3g} against {result.honest.alpha:g}"
             )
-    if not sessions.kept:
+    if sessions is not None and not sessions.kept:
         raise VerificationError(
             f"{sessions.aborted} of {sessions.sessions} honest sessions were aborted at a promised "
             f"rate of {sessions.alpha:g}"

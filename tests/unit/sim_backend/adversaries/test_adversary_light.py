@@ -7,14 +7,7 @@ import pytest
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import Amplifier
-from sim_backend.adversaries.adversary import (
-    Adversary,
-    Formulas,
-    Gain,
-    Party,
-    Scene,
-    return_behaviour,
-)
+from sim_backend.adversaries.adversary import Adversary, Formulas, Scene, return_behaviour
 from sim_backend.adversaries.client_conduct import (
     AsksManyTimes,
     LiesInReports,
@@ -250,7 +243,8 @@ def test_a_lie_in_a_report_moves_nothing_that_a_tap_does_not() -> None:
 
 def test_behaviour_is_the_same_channel_when_a_link_can_play_it() -> None:
     tap = return_behaviour(TapsAndAmplifies(fraction=0.2))
-    assert (tap.transmittance, tap.added_noise_x_snu) == (1.0, pytest.approx(0.5))
+    assert tap.transmittance == 1.0
+    assert tap.added_noise_x_snu == pytest.approx(0.5)
     assert return_behaviour(KeepsLight(fraction=0.2)).transmittance == pytest.approx(0.8)
     assert return_behaviour(MeasuresOnlyX(noise_p_snu=0.5)).added_noise_p_snu == 0.5
 
@@ -314,14 +308,6 @@ def test_parameters_out_of_range_are_refused(wrong: object) -> None:
 
 
 def test_setting_names_the_parameters() -> None:
-    class Plain(Adversary):
-        name = "Z"
-        party: Party = "client"
-        idea = "does nothing"
-
-        def gains(self, scene: Scene, formulas: Formulas) -> Gain:
-            return Gain(bits=0.0, per="weight", formula="none")
-
     assert KeepsLight(fraction=0.25).setting == "fraction 0.25"
     assert TapsFibre(fraction=0.5, direction="back").setting == "fraction 0.5, back"
-    assert Plain().setting == ""
+    assert ReturnsNothing().setting == ""
