@@ -14,7 +14,7 @@ from sim_backend.adversaries.block_statistics import BlockStatistics, draw_block
 from sim_backend.adversaries.clients import TapsAndAmplifies
 from sim_backend.adversaries.light import honest_return
 from veilight.attacks import Case
-from veilight.attacks.detectors import block_shape, verifier_limits
+from veilight.attacks.verifier_detectors import block_shape, verifier_limits
 
 __all__ = ["main"]
 

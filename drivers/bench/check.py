@@ -4,6 +4,7 @@ No light is emitted: lasers and pumps stay off and shutters closed. Every instru
 looked at on its own, so that one that fails hides no other, and closed again in its safe state.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,11 +33,15 @@ from drivers.instruments import (
 
 __all__ = ["Finding", "check_bench"]
 
+_LOOKS = 5
+_SLOW_S = 0.5
 _REMEDIES = {
     "reachable": "check power, cable and instruments.{role}.address; close other programs",
     "identity": "put the serial number that answered, or the right address, into the bench file",
     "safe state": "switch it off by hand; do not use it until this passes",
     "limits": "compare instruments.{role}.limits with the data sheet and look for error messages",
+    "link": "use another cable or port, and look who else uses the network",
+    "errors": "look at its display and its manual for these numbers, then clear them",
     "clock": "check the reference clock and its cable, or change the rate in [frame]",
 }
 
@@ -100,6 +105,8 @@ def _check_owned(bench: Bench, entry: InstrumentEntry, owned: ExitStack) -> list
     }
     if isinstance(instrument, WaveformGenerator | Digitiser):
         checks["clock"] = lambda: _clock(instrument, frame)
+    checks["link"] = lambda: _link(instrument)
+    checks["errors"] = lambda: _errors(instrument)
     opened = _find(entry.role, "reachable", reachable)
     if not opened.passed:
         return [opened]
@@ -119,6 +126,30 @@ def _find(role: str, name: str, check: Callable[[], str]) -> Finding:
         remedy = _REMEDIES[name].format(role=role)
         return Finding(role=role, check=name, passed=False, found=str(error), remedy=remedy)
     return Finding(role=role, check=name, passed=True, found=found)
+
+
+def _link(instrument: Instrument) -> str:
+    """How long an answer takes, by the computer's clock."""
+    times = []
+    for _ in range(_LOOKS):
+        begun = time.perf_counter()
+        instrument.is_safe()
+        times.append(time.perf_counter() - begun)
+    taken_s = sorted(times)[_LOOKS // 2]
+    if not taken_s < _SLOW_S:
+        raise InstrumentError(
+            f"{instrument.name}: looking whether it is safe takes {taken_s:.2g} s; the limit is "
+            f"{_SLOW_S:g} s, or a bench cannot be switched off in time"
+        )
+    return f"answers in {taken_s * 1e3:.2g} ms"
+
+
+def _errors(instrument: Instrument) -> str:
+    """Its error report must be empty after everything that was asked of it."""
+    found = instrument.reported_errors()
+    if found:
+        raise InstrumentError(f"{instrument.name}: reports {'; '.join(found)}")
+    return "no error report to ask" if found is None else "no errors"
 
 
 def _closed(instrument: Instrument) -> str:

@@ -280,6 +280,22 @@ class Instrument(Readback, ABC):
         with self._held("safe state?"):
             return self._is_safe()
 
+    @final
+    def reported_errors(self) -> tuple[str, ...] | None:
+        """What is in the instrument's own error report, which is empty afterwards.
+
+        Returns:
+            Its errors, the oldest first; None where it has no report, or its driver none to ask.
+
+        Raises:
+            InstrumentError: The instrument is closed.
+        """
+        with self._held("errors?"):
+            return self._reported_errors()
+
+    def _reported_errors(self) -> tuple[str, ...] | None:
+        return None
+
     @abstractmethod
     def _open(self) -> Identity:
         """Connect and ask the instrument who it is; on an error nothing stays connected."""

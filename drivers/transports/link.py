@@ -17,7 +17,7 @@ Logger: `veilight.links`.
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from drivers.errors import AnswerError, InstrumentError, LinkError, LinkTimeoutError
@@ -82,6 +82,8 @@ class Link:
         self._dirty: str | None = None
         self._broken = False
         self._recovering = False
+        self._sent = 0
+        self._cut_off = False
         self._hurry = Hurry(self.clock.now)
         arrived = None if trace is None else self._trace_arrived
         self._reader = Reader(self.clock.now, arrived)
@@ -109,7 +111,7 @@ class Link:
                 self._stream = self._opener(self.timeout_s)
                 self._reader.forget()
                 self._dirty = None
-                self._broken = False
+                self._broken = self._cut_off = False
                 self._note("opened")
             self._users[user] = reconnected
 
@@ -154,7 +156,7 @@ class Link:
             LinkTimeoutError: the instrument did not take it in time.
             LinkError: the link is closed, broke, or could not be cleaned up after a fault.
         """
-        with self._lock:
+        with self._lock, self._shouting(parts):
             self._exchange(parts, None, timeout_s)
 
     def order(
@@ -175,7 +177,7 @@ class Link:
             AnswerError: the answer makes no sense; likewise.
             LinkError: the link is closed, broke, or could not be cleaned up after a fault.
         """
-        with self._lock:
+        with self._lock, self._shouting((message,)):
             return self._exchange((message,), read, timeout_s)  # type: ignore[return-value]
 
     def ask(
@@ -216,6 +218,23 @@ class Link:
             self._reader.forget()
             return left + (b"" if self._stream is None else self._stream.discard())
 
+    @contextmanager
+    def _shouting(self, parts: tuple[Buffer, ...]) -> Iterator[None]:
+        """In a hurry an order goes out even where the link cannot be cleaned in time.
+
+        All that is ordered in a hurry makes safe, and an instrument that is not heard may well
+        hear. Nobody knows whether it obeyed, so the error stays.
+        """
+        sent = self._sent
+        try:
+            yield
+        except (LinkError, AnswerError):
+            unsent = self._sent == sent and self._dirty is not None and not self._recovering
+            if unsent and self._hurry.on and self._stream is not None and not self._cut_off:
+                with suppress(LinkError):
+                    self._put(self._stream, parts, self._hurry.cut(self.timeout_s))
+            raise
+
     def _exchange(
         self,
         parts: tuple[Buffer, ...],
@@ -227,6 +246,7 @@ class Link:
         limit_s = self._limit_s(timeout_s)
         try:
             self._reader.begin(stream, limit_s)
+            self._sent += not self._recovering
             self._put(stream, parts, limit_s)
             if read is None:
                 return None
@@ -295,8 +315,9 @@ class Link:
         try:
             if self._stream.reopens or self._broken:
                 self._stream.close()
+                self._cut_off = True
                 self._stream = self._opener(self._hurry.cut(self.timeout_s))
-                self._broken = False
+                self._broken = self._cut_off = False
             else:
                 self._drain(self._stream)
             self._reader.forget()

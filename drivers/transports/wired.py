@@ -18,6 +18,7 @@ from typing import ClassVar
 from drivers.errors import InstrumentError
 from drivers.instruments import Identity
 from drivers.transports.link import Link
+from drivers.transports.scpi import Scpi
 
 __all__ = ["TWIN_PATIENCE", "TWIN_SERIAL", "Wired", "refuse_stranger"]
 
@@ -89,6 +90,12 @@ class Wired:
     def _farewell(self) -> None:
         """What is to be sent before the link is given back; the instrument is safe by now."""
         return
+
+    def _reported_errors(self) -> tuple[str, ...] | None:
+        scpi = getattr(self, "_scpi", None) or getattr(getattr(self, "_box", None), "scpi", None)
+        if not isinstance(scpi, Scpi):
+            return None
+        return tuple(f"{number} {text}" for number, text in scpi.errors())
 
     def _open(self) -> Identity:
         name = self.name  # type: ignore[attr-defined]

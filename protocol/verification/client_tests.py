@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import chi2, norm
+from scipy.special import log_ndtr, ndtri_exp
+from scipy.stats import chi2
 
 from drivers.errors import ConfigurationError
 
@@ -76,31 +76,42 @@ def client_limits(
     )
 
 
-def repeated_rows_score(outcomes: Array, lags: Sequence[int]) -> float:
+def repeated_rows_score(outcomes: Array, lags: Sequence[int]) -> Array:
     """Normal score of the largest correlation of outcomes a fixed number of rows apart.
 
-    At every lag L the sum of y_i y_{i+L} has mean 0 and variance n v^2 for rows that differ, and
-    the mean n q s for a share q of repeated ones with signal variance s. The largest score is
-    judged against the largest of as many normal numbers (Sidak).
+    At every lag L the sum of y_i y_(i+L) over n pairs has mean 0 and variance n v^2 for rows that
+    differ, and the mean n q s for a share q of repeated ones with signal variance s. The largest
+    score is judged against the largest of as many normal numbers (Sidak).
 
     Args:
-        outcomes: y of one input, in the order of the rows, mean square above 0.
+        outcomes: y of one input in the order of the rows, `(..., rows)`, mean square above 0.
         lags: distances that are looked at, in rows.
+
+    Returns:
+        Scores, `(...)`.
 
     Raises:
         ConfigurationError: no lag, or one that leaves fewer than two pairs.
     """
-    count = len(outcomes)
+    count = outcomes.shape[-1]
     if not lags or min(lags) < 1 or max(lags) > count - 2:
         raise ConfigurationError(
             f"lags {list(lags)} do not fit {count} outcomes: at least one is needed, each from 1 "
             f"to {count - 2}"
         )
-    variance = float(np.mean(np.square(outcomes)))
-    largest = max(
-        float(outcomes[lag:] @ outcomes[:-lag]) / (variance * math.sqrt(count - lag))
+    variance = np.square(outcomes).mean(axis=-1)
+    scores = [
+        (outcomes[..., lag:] * outcomes[..., :-lag]).sum(axis=-1) / math.sqrt(count - lag)
         for lag in lags
-    )
+    ]
+    largest = np.max(scores, axis=0) / variance
     # The chance that all of them lie lower; its complement keeps its digits in the tail.
-    tail = -math.expm1(len(lags) * float(norm.logcdf(largest)))
-    return float(-ndtri(tail)) if tail > 0 else largest
+    judged: Array = -ndtri_exp(_log1mexp(len(lags) * log_ndtr(largest)))
+    return judged
+
+
+def _log1mexp(value: Array) -> Array:
+    """ln(1 - e^v) for v < 0."""
+    with np.errstate(divide="ignore"):
+        result: Array = np.log(-np.expm1(np.minimum(value, -1e-300)))
+    return result

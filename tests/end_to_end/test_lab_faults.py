@@ -36,6 +36,7 @@ from drivers.errors import (
     ReadbackError,
     RefusedError,
     SafetyError,
+    TraceError,
 )
 from drivers.instruments import (
     Attenuator,
@@ -45,8 +46,12 @@ from drivers.instruments import (
     PolarisationController,
     PowerMeter,
     Switch,
+    Trigger,
     WaveformGenerator,
 )
+from drivers.optics.trace_checks import TraceChecker
+from sim_backend.instruments import Fault, FaultKind
+from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.wire.wire_faults import WireFaultKind
 from tests.wire.lit_lab import DEADLINE_S, Failure, LitLab, dead, to_client, to_instrument
 
@@ -166,6 +171,9 @@ def test_order_that_lets_light_out_is_sent_once_when_its_answer_is_lost(
     fault = to_client(WireFaultKind.SWALLOW, at_message=message, every=1)
     failure = lab.go_wrong(place, fault, InstrumentError, lambda: step(found))
     assert b"".join(failure.sent[place]).count(order) == 1
+    # It hears and is not heard: it is dark all the same, and counts as unsafe.
+    assert failure.dark_s.get(place, 0.0) <= DEADLINE_S or place.endswith("_switch")
+    assert any("did not reach the safe state" in note for note in failure.error.__notes__)
     begin = len(lab.rig.sent[place])
     for faults in lab.rig.faults.values():
         faults.clear()
@@ -315,6 +323,40 @@ def test_cut_link_makes_everything_dark_and_itself_once_it_is_plugged_in(
     assert role in failure.safe_s
     assert failure.dark_s[place] <= DEADLINE_S or role == "laser"
     assert failure.dark_s[place] < 1.0
+    lab.mend_and_restart("server")
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (FaultKind.TRACE_CLIPPED, "noise must move"),
+        (FaultKind.TRACE_STUCK_BIT, "bit 6 of the converter is stuck"),
+        (FaultKind.TRACE_OFFSET_RAMP, "the offset moves by"),
+    ],
+    ids=["clipped", "stuck-bit", "offset-ramp"],
+)
+def test_record_is_refused_when_its_converter_fails(
+    lab: LitLab, kind: FaultKind, says: str
+) -> None:
+    lab.light("server")
+    digitiser = cast("Digitiser", lab.instrument("server.return_digitiser"))
+    checker = TraceChecker("return_digitiser")
+
+    def record() -> None:
+        digitiser.configure(625e6, 1 << 17, 0.2)
+        digitiser.arm(Trigger.IMMEDIATE)
+        digitiser.wait(10.0)
+        trace = digitiser.fetch()
+        checker.check(trace.volts[0], range_v=trace.range_v, step_v=trace.step_v, samples=1 << 17)
+
+    record()
+    bench = lab.rig.twins.scene
+    assert isinstance(bench, SimulatedBench)
+    bench.inject(Fault(kind=kind, target="return_digitiser", start_s=lab.rig.clock.now()))
+    failure = lab.failing("server", TraceError, record)
+    assert says in str(failure.error)
+    assert max(at for role, at in failure.safe_s.items() if role not in SLOW) <= DEADLINE_S
+    bench.faults.clear()
     lab.mend_and_restart("server")
 
 

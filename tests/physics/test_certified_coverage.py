@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
@@ -347,3 +348,66 @@ def test_sums_are_refused_when_they_contradict_each_other() -> None:
     )
     with pytest.raises(ConfigurationError, match="not of one session"):
         _ = sums.variance_snu
+
+
+def test_certificate_contains_the_leakage_when_a_rows_noise_is_one_number() -> None:
+    """Amplifier at G = 2 on 16 modes, frame by frame: the noise of a row is correlated over it.
+
+    The weights lie along the data, where the noise is. 400 sessions at 0.05: more than 56 failures
+    would come with a probability below 1e-9 if the rate were as stated.
+    """
+    modes, frames, mu, failure, sessions = 16, 400, 0.5, 0.05, 400
+    excess = 1.0
+    generator = np.random.default_rng(77)
+    data = np.full(modes, modes**-0.5)
+    weights = 0.8 * generator.normal(size=(frames, 1)) + 0.6 * generator.normal(
+        size=(frames, modes)
+    )
+    weights *= math.sqrt(4 * mu / float(np.mean(weights**2)))
+    energy = float(np.sum(weights**2))
+    aligned = float(np.linalg.eigvalsh(weights.T @ weights)[-1]) / energy
+    mean = 1 + excess / modes
+    squares = (modes - 1 + (1 + excess) ** 2) / modes
+    law = NoiseDependence(
+        variance_inflation=squares / mean**2, gain_inflation=(1 + excess * aligned) / mean
+    )
+    channel = ReturnedChannel(
+        gain_x=1.0,
+        gain_p=1.0,
+        excess_noise_x_snu=excess / modes,
+        excess_noise_p_snu=excess / modes,
+    )
+    design = certification_design(
+        channel,
+        modulation_x_snu=4 * mu,
+        modulation_p_snu=0.0,
+        copies=1,
+        symbols_x=frames * modes,
+        symbols_p=frames * modes,
+        failure=failure,
+    )
+    leakage = weight_bits_general(4 * mu, 0.0, channel)
+
+    def tested(sent: NDArray[np.float64]) -> TestedQuadrature:
+        noise = generator.normal(size=(frames, modes))
+        noise += math.sqrt(excess) * generator.normal(size=(frames, 1)) * data
+        return TestedQuadrature(
+            symbols=frames * modes,
+            sent_energy_snu=float(np.sum(sent**2)),
+            projection_snu=float(np.sum(sent * (sent + noise))),
+            residual_energy_snu=float(np.sum(noise**2)),
+            reference_gain=1.0,
+        )
+
+    failures, gains = 0, []
+    for _ in range(sessions):
+        x = tested(weights)
+        certified = certified_weight_bits(design, x, tested(0 * weights), dependence=law)
+        assert certified is not None
+        failures += certified.bits_per_symbol < leakage
+        gains.append(x.gain)
+    assert failures <= 56
+    # The spread of the gain is the one that the law states, and far from that of white noise.
+    spread = float(np.var(gains)) * energy
+    assert spread == pytest.approx(law.gain_inflation * mean, rel=0.5)
+    assert law.gain_inflation > 1.4

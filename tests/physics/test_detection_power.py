@@ -1,7 +1,7 @@
-"""Every attack of the catalogue is caught with the stated number of symbols, and honest light not.
+"""Every attack of the catalogue is caught with the stated symbols, and honest light is not.
 
-The simulated number for the power 0.999 at 1e-6 must lie within 20 % of the stated one; the theory's
-numbers lie within 18 % of them. Seeds are fixed, and a count of false alarms fails below 1e-9.
+The simulated number for the power 0.999 at 1e-6 must lie within 20 % of the stated one; that
+of the theory lies within 18 %. Seeds are fixed, and a count of false alarms fails below 1e-9.
 """
 
 import math
@@ -27,7 +27,8 @@ from sim_backend.adversaries.servers import SqueezedProbes
 from sim_backend.settings import LinkSettings
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 from veilight.attacks import CASES, Case, honest_sessions, run_attack
-from veilight.attacks.detectors import DETECTORS, block_shape, verifier_limits
+from veilight.attacks.detectors import DETECTORS
+from veilight.attacks.verifier_detectors import block_shape, verifier_limits
 
 TOLERANCE = 0.2
 REQUIRED: tuple[tuple[Adversary, float], ...] = (

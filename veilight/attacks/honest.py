@@ -11,7 +11,8 @@ from protocol.verification.verifier import TESTS
 from sim_backend.adversaries.block_statistics import BlockShape, draw_blocks
 from sim_backend.adversaries.light import honest_return
 from veilight.attacks.cases import MODES, Case
-from veilight.attacks.detectors import DETECTORS, verifier_limits
+from veilight.attacks.detectors import DETECTORS
+from veilight.attacks.verifier_detectors import verifier_limits
 
 __all__ = [
     "COUNTED_ALPHA",

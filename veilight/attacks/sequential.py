@@ -8,7 +8,7 @@ from protocol.verification.cusum import cusum, mean_delay_symbols, variance_incr
 from sim_backend.adversaries.block_statistics import draw_blocks
 from sim_backend.adversaries.light import honest_return
 from veilight.attacks.cases import Case
-from veilight.attacks.detectors import block_shape
+from veilight.attacks.verifier_detectors import block_shape
 
 __all__ = ["Delay", "cusum_delay"]
 

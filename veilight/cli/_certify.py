@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["certify_app"]
 
 RESULT = "result.json"
-_NAMES = {"server": "certificate.server.json", "client": "certificate.client.json"}
 _DEFAULT = "run"
 
 
@@ -67,15 +66,17 @@ def certify_run(
     screen = Screen(as_json=as_json, quiet=quiet)
     signer = None if key is None else read_private_key(key)
     facts, record, result = _read_run(folder, run)
-    prepare_folder(folder, tuple(_NAMES.values()), overwrite=overwrite)
+    which = "" if run is None else f"-{run}"
+    names = {side: f"certificate{which}.{side}.json" for side in ("server", "client")}
+    prepare_folder(folder, tuple(names.values()), overwrite=overwrite)
     statements = {
         "server": server_statement(facts, record, confidence),
         "client": client_statement(facts, record, result["data_leaked"]),
     }
     certificates = {side: sign(statement, signer) for side, statement in statements.items()}
     for side, certificate in certificates.items():
-        write_text(folder / _NAMES[side], _text(certificate))
-    files = {side: str(folder / name) for side, name in _NAMES.items()}
+        write_text(folder / names[side], _text(certificate))
+    files = {side: str(folder / name) for side, name in names.items()}
     if plots is not None:
         files["plots"] = ", ".join(_plots(screen, record, statements["server"], plots))
     screen.result({**certificates, "files": files})
@@ -207,14 +208,18 @@ def _expected(path: Path, certificate: dict[str, Any]) -> dict[str, Any]:
         for run in parse_json(content, str(path)).get("runs", [])
         if (run.get("title"), run.get("started")) == named
     ]
-    expected: dict[str, Any] = {"result_sha256": hashlib.sha256(content).hexdigest()}
-    if len(found) == 1 and "certificate" in found[0]:
-        record = session_record_from(found[0]["certificate"])
-        ledger = record.ledger if statement.get("side") == "server" else record.data_ledger
-        if ledger is not None:
-            expected["ledger_head"] = (ledger.entries, ledger.hash)
-        expected["thresholds_sha256"] = record.thresholds.sha256
-    return expected
+    if len(found) != 1 or "certificate" not in found[0]:
+        raise DataError(
+            f"{path}: it does not hold the run of the certificate, {named[0]!r} of {named[1]}; "
+            "name the run's own file with --result"
+        )
+    record = session_record_from(found[0]["certificate"])
+    ledger = record.ledger if statement.get("side") == "server" else record.data_ledger
+    return {
+        "result_sha256": hashlib.sha256(content).hexdigest(),
+        "thresholds_sha256": record.thresholds.sha256,
+        "ledger_head": None if ledger is None else (ledger.entries, ledger.hash),
+    }
 
 
 def _bytes(path: Path) -> bytes:

@@ -180,10 +180,14 @@ def test_server_statement_is_the_untested_bound_when_nothing_passed() -> None:
 
 def test_server_statement_counts_earlier_sessions_as_kept_when_the_ledger_knows_them() -> None:
     alone = server_statement(_FACTS, _record())
-    earlier = replace(_counted(), ledger_photons=(_COPIES + 10) * _MU)
+    earlier = replace(_counted(), ledger_photons=(_COPIES + 1) * _MU)
     both = server_statement(_FACTS, _record(earlier))
     assert both.total.all_sessions_worst_bits == pytest.approx(
-        alone.layers[0].bits_per_value + weight_bits_client_keeps_all_gaussian_real(10 * _MU)
+        alone.layers[0].bits_per_value + weight_bits_client_keeps_all_gaussian_real(_MU)
+    )
+    many = server_statement(_FACTS, _record(replace(_counted(), ledger_photons=100.0)))
+    assert many.total.all_sessions_worst_bits == pytest.approx(
+        weight_bits_client_keeps_all_gaussian_real(100.0)
     )
     unknown = server_statement(_FACTS, _record(replace(_counted(), ledger_photons=None)))
     assert unknown.total.all_sessions_worst_bits is None

@@ -52,10 +52,8 @@ def test_picture_is_written_when_the_folder_is_there(tmp_path: Path) -> None:
         encoding="complex",
     )
     figure = draw_leakage_against_symbols([curve], "a layer")
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
-        curve.receiver,
-        "nothing tested",
-    ]
+    _, labels = figure.axes[0].get_legend_handles_labels()
+    assert labels == [curve.receiver, "nothing tested"]
     write_leakage_plot([curve], "a layer", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match="cannot be written"):

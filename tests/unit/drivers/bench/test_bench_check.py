@@ -1,5 +1,6 @@
 """Looking at a bench: every instrument is tried, none emits, and each failure has a remedy."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -101,3 +102,21 @@ def test_check_bench_closes_the_instrument_when_it_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         check_bench(bench)
     assert not any(instrument.is_open for instrument in bench.instruments.values())
+
+
+def test_check_bench_names_the_errors_that_an_instrument_reports() -> None:
+    bench = paper_bench(server_table(), Paper())
+    reported = ("-222 Data out of range", "-113 Undefined header")
+    vars(bench.instruments["laser"])["_reported_errors"] = lambda: reported
+    (failed,) = [finding for finding in check_bench(bench) if not finding.passed]
+    assert (failed.role, failed.check) == ("laser", "errors")
+    assert failed.found == "laser: reports -222 Data out of range; -113 Undefined header"
+    assert failed.remedy.startswith("look at its display")
+
+
+def test_check_bench_names_a_link_that_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count()
+    monkeypatch.setattr("drivers.bench.check.time.perf_counter", lambda: float(next(seconds)))
+    failed = _failed(Paper())
+    assert {finding.check for finding in failed} == {"link"}
+    assert "takes 1 s; the limit is 0.5 s" in failed[0].found

@@ -14,7 +14,8 @@ def nothing() -> None:
 
 
 def test_dead_link_costs_the_limit_once_when_there_is_a_hurry() -> None:
-    script = Script([(b"OFF\n", b"")])
+    # The order goes out each time: an instrument that is not heard may well hear.
+    script = Script([(b"OFF\n", b"")] * 4)
     link = script.link(timeout_s=2.0)
     link.attach("laser", nothing)
     with link.urgent(LIMIT_S):
@@ -79,7 +80,7 @@ def test_exchanges_begin_after_the_limit_when_the_others_have_to_wait() -> None:
 
 
 def test_serial_line_is_not_drained_when_there_is_no_time_for_it() -> None:
-    script = ScriptedLine([(b"A\n", b""), (b"OFF\n", b"OK\n")])
+    script = ScriptedLine([(b"A\n", b""), (b"OFF\n", b""), (b"OFF\n", b"OK\n")])
     link = script.link(timeout_s=1.0)
     link.attach("laser", nothing)
     with pytest.raises(LinkTimeoutError):
@@ -93,9 +94,9 @@ def test_serial_line_is_not_drained_when_there_is_no_time_for_it() -> None:
 
 
 def test_cleaning_ends_with_the_limit_when_the_greeting_takes_longer() -> None:
-    script = Script(
-        [(b"A\n", b""), (b"*IDN?\n", b"me\n"), (b"*IDN?\n", b"me\n"), (b"V?\n", b"1\n")]
-    )
+    greeting = [(b"*IDN?\n", b"me\n"), (b"V?\n", b"1\n")]
+    silent, answered = (b"OFF\n", b""), (b"OFF\n", b"OK\n")
+    script = Script([(b"A\n", b""), greeting[0], silent, *greeting, answered])
     link = script.link(timeout_s=1.0)
     greeted: list[float] = []
 
@@ -111,7 +112,6 @@ def test_cleaning_ends_with_the_limit_when_the_greeting_takes_longer() -> None:
     with link.urgent(LIMIT_S), pytest.raises(LinkTimeoutError, match="is left until"):
         link.order(b"OFF\n", line())
     assert len(greeted) == 1
-    script._pairs.append((b"OFF\n", b"OK\n"))
     assert link.order(b"OFF\n", line()) == b"OK"
     assert script.opened == 3
     script.finish()
@@ -135,6 +135,17 @@ def test_connecting_takes_no_longer_than_the_limit_when_the_cable_is_out() -> No
             with pytest.raises(LinkTimeoutError):
                 link.order(b"OFF\n", line())
     assert asked_s == [LIMIT_S]
+
+
+def test_order_goes_out_once_when_only_its_answer_is_missing() -> None:
+    script = Script([(b"A\n", b""), (b"OFF\n", b"")])
+    link = script.link(timeout_s=2.0)
+    link.attach("laser", nothing)
+    with pytest.raises(LinkTimeoutError):
+        link.order(b"A\n", line())
+    with link.urgent(LIMIT_S), pytest.raises(LinkTimeoutError):
+        link.order(b"OFF\n", line())
+    script.finish()
 
 
 def test_limit_grows_with_the_patience_for_emulators() -> None:

@@ -1,0 +1,36 @@
+"""What a test is to the attacks: something that can be simulated and worked out."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilight.attacks.cases import Case
+
+__all__ = ["Array", "Detector", "Flags"]
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+class Detector(Protocol):
+    """A test that can be simulated and worked out; numbers count what the test counts."""
+
+    def alarms(
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
+    ) -> Mapping[str, Flags]:
+        """Alarms by test of `trials` independent repetitions; its own test is among them."""
+
+    def power(self, case: Case, number: float, alpha: float) -> float:
+        """Probability of an alarm in theory."""
+
+    def honest_rate(self, case: Case, number: int, alpha: float) -> float:
+        """Exact probability of a false alarm."""
