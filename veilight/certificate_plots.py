@@ -139,12 +139,15 @@ def leakage_curve(
     )
 
 
-def draw_leakage_against_symbols(curves: Sequence[LeakageCurve], title: str) -> "Figure":
+def draw_leakage_against_symbols(
+    curves: Sequence[LeakageCurve], title: str, tested_symbols: int = 0
+) -> "Figure":
     """The curves in one panel: certified solid, asymptotic dashed, untested as one grey line.
 
     Args:
         curves: at most three.
         title: above the panel.
+        tested_symbols: of the run, marked by an upright line; 0 for none.
 
     Raises:
         ConfigurationError: no curve, or more than three.
@@ -160,6 +163,8 @@ def draw_leakage_against_symbols(curves: Sequence[LeakageCurve], title: str) -> 
         axes.axhline(curve.asymptotic, color=colour, linestyle="--", linewidth=0.9)
     axes.axhline(curves[0].untested, color="0.5", linewidth=0.9, label="nothing tested")
     axes.set(xscale="log", yscale="log", xlabel="tested symbols", ylabel="bits per weight, at most")
+    if tested_symbols > 0:
+        axes.axvline(tested_symbols, color="0.5", linestyle=":", label="tested in this run")
     failure = 1 - curves[0].confidence
     axes.set_title(
         f"{title}\nsolid: certified at 1 - {failure:.2g}, dashed: infinitely many symbols",
@@ -170,7 +175,9 @@ def draw_leakage_against_symbols(curves: Sequence[LeakageCurve], title: str) -> 
     return figure
 
 
-def write_leakage_plot(curves: Sequence[LeakageCurve], title: str, path: Path) -> None:
+def write_leakage_plot(
+    curves: Sequence[LeakageCurve], title: str, path: Path, tested_symbols: int = 0
+) -> None:
     """Write the picture as PNG, whole or not at all; an existing file is replaced.
 
     Raises:
@@ -178,7 +185,8 @@ def write_leakage_plot(curves: Sequence[LeakageCurve], title: str, path: Path) -
         OutputError: the system refuses the write.
     """
     picture = io.BytesIO()
-    draw_leakage_against_symbols(curves, title).savefig(picture, format="png", dpi=130)
+    figure = draw_leakage_against_symbols(curves, title, tested_symbols)
+    figure.savefig(picture, format="png", dpi=130)
     try:
         replace_files([(path, picture.getvalue())])
     except (OSError, ValueError) as error:

@@ -116,6 +116,7 @@ class Instrument(Readback, ABC):
         self._used: Callable[[], None] = lambda: None
         self._hurry_s: float | None = None
         self._leave_at_s = math.inf
+        self._to_safe = False
 
     @final
     @property
@@ -319,13 +320,14 @@ class Instrument(Readback, ABC):
     @contextmanager
     def _leaving(self, hurry_s: float | None) -> Iterator[None]:
         before = self._leave_at_s
+        self._to_safe = True
         if hurry_s is not None and not self.others_wait:
             self._leave_at_s = self._clock.now() + hurry_s
         try:
             with self._urgent(hurry_s):
                 yield
         finally:
-            self._leave_at_s = before
+            self._leave_at_s, self._to_safe = before, False
 
     def _urgent(self, hurry_s: float | None) -> AbstractContextManager[None]:  # noqa: ARG002
         """Hold the link, and do not use it for longer. For transports."""
@@ -397,6 +399,8 @@ class Instrument(Readback, ABC):
         """
         lost: list[str] = []
         for setting, applied in tuple(self._applied.items()):
+            if self._to_safe and setting.startswith(self.lost_when_safe):
+                continue  # the order may have been heard before the link was cleaned
             try:
                 applied.confirm()
             except ReadbackError:

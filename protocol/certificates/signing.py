@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from drivers.errors import ConfigurationError, DataError, OutputError, VerificationError
 from protocol.certificates.canonical import canonical_json
+from protocol.certificates.compare import differences
 from protocol.certificates.statement import FORMAT, REAL, SIMULATED, Statement
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
 _CONTEXT = b"veilight certificate 1\n"
 _ALGORITHM = "Ed25519"
 _MODE = 0o600
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Mismatch:
     """One thing about a certificate that is not as it must be.
 
     Attributes:
-        what: signature, key, format, light, ledger head, thresholds or result.
+        what: signature, key, format, light, ledger head, thresholds, result or numbers.
         reason: what was found and what was expected.
     """
 
@@ -145,6 +147,7 @@ def verify_certificate(
     ledger_head: tuple[int, str] | None = None,
     thresholds_sha256: str | None = None,
     result_sha256: str | None = None,
+    rebuilt: Statement | None = None,
 ) -> tuple[Mismatch, ...]:
     """Everything about a certificate that does not match; empty if all that was given does.
 
@@ -155,6 +158,7 @@ def verify_certificate(
         ledger_head: entries and hash where the ledger must have stood; None does not compare.
         thresholds_sha256: of the thresholds that were fixed beforehand; None does not compare.
         result_sha256: of the record's file; None does not compare.
+        rebuilt: the statement as made again from the record; None does not compare.
 
     Raises:
         DataError: not a certificate at all.
@@ -175,6 +179,11 @@ def verify_certificate(
     ):
         if expected is not None and statement.get(name) != expected:
             found.append(_differs(what, str(statement.get(name))[:12], expected[:12]))
+    if rebuilt is not None:
+        odd = list(differences(statement, asdict(rebuilt)))
+        if odd:
+            reason = f"not what the record gives: {', '.join(odd[:_MOST_NAMED])}"
+            found.append(Mismatch(what="numbers", reason=reason))
     return tuple(found)
 
 

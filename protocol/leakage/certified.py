@@ -23,14 +23,23 @@ composable proof. The bits are the average over a layer's weights.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
-from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 from drivers.errors import ConfigurationError
 from protocol.leakage import _checks
 from protocol.leakage.certified_plane import LeakagePlane, worst_plane
+from protocol.leakage.certified_statistics import (
+    CALIBRATION_SHARE,
+    GUARD_SHARE,
+    LEAST_SYMBOLS,
+    EstimatedQuadrature,
+    NoiseDependence,
+    ServerTrust,
+    TestedQuadrature,
+    sub_gaussian_multiplier,
+)
 from protocol.leakage.general_bound import (
     ReturnedChannel,
     weight_bits_general,
@@ -47,118 +56,15 @@ __all__ = [
     "certification_design",
     "certified_weight_bits",
     "compose_over_sessions",
+    "sub_gaussian_multiplier",
 ]
 
 FoundBy: TypeAlias = Literal["plane 0", "plane 1", "plane 2", "corner", "untested"]
 
 _PLANES: tuple[FoundBy, ...] = ("plane 0", "plane 1", "plane 2")
 _RADII = (1.0, 4.0, 16.0)
-# Shares of the failure probability: all planes, each of two calibrations, each of four guards.
-_MAIN, _CALIBRATION, _GUARD = 0.5, 0.05, 0.1
-_LEAST_SYMBOLS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestedQuadrature:
-    """Sums over all tested symbols of one quadrature, as recorded; sufficient for the bound.
-
-    Attributes:
-        symbols: n >= 2.
-        sent_energy_snu: sum of the squared sent means, >= 0.
-        projection_snu: sum of sent mean times recorded value.
-        residual_energy_snu: sum of (recorded - reference_gain times sent)^2, above 0.
-        reference_gain: gain that the residuals are taken against.
-
-    Raises:
-        ConfigurationError: a value is NaN or out of range.
-    """
-
-    __test__ = False  # not a test class of pytest's
-
-    symbols: int
-    sent_energy_snu: float
-    projection_snu: float
-    residual_energy_snu: float
-    reference_gain: float
-
-    def __post_init__(self) -> None:
-        _checks.count("number of tested symbols", self.symbols, minimum=_LEAST_SYMBOLS)
-        _checks.non_negative("sent energy", self.sent_energy_snu, "SNU")
-        _checks.positive("residual energy", self.residual_energy_snu, "SNU")
-        _checks.non_negative("reference gain", self.reference_gain)
-        if not math.isfinite(self.projection_snu):
-            raise ConfigurationError(
-                f"leakage: the projection of the return is {self.projection_snu}; it must be "
-                "finite. An earlier estimate failed: find which one."
-            )
-
-    @property
-    def gain(self) -> float:
-        """Least-squares gain, as recorded; the reference where nothing was sent."""
-        if self.sent_energy_snu == 0:
-            return self.reference_gain
-        return self.projection_snu / self.sent_energy_snu
-
-    @property
-    def variance_snu(self) -> float:
-        """Unbiased variance about the fitted mean, as recorded."""
-        moved = (self.gain - self.reference_gain) ** 2 * self.sent_energy_snu
-        left = self.residual_energy_snu - moved
-        if left <= 0:
-            raise ConfigurationError(
-                f"leakage: {self.residual_energy_snu:.6g} SNU of residuals are less than the "
-                f"{moved:.6g} SNU that the gain alone makes; the sums are not of one session"
-            )
-        return left / (self.symbols - (1 if self.sent_energy_snu > 0 else 0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerTrust:
-    """What is taken out of the record because it is the server's own, and how well it is known.
-
-    Attributes:
-        efficiency: of the detector, in (0, 1].
-        electronic_noise_snu: of the detector, quantisation included, >= 0.
-        gain_uncertainty: relative standard uncertainty of the sent amplitudes, >= 0.
-        variance_uncertainty: relative standard uncertainty of the shot-noise unit, >= 0.
-
-    Raises:
-        ConfigurationError: a value is out of range.
-    """
-
-    efficiency: float = 1.0
-    electronic_noise_snu: float = 0.0
-    gain_uncertainty: float = 0.0
-    variance_uncertainty: float = 0.0
-
-    def __post_init__(self) -> None:
-        _checks.positive_fraction("efficiency of the server's detector", self.efficiency)
-        _checks.non_negative("electronic noise", self.electronic_noise_snu, "SNU")
-        _checks.non_negative("uncertainty of the gain", self.gain_uncertainty)
-        _checks.non_negative("uncertainty of the shot-noise unit", self.variance_uncertainty)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseDependence:
-    """How far the noise of an honest return is from independent symbols.
-
-    Attributes:
-        variance_inflation: variance of a variance estimate over that of independent symbols, >= 1.
-        gain_inflation: the same for the gain, >= 1.
-        gain_wobble: further variance of the gain, as recorded, from phase errors, >= 0.
-
-    Raises:
-        ConfigurationError: a value is out of range.
-    """
-
-    variance_inflation: float = 1.0
-    gain_inflation: float = 1.0
-    gain_wobble: float = 0.0
-
-    def __post_init__(self) -> None:
-        _checks.at_least_one("inflation of the variance's error", self.variance_inflation)
-        _checks.at_least_one("inflation of the gain's error", self.gain_inflation)
-        _checks.non_negative("wobble of the gain", self.gain_wobble)
+# All planes together; what is left goes to two calibrations and four guard intervals.
+_MAIN = 1 - 2 * CALIBRATION_SHARE - 4 * GUARD_SHARE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +143,12 @@ def certification_design(
     m_x = _checks.positive("modulation of X", modulation_x_snu, "SNU")
     m_p = _checks.non_negative("modulation of P", modulation_p_snu, "SNU")
     factor = _checks.count("number of copies", copies)
-    n_x = _checks.count("symbols to be tested in X", symbols_x, minimum=_LEAST_SYMBOLS)
+    n_x = _checks.count("symbols to be tested in X", symbols_x, minimum=LEAST_SYMBOLS)
     n_p = _checks.count("symbols to be tested in P", symbols_p, minimum=0)
     eta = (trust or ServerTrust()).efficiency
     recorded_x = eta * expected.excess_noise_x_snu + 1
     sigmas = [math.sqrt(recorded_x / (n_x * m_x * eta)), math.sqrt(2 / n_x) * recorded_x / eta]
-    if n_p >= _LEAST_SYMBOLS:
+    if n_p >= LEAST_SYMBOLS:
         recorded_p = eta * (expected.excess_noise_p_snu or 0.0) + 1
         of_gain = math.sqrt(recorded_p / (n_p * m_p * eta)) if m_p > 0 else 0.0
         sigmas += [of_gain, math.sqrt(2 / n_p) * recorded_p / eta]
@@ -255,7 +161,7 @@ def certification_design(
             worst_plane(expected, factor * m_x, factor * m_p, [scale * radius * s for s in sigmas])
             for scale in _RADII
         ),
-        tests_p=n_p >= _LEAST_SYMBOLS,
+        tests_p=n_p >= LEAST_SYMBOLS,
     )
 
 
@@ -286,9 +192,9 @@ def certified_weight_bits(
     untested = weight_bits_general_untested(design.modulation_x_snu, design.modulation_p_snu)
     if tested_x is None or (design.tests_p and tested_p is None):
         return None
-    parts = [_Errors.of(tested_x, own, law, design.failure)]
+    parts = [EstimatedQuadrature.of(tested_x, own, law, design.failure)]
     if design.tests_p and tested_p is not None:
-        parts.append(_Errors.of(tested_p, own, law, design.failure))
+        parts.append(EstimatedQuadrature.of(tested_p, own, law, design.failure))
     bounds: dict[FoundBy, float] = {"untested": untested}
     for name, plane in zip(_PLANES, design.planes, strict=True):
         bounds[name] = _plane_bits(plane, parts, design.failure)
@@ -299,10 +205,10 @@ def certified_weight_bits(
         bits_per_symbol=max(0.0, bounds[found_by]),
         untested_bits_per_symbol=untested,
         found_by=found_by,
-        gain_x=(x.gain, x.least_gain),
-        excess_noise_x_snu=(x.variance - 1, x.most_variance - 1),
-        gain_p=None if p is None or design.modulation_p_snu == 0 else (p.gain, p.least_gain),
-        excess_noise_p_snu=None if p is None else (p.variance - 1, p.most_variance - 1),
+        gain_x=x.gain_region,
+        excess_noise_x_snu=x.excess_noise_region,
+        gain_p=None if p is None or design.modulation_p_snu == 0 else p.gain_region,
+        excess_noise_p_snu=None if p is None else p.excess_noise_region,
     )
 
 
@@ -327,70 +233,7 @@ def compose_over_sessions(bits_per_session: Sequence[float], untested_bits: floa
     return min(total, _checks.non_negative("bits of all the light", untested_bits, "bit"))
 
 
-def sub_gaussian_multiplier(failure: float) -> float:
-    """Standard deviations that a sub-Gaussian error exceeds with at most `failure`, one side.
-
-    sqrt(2 ln(1/f)): 5.26 at 1e-6, where a normal error has 4.75.
-
-    Raises:
-        ConfigurationError: `failure` is not in (0, 1).
-    """
-    return math.sqrt(2 * math.log(1 / _checks.open_fraction("failure probability", failure)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Errors:
-    """One quadrature behind the trusted detector: estimates, guard intervals and errors."""
-
-    gain: float
-    variance: float
-    least_gain: float
-    most_gain: float
-    most_variance: float
-    gain_error: float
-    variance_error: float
-    gain_shift: float
-    variance_shift: float = field(default=0.0)
-
-    def gains(self, *, all_of_them: bool = True) -> tuple[float, ...]:
-        """Gains to look at inside the guard interval; the smallest alone where it is the worst."""
-        least = max(0.0, self.least_gain - self.gain_shift)
-        return (least, self.gain, self.most_gain + self.gain_shift) if all_of_them else (least,)
-
-    @classmethod
-    def of(
-        cls, tested: TestedQuadrature, trust: ServerTrust, law: NoiseDependence, failure: float
-    ) -> "_Errors":
-        eta, root = trust.efficiency, math.sqrt(trust.efficiency)
-        gain, variance = tested.gain, tested.variance_snu
-        effective = (tested.symbols - 1) / law.variance_inflation
-        guard = sub_gaussian_multiplier(_GUARD * failure)
-        # Laurent and Massart: estimate >= true (1 - 2 sqrt(x/n)) but with probability exp(-x).
-        shrink = 1 - guard * math.sqrt(2 / effective)
-        most = variance / shrink if shrink > 0 else math.inf
-        spread = math.inf
-        if tested.sent_energy_snu > 0 and math.isfinite(most):
-            slope = law.gain_inflation * most / tested.sent_energy_snu
-            spread = math.sqrt(slope + law.gain_wobble)
-        elif tested.sent_energy_snu == 0:
-            spread = 0.0
-        two_sided = sub_gaussian_multiplier(_GUARD * failure / 2)
-        known = -NormalDist().inv_cdf(_CALIBRATION * failure)
-        trusted_noise = 1 + trust.electronic_noise_snu
-        return cls(
-            gain=gain / root,
-            variance=1 + (variance - trusted_noise) / eta,
-            least_gain=max(0.0, gain - two_sided * spread) / root,
-            most_gain=(gain + two_sided * spread) / root,
-            most_variance=1 + (most - trusted_noise) / eta,
-            gain_error=spread / root,
-            variance_error=math.sqrt(2 / effective) * most / eta,
-            gain_shift=known * trust.gain_uncertainty * gain / root,
-            variance_shift=known * trust.variance_uncertainty * variance / eta,
-        )
-
-
-def _plane_bits(plane: LeakagePlane, parts: Sequence[_Errors], failure: float) -> float:
+def _plane_bits(plane: LeakagePlane, parts: Sequence[EstimatedQuadrature], failure: float) -> float:
     """The plane at the estimates, plus its error at the confidence asked for."""
     value, error = plane.bits, 0.0
     for part, tangent in zip(parts, plane.tangents, strict=True):
@@ -408,7 +251,7 @@ def _plane_bits(plane: LeakagePlane, parts: Sequence[_Errors], failure: float) -
     return value + sub_gaussian_multiplier(_MAIN * failure / len(_RADII)) * math.sqrt(error)
 
 
-def _worst_corner_bits(design: CertificationDesign, parts: Sequence[_Errors]) -> float:
+def _worst_corner_bits(design: CertificationDesign, parts: Sequence[EstimatedQuadrature]) -> float:
     """The bound at the worst channel of the guard intervals, whose failure is charged already.
 
     More noise is worse, and so is more loss in both quadratures alike: an adversary can make it. A
@@ -423,8 +266,8 @@ def _worst_corner_bits(design: CertificationDesign, parts: Sequence[_Errors]) ->
         channel = ReturnedChannel(
             gain_x=gain_x,
             gain_p=gain_p,
-            excess_noise_x_snu=x.most_variance + x.variance_shift - 1,
-            excess_noise_p_snu=None if p is None else p.most_variance + p.variance_shift - 1,
+            excess_noise_x_snu=x.excess_noise_region[1],
+            excess_noise_p_snu=None if p is None else p.excess_noise_region[1],
         )
         try:
             values.append(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import log_ndtr, ndtri, ndtri_exp
 from scipy.stats import chi2
 
 from drivers.errors import ConfigurationError
 
-__all__ = ["ClientLimits", "client_limits", "repeated_rows_score"]
+__all__ = ["ClientLimits", "client_limits", "peak_limit", "repeated_rows_score"]
 
 Array = NDArray[np.float64]
 
@@ -74,6 +74,31 @@ def client_limits(
         floor_snu=outcome_variance_snu * float(chi2.ppf(alpha, outcomes)),
         ceiling_snu=declared * float(chi2.isf(alpha, outcomes)),
     )
+
+
+def peak_limit(outcomes: int, variance_snu: float, alpha: float) -> float:
+    """Largest outcome, on either side of zero, of rows of the declared brightness.
+
+    The largest of n normal numbers stays below it with the probability 1 - alpha (Sidak); weights
+    that are spread no wider than a Gaussian of the declared brightness keep to it.
+
+    Args:
+        outcomes: n.
+        variance_snu: of an outcome about zero, declared weights included.
+        alpha: false-alarm probability of all n together.
+
+    Raises:
+        ConfigurationError: a number out of range.
+    """
+    if outcomes < 1 or not variance_snu > 0:
+        raise ConfigurationError(
+            f"the peak of {outcomes} outcomes with a variance of {variance_snu} SNU has no limit: "
+            "both must be above 0"
+        )
+    if not 0 < alpha < 0.5:
+        raise ConfigurationError(f"alpha is {alpha}, it must lie in (0, 0.5)")
+    each = -math.expm1(math.log1p(-alpha) / outcomes)
+    return math.sqrt(variance_snu) * float(-ndtri(each / 2))
 
 
 def repeated_rows_score(outcomes: Array, lags: Sequence[int]) -> Array:

@@ -27,6 +27,7 @@ Statistic = Literal[
     "vacuum slots",
     "rails",
     "outcome variance",
+    "outcome peaks",
     "P audit",
     "repeated rows",
     "aborts",

@@ -101,6 +101,7 @@ class ProbeLight:
         p_mean_snu: root-mean-square of the light in P of the data mode, which should be none.
         p_variance_snu: variance of P of the data mode, for a client that audits it.
         repeated_share: share of the rows that repeat an earlier row exactly.
+        bright_share: share of the rows that hold all of the light, 1 where rows are alike.
 
     Raises:
         ConfigurationError: a value out of range.
@@ -111,6 +112,7 @@ class ProbeLight:
     p_mean_snu: float = 0.0
     p_variance_snu: float = 1.0
     repeated_share: float = 0.0
+    bright_share: float = 1.0
 
     def __post_init__(self) -> None:
         _check_positive(
@@ -125,11 +127,20 @@ class ProbeLight:
             raise ConfigurationError(
                 f"probe light: repeated_share is {self.repeated_share}, it must lie in [0, 1]"
             )
+        if not 0 < self.bright_share <= 1:
+            raise ConfigurationError(
+                f"probe light: bright_share is {self.bright_share}, it must lie in (0, 1]"
+            )
 
     @property
     def variance_snu(self) -> float:
-        """Variance of an outcome about zero."""
+        """Variance of an outcome about zero, over all rows."""
         return self.outcome_variance_snu + self.signal_variance_snu
+
+    @property
+    def bright_variance_snu(self) -> float:
+        """Variance of an outcome of the bright rows about zero."""
+        return self.outcome_variance_snu + self.signal_variance_snu / self.bright_share
 
 
 def honest_return(receiver: Receiver) -> ReturnedLight:

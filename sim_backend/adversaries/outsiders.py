@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from scipy.special import ndtr
+
 from drivers.errors import ConfigurationError
 from sim_backend.adversaries.adversary import Adversary, Formulas, Gain, Party, Scene, Statistic
 from sim_backend.adversaries.clients import KeepsLight, check_share, with_noise
@@ -16,6 +18,7 @@ __all__ = [
     "ScalesOscillator",
     "ShiftsFrames",
     "TapsFibre",
+    "clipped_moments",
 ]
 
 
@@ -208,3 +211,29 @@ class BrightensSource(Adversary):
         """The surplus can be tapped without a trace if only dimming is tested."""
         bits = formulas.kept((self.brightness - 1) * scene.photons_per_symbol)
         return Gain(bits=bits, per="weight", formula="chi((b - 1) mu), surplus tapped")
+
+
+def clipped_moments(
+    offset_snu: float, variance_snu: float, range_snu: float
+) -> tuple[float, float]:
+    """Mean and variance of a normal record that the digitiser clips at plus and minus its range.
+
+    The censored normal law (Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions,
+    section 13.10): rails hold the tails' probability.
+
+    Args:
+        offset_snu: displacement of the record.
+        variance_snu: its variance before clipping, above 0.
+        range_snu: full scale, above 0.
+    """
+    deviation = math.sqrt(variance_snu)
+    low, high = (-range_snu - offset_snu) / deviation, (range_snu - offset_snu) / deviation
+    below, inside, above = float(ndtr(low)), float(ndtr(high) - ndtr(low)), float(ndtr(-high))
+    at_low, at_high = _density(low), _density(high)
+    mean = low * below + high * above + at_low - at_high
+    square = low**2 * below + high**2 * above + inside + low * at_low - high * at_high
+    return offset_snu + deviation * mean, variance_snu * (square - mean**2)
+
+
+def _density(score: float) -> float:
+    return math.exp(-(score**2) / 2) / math.sqrt(2 * math.pi)

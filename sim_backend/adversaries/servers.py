@@ -22,6 +22,7 @@ __all__ = [
     "ProbesInP",
     "RepeatsRows",
     "SqueezedProbes",
+    "UnevenRows",
     "mutual_information_bits",
 ]
 
@@ -163,6 +164,36 @@ class BrightProbes(Adversary):
             bits=bits * scene.rows / scene.modes,
             per="data value",
             formula="(M/N) 0.5 log2(1 + 4 mu' delta^2)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnevenRows(Adversary):
+    """Puts all of the declared light into a few rows: the mean brightness is as declared."""
+
+    name: ClassVar[str] = "B5-rows"
+    party: ClassVar[Party] = "server"
+    idea: ClassVar[str] = "all of the light in few rows"
+    changes: ClassVar[tuple[Statistic, ...]] = ("outcome peaks",)
+    share: float = 0.01
+    unitary_error_rad: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_share("B5-rows", "share", self.share)
+        _check_positive("B5-rows", "unitary_error_rad", self.unitary_error_rad)
+
+    def probes(self, honest: ProbeLight) -> ProbeLight:
+        """Few outcomes that stand out, among many without a signal."""
+        return replace(honest, bright_share=self.share)
+
+    def gains(self, scene: Scene, formulas: Formulas) -> Gain:
+        """The mean that an imperfect U_x moves in the bright rows."""
+        delta = self.unitary_error_rad
+        bits = formulas.homodyned(scene.photons_per_symbol * delta**2 / self.share)
+        return Gain(
+            bits=self.share * bits * scene.rows / scene.modes,
+            per="data value",
+            formula="(q M/N) 0.5 log2(1 + 4 mu delta^2/q)",
         )
 
 

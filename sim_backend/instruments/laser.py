@@ -54,16 +54,23 @@ class SimulatedLaser(SimulatedInstrument, Laser):
 
     def _set_emission(self, on: bool) -> None:
         if self._remote.takes():
-            self._source.set_emission(on and self._remote.fault(FaultKind.INTERLOCK_OPEN) is None)
+            self._source.set_emission(on and self._may_emit())
 
     def _get_emission(self) -> bool:
         self._remote.ask()
-        return self._source.emission()
+        return self._may_emit() and self._source.emission()
 
     def _get_interlock(self) -> bool:
         self._remote.ask()
-        return self._remote.fault(FaultKind.INTERLOCK_OPEN) is None
+        return self._may_emit()
 
     def _is_settled(self) -> bool:
         self._remote.ask()
         return self._source.is_settled()
+
+    def _may_emit(self) -> bool:
+        """Whether the interlock is closed; where it is open the laser is dark for good."""
+        closed = self._remote.fault(FaultKind.INTERLOCK_OPEN) is None
+        if not closed and self._source.emission():
+            self._source.set_emission(False)
+        return closed

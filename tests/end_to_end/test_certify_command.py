@@ -65,7 +65,7 @@ def test_certificates_are_written_signed_and_verified_when_a_run_is_certified(
         file = run_folder / f"certificate.{name}.json"
         status, out, _ = certify("verify", file, "--public-key", tmp_path / "key.pem.pub")
         assert status == 0
-        assert "ledger head, thresholds and result match" in out
+        assert "ledger head, thresholds, result and numbers match" in out
 
 
 def test_verification_fails_and_names_it_when_something_was_changed(
@@ -82,6 +82,7 @@ def test_verification_fails_and_names_it_when_something_was_changed(
     status, _, error = certify("verify", altered, "--result", run_folder / "result.json")
     assert status == 5
     assert "signature: the statement was altered" in error
+    assert "numbers: not what the record gives: total.worst_bits_per_value" in error
 
     result = json.loads((run_folder / "result.json").read_text())
     result["runs"][0]["certificate"]["ledger"]["entries"] += 1
@@ -134,7 +135,7 @@ def test_certify_refuses_when_the_folder_or_the_options_do_not_fit(
     assert status == 2
     assert "1 run, not 2" in error
     stranger = tmp_path / "stranger.json"
-    stranger.write_text(json.dumps({"runs": []}))
+    stranger.write_text(json.dumps({"runs": [{"title": "b"}]}))
     file = run_folder / "certificate.client.json"
     status, _, error = certify("verify", file, "--result", stranger)
     assert status == 3

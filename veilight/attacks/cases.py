@@ -46,6 +46,7 @@ from sim_backend.adversaries.servers import (
     ProbesInP,
     RepeatsRows,
     SqueezedProbes,
+    UnevenRows,
 )
 
 __all__ = ["CASES", "MODES", "Case", "find_cases"]
@@ -238,6 +239,12 @@ CASES: tuple[Case, ...] = (
     _outcomes(BrightProbes(brightness=2.0), 0.1, 5.1e3),
     _outcomes(BrightProbes(brightness=2.0), 1.0, 458),
     _outcomes(BrightProbes(brightness=20.0), 0.05, 117),
+    Case(
+        adversary=UnevenRows(share=0.01),
+        photons_per_symbol=0.1,
+        test="outcome peaks",
+        unit="rows measured",
+    ),
     Case(
         adversary=RepeatsRows(share=0.5),
         photons_per_symbol=1.0,

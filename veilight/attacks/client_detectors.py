@@ -8,14 +8,14 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from drivers.receivers import FeedForwardTap
-from protocol.verification.client_tests import client_limits, repeated_rows_score
+from protocol.verification.client_tests import client_limits, peak_limit, repeated_rows_score
 from protocol.verification.power import variance_power
 from sim_backend.adversaries.light import honest_probe
 from sim_backend.adversaries.servers import ProbesInP, SqueezedProbes
 from veilight.attacks.cases import Case
 from veilight.attacks.detector import Flags
 
-__all__ = ["OutcomeDetector", "ProbeAuditDetector", "RepeatDetector"]
+__all__ = ["OutcomeDetector", "PeakDetector", "ProbeAuditDetector", "RepeatDetector"]
 
 PIECE = 1 << 21
 """Outcomes that are drawn at a time."""
@@ -149,4 +149,52 @@ class ProbeAuditDetector:
 
     def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
         """See `Detector`; a chi-square quantile is exact."""
+        return alpha
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeakDetector:
+    """Outcomes that stand out; numbers count rows."""
+
+    def _rates(self, case: Case, number: int, alpha: float) -> tuple[float, float, float]:
+        """Share of bright rows; chance of a bright and of a dark row to pass the limit."""
+        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
+        seen = case.adversary.probes(fair)
+        limit = peak_limit(number, fair.variance_snu, alpha)
+        bright = 2 * float(ndtr(-limit / math.sqrt(seen.bright_variance_snu)))
+        dark = 2 * float(ndtr(-limit / math.sqrt(seen.outcome_variance_snu)))
+        return seen.bright_share, bright, dark
+
+    def alarms(
+        self,
+        case: Case,
+        number: int,
+        trials: int,
+        random: np.random.Generator,
+        alpha: float,
+        *,
+        honest: bool = False,
+    ) -> Mapping[str, Flags]:
+        """See `Detector`; every outcome is drawn."""
+        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
+        seen = fair if honest else case.adversary.probes(fair)
+        limit = peak_limit(number, fair.variance_snu, alpha)
+        largest = []
+        step = max(1, PIECE // number)
+        for start in range(0, trials, step):
+            outcomes = random.standard_normal((min(step, trials - start), number))
+            bright = random.random(outcomes.shape) < seen.bright_share
+            variances = np.where(bright, seen.bright_variance_snu, seen.outcome_variance_snu)
+            outcomes *= np.sqrt(variances)
+            largest.append(np.abs(outcomes).max(axis=1))
+        return {"outcome peaks": ~(np.concatenate(largest) <= limit)}
+
+    def power(self, case: Case, number: float, alpha: float) -> float:
+        """See `Detector`; one row or more beyond the limit."""
+        rows = max(1, round(number))
+        share, bright, dark = self._rates(case, rows, alpha)
+        return -math.expm1(rows * math.log1p(-(share * bright + (1 - share) * dark)))
+
+    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
+        """See `Detector`; the quantile of the largest is exact."""
         return alpha

@@ -134,7 +134,7 @@ def operating_curve(
 
 def affordable_trials(case: Case, number: int, trials: int) -> int:
     """Fewer repetitions where every symbol has to be drawn, but at least 500."""
-    if case.test not in ("fourth moment", "repeated rows"):
+    if case.test not in ("fourth moment", "outcome peaks", "repeated rows"):
         return trials
     return min(trials, max(500, VALUES_PER_POINT // number))
 

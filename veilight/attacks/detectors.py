@@ -3,6 +3,7 @@
 from sim_backend.adversaries.adversary import Statistic
 from veilight.attacks.client_detectors import (
     OutcomeDetector,
+    PeakDetector,
     ProbeAuditDetector,
     RepeatDetector,
 )
@@ -28,6 +29,7 @@ DETECTORS: dict[Statistic, Detector] = {
     "aborts": AbortDetector(),
     "fourth moment": FourthMomentDetector(),
     "outcome variance": OutcomeDetector(),
+    "outcome peaks": PeakDetector(),
     "repeated rows": RepeatDetector(),
     "P audit": ProbeAuditDetector(),
 }

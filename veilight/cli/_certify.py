@@ -8,9 +8,10 @@ from typer.core import TyperGroup
 
 from drivers.errors import ConfigurationError, DataError, VerificationError
 from veilight.cli import _options as options
+from veilight.cli._certify_show import show_statement
 from veilight.cli._outputs import prepare_folder, write_text
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits, counted
+from veilight.cli._tables import counted
 
 if TYPE_CHECKING:
     from protocol.certificates import RunFacts, SessionRecord, Statement
@@ -81,7 +82,7 @@ def certify_run(
         files["plots"] = ", ".join(_plots(screen, record, statements["server"], plots))
     screen.result({**certificates, "files": files})
     for statement in statements.values():
-        _show(screen, statement)
+        show_statement(screen, statement)
     screen.tell("Signed." if signer is not None else "UNSIGNED: give --key to sign.")
     screen.say("Written: " + ", ".join(files.values()))
     return 0
@@ -133,7 +134,9 @@ def certify_verify(
         require_real_light(certificate)
     signer = "by the key asked for" if public_key else "by the key that it names itself"
     screen.tell(f"{file}: the signature holds, {signer}: {signature.get('public_key')}")
-    compared = "ledger head, thresholds and result match" if expected else "no result.json compared"
+    compared = "no result.json compared"
+    if expected:
+        compared = "ledger head, thresholds, result and numbers match"
     screen.tell(f"{compared}; light: {statement.get('light')}")
     return 0
 
@@ -160,21 +163,35 @@ def certify_keys(
 
 def _read_run(folder: Path, run: int | None) -> "tuple[RunFacts, SessionRecord, dict[str, Any]]":
     """What `result.json` says of one run."""
-    import hashlib
-
-    from protocol.certificates import RunFacts, parse_json, session_record_from
-
     path = folder / RESULT
-    content = _bytes(path)
-    runs = parse_json(content, str(path)).get("runs")
-    if not isinstance(runs, list) or not runs:
-        raise DataError(f"{path}: it holds no runs; give the folder of veilight infer")
+    runs, digest = _read_runs(path)
     if run is None and len(runs) > 1:
         raise ConfigurationError(f"{path}: it holds {len(runs)} runs; say which with --run")
     if (run or 1) > len(runs):
         raise ConfigurationError(f"{path}: it holds {counted(len(runs), 'run')}, not {run}")
     result = runs[(run or 1) - 1]
-    if not isinstance(result, dict) or "certificate" not in result:
+    return *_facts_and_record(path, result, digest), result
+
+
+def _read_runs(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The runs of a `result.json`, and its fingerprint."""
+    import hashlib
+
+    from protocol.certificates import parse_json
+
+    content = _bytes(path)
+    runs = parse_json(content, str(path)).get("runs")
+    if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
+        raise DataError(f"{path}: it holds no runs; give the folder of veilight infer")
+    return runs, hashlib.sha256(content).hexdigest()
+
+
+def _facts_and_record(
+    path: Path, result: dict[str, Any], digest: str
+) -> "tuple[RunFacts, SessionRecord]":
+    from protocol.certificates import RunFacts, session_record_from
+
+    if "certificate" not in result:
         raise DataError(
             f"{path}: it holds no record for certificates; it was written by an older veilight. "
             "Sufficient statistics cannot be made up afterwards: run the session again."
@@ -187,39 +204,42 @@ def _read_run(folder: Path, run: int | None) -> "tuple[RunFacts, SessionRecord, 
             accepted=bool(result["accepted"]),
             backend=str(result["backend"]),
             taints=tuple(str(taint) for taint in result["taints"]),
-            result_sha256=hashlib.sha256(content).hexdigest(),
+            result_sha256=digest,
         )
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: a run without {error}; it is damaged") from error
-    return facts, session_record_from(result["certificate"]), result
+    return facts, session_record_from(result["certificate"])
 
 
 def _expected(path: Path, certificate: dict[str, Any]) -> dict[str, Any]:
     """What the run's record says that a certificate must repeat."""
-    import hashlib
+    from protocol.certificates import client_statement, server_statement
 
-    from protocol.certificates import parse_json, session_record_from
-
-    content = _bytes(path)
+    runs, digest = _read_runs(path)
     statement = certificate.get("statement") or {}
-    named = (statement.get("title"), statement.get("started"))
-    found = [
-        run
-        for run in parse_json(content, str(path)).get("runs", [])
-        if (run.get("title"), run.get("started")) == named
-    ]
-    if len(found) != 1 or "certificate" not in found[0]:
+    named = tuple(statement.get(name) for name in ("title", "started", "accepted"))
+    found = [run for run in runs if tuple(map(run.get, ("title", "started", "accepted"))) == named]
+    if len(found) != 1:
         raise DataError(
             f"{path}: it does not hold the run of the certificate, {named[0]!r} of {named[1]}; "
             "name the run's own file with --result"
         )
-    record = session_record_from(found[0]["certificate"])
-    ledger = record.ledger if statement.get("side") == "server" else record.data_ledger
-    return {
-        "result_sha256": hashlib.sha256(content).hexdigest(),
+    facts, record = _facts_and_record(path, found[0], digest)
+    server = statement.get("side") == "server"
+    ledger = record.ledger if server else record.data_ledger
+    expected = {
+        "result_sha256": digest,
         "thresholds_sha256": record.thresholds.sha256,
         "ledger_head": None if ledger is None else (ledger.entries, ledger.hash),
     }
+    if record.thresholds.sha256 != record.thresholds_sha256:
+        return expected  # no statement can be made from it
+    rebuilt = (
+        server_statement(facts, record, statement.get("confidence"))
+        if server
+        else client_statement(facts, record, found[0]["data_leaked"])
+    )
+    return {**expected, "rebuilt": rebuilt}
 
 
 def _bytes(path: Path) -> bytes:
@@ -254,6 +274,10 @@ def _plots(
 
     thresholds = record.thresholds
     own = receiver_of(thresholds.receiver, thresholds.receiver_setting)
+    tested = {
+        layer.layer: sum(sums.symbols for sums in (layer.tested_x, layer.tested_p) if sums)
+        for layer in record.layers
+    }
     prepare_folder(folder, overwrite=True)
     paths = []
     points = 0
@@ -279,94 +303,7 @@ def _plots(
             ]
             path = folder / f"leakage-layer-{layer.layer}.png"
             mu, copies = layer.photons_per_symbol, counted(layer.copies, "copy")
-            write_leakage_plot(curves, f"{layer.name}, {mu:.3g} photons, {copies}", path)
+            title = f"{layer.name}, {mu:.3g} photons, {copies}"
+            write_leakage_plot(curves, title, path, tested[layer.layer])
             paths.append(str(path))
     return paths
-
-
-def _show(screen: Screen, statement: "Statement") -> None:
-    screen.tell(f"{statement.side.upper()}: what can have leaked of the {statement.secret}")
-    screen.tell(f"  {statement.light}")
-    screen.tell(
-        f"  {statement.title}, {statement.started}, {statement.receiver}, "
-        f"{'accepted' if statement.accepted else 'REFUSED'}"
-    )
-    for taint in statement.taints:
-        screen.tell(f"  TAINTED: {taint}")
-    for line in statement.adversary:
-        screen.say(f"  - {line}")
-    screen.table(
-        "Trusted and not",
-        ("what", "value", "given to"),
-        [
-            (
-                item.what,
-                "" if item.value is None else f"{item.value:.4g} {item.unit}".strip(),
-                "own device" if item.trusted else "the adversary",
-            )
-            for item in statement.trust
-        ],
-        numbers=(1,),
-    )
-    _show_estimates(screen, statement)
-    _show_bits(screen, statement)
-
-
-def _show_estimates(screen: Screen, statement: "Statement") -> None:
-    if not statement.estimates:
-        return
-    screen.table(
-        "Estimated, and the worst value inside the confidence region",
-        ("layer", "quantity", "estimate", "worst", "tested symbols"),
-        [
-            (
-                entry.layer,
-                f"{entry.what} [{entry.unit}]" if entry.unit else entry.what,
-                f"{entry.value:.5g}",
-                f"{entry.bound:.5g}",
-                f"{entry.symbols:,}",
-            )
-            for entry in statement.estimates
-        ],
-        numbers=(2, 3, 4),
-    )
-
-
-def _show_bits(screen: Screen, statement: "Statement") -> None:
-    weights = statement.secret == "weights"
-    title = "Bits per weight, at most" if weights else "Bits per data value of one input, at most"
-    if statement.confidence is not None:
-        title += f", all at once with confidence 1 - {1 - statement.confidence:.2g}"
-    screen.table(
-        title,
-        ("layer", "to whom", "copies", "bits", "untested", "total [bit]", "kind"),
-        [
-            (
-                entry.layer,
-                entry.adversary,
-                f"{entry.copies_verified:,} + {entry.copies_unverified:,}" if weights else "",
-                bits(entry.bits_per_value),
-                bits(entry.bits_untested),
-                bits(entry.total_bits),
-                "certified" if entry.certified else ("untested" if weights else "design value"),
-            )
-            for entry in statement.layers
-        ],
-        numbers=(2, 3, 4, 5),
-    )
-    total = statement.total
-    screen.tell(
-        f"Worst {total.worst_layer}: {bits(total.worst_bits_per_value)} bit; mean "
-        f"{bits(total.mean_bits_per_value)} bit; total {bits(total.total_bits)} bit"
-    )
-    if total.all_sessions_worst_bits is not None:
-        screen.tell(f"All sessions of the ledger: {bits(total.all_sessions_worst_bits)} bit")
-    if statement.ledger is None:
-        screen.tell("No ledger file: nothing is known of other sessions.")
-    else:
-        ledger = statement.ledger
-        screen.tell(
-            f"Ledger: entry {ledger.entries}, {ledger.hash[:16]}..., charged "
-            f"{bits(ledger.charged_bits)} bit at the design value"
-        )
-    screen.tell(f"Thresholds fixed beforehand: {statement.thresholds_sha256[:16]}...\n")

@@ -18,6 +18,7 @@ from tests.contract.instruments.common import (
     over,
     replace,
 )
+from tests.contract.instruments.hardware import only_hardware
 from tests.contract.instruments.implementations import BIAS_CONTROLLERS
 
 
@@ -28,6 +29,8 @@ def lock(controller: BiasController) -> None:
         if controller.is_locked(0):
             return
         controller._clock.sleep(0.01)
+    if only_hardware():
+        pytest.skip("channel 0 does not lock: let light into its modulator")
     raise AssertionError("channel 0 did not lock within 10 s")
 
 

@@ -2,13 +2,18 @@
 
 import pytest
 
-from drivers.errors import RefusedError
-from drivers.instruments import Laser, LaserLimits, Range
+from drivers.errors import ReadbackError, RefusedError
+from drivers.instruments import AmplifierLimits, Laser, LaserLimits, Range
 from drivers.lasers.id_photonics_cobrite import MODELS, IdPhotonicsCobrite
 from drivers.lasers.koheron_ctl200 import Ctl200Settings, KoheronCTL200
+from drivers.path.amonics_aedfa import AmonicsAEDFA
 from sim_backend.instruments import Fault, FaultKind, SimulatedBench
+from sim_backend.instruments.parts import AmplifierPart
+from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
+from sim_backend.wire.twins.amonics_aedfa import AmonicsTwin
 from sim_backend.wire.twins.id_photonics_cobrite import IdPhotonicsCobriteTwin
 from sim_backend.wire.twins.koheron_ctl200 import Diode, KoheronCTL200Twin
+from tests.wire.amonics_aedfa import TABLE
 from tests.wire.rigs import loopback_link
 from tests.wire.scripted import Script
 
@@ -87,6 +92,43 @@ def test_cobrite_asks_for_the_interlock_in_the_maker_s_words(answer: bytes, clos
     script.finish()
 
 
+def test_amonics_says_that_it_is_locked_until_somebody_unlocks_it() -> None:
+    bench = SimulatedAmplifierBench()
+    part = bench.part("client", "amplifier")
+    assert isinstance(part, AmplifierPart)
+    twin = AmonicsTwin(clock=bench.clock, amplifier=part)
+    amplifier = AmonicsAEDFA(
+        "amplifier",
+        limits=AmplifierLimits(
+            gain_db=Range(lowest=0.0, highest=10.0), seed_power_w=Range(lowest=1e-6, highest=1e-2)
+        ),
+        link=loopback_link(twin, bench.clock, line=True),
+        clock=bench.clock,
+        table=TABLE,
+    )
+    with amplifier:
+        assert amplifier.interlock_closed() is True
+        twin.open_interlock()
+        assert amplifier.interlock_closed() is False
+        twin.open_interlock(False)
+        assert amplifier.interlock_closed() is False  # it keeps that in mind
+        twin.session().feed(b":THRES:INTERLOCK:UNLOCK 1\r\n")
+        bench.clock.advance(1.0)
+        assert amplifier.interlock_closed() is True
+
+
+def test_simulated_laser_of_the_amplifier_bench_is_dark_when_its_interlock_opens() -> None:
+    bench = SimulatedAmplifierBench()
+    with bench.laser("server", "laser") as laser:
+        laser.set_emission(True)
+        fault = Fault(kind=FaultKind.INTERLOCK_OPEN, target="laser", start_s=bench.clock.now())
+        bench.faults.add(fault)
+        assert laser.interlock_closed() is False
+        bench.faults.clear()
+        assert laser.interlock_closed() is True
+        assert not laser.emission()
+
+
 def test_simulated_laser_is_dark_when_its_interlock_opens_and_stays_so() -> None:
     bench = SimulatedBench()
     with bench.laser("server", "laser") as laser:
@@ -97,7 +139,7 @@ def test_simulated_laser_is_dark_when_its_interlock_opens_and_stays_so() -> None
         bench.clock.advance(1e-3)
         assert not bench.scene.server_laser.emission()
         assert laser.interlock_closed() is False
-        with pytest.raises(Exception, match="emission was set to True but reads back as False"):
+        with pytest.raises(ReadbackError, match="emission was set to True but reads back as False"):
             laser.set_emission(True)
         bench.faults.clear()
         bench.clock.advance(1e-3)

@@ -37,6 +37,7 @@ from protocol.certificates import (
     verify_certificate,
     write_key,
 )
+from protocol.certificates.compare import differences
 from protocol.leakage import (
     weight_bits_client_keeps_all_gaussian_real,
     weight_bits_client_verified_real,
@@ -376,3 +377,23 @@ def test_private_key_is_refused_when_the_file_is_missing_or_another_kind(tmp_pat
     other.chmod(0o600)
     with pytest.raises(ConfigurationError, match="not a PEM file"):
         read_private_key(other)
+
+
+def test_verification_names_the_numbers_when_the_record_gives_others() -> None:
+    key, record = generate_key(), _record()
+    statement = server_statement(_FACTS, record)
+    certificate = _read_back(sign(statement, key))
+    assert verify_certificate(certificate, rebuilt=statement) == ()
+    signed_lie = replace(statement, total=replace(statement.total, total_bits=1.0))
+    (found,) = verify_certificate(_read_back(sign(signed_lie, key)), rebuilt=statement)
+    assert found.what == "numbers"
+    assert found.reason.endswith("total.total_bits")
+
+
+def test_differences_are_named_when_values_are_not_the_same() -> None:
+    one = {"a": 1.0, "b": [1, 2], "c": {"d": True}, "e": "x"}
+    assert list(differences(one, _read_back(one))) == []
+    assert list(differences(one, {**one, "a": 1.0 + 1e-9})) == []
+    other = {"a": 1.1, "b": [1], "c": {"d": 1}, "f": None}
+    assert list(differences(one, other)) == ["a", "b", "c.d", "e", "f"]
+    assert list(differences([1, [2]], [1, [3]], "x")) == ["x[1][0]"]

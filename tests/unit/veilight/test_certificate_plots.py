@@ -51,9 +51,9 @@ def test_picture_is_written_when_the_folder_is_there(tmp_path: Path) -> None:
         photons_per_symbol=0.1,
         encoding="complex",
     )
-    figure = draw_leakage_against_symbols([curve], "a layer")
+    figure = draw_leakage_against_symbols([curve], "a layer", 5000)
     _, labels = figure.axes[0].get_legend_handles_labels()
-    assert labels == [curve.receiver, "nothing tested"]
+    assert labels == [curve.receiver, "nothing tested", "tested in this run"]
     write_leakage_plot([curve], "a layer", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match="cannot be written"):

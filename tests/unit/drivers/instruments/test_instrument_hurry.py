@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from drivers.errors import AnswerError, SafetyError
+from drivers.errors import AnswerError, ReadbackError, SafetyError
 from drivers.instruments import Laser, OpticalAmplifier
 from tests.contract.instruments.paper import PaperLaser, PaperOpticalAmplifier
 
@@ -79,3 +79,24 @@ def test_attempt_after_an_error_is_short_when_the_instrument_is_one_of_several()
         assert clock.now() - begin_s == pytest.approx(HURRY_S, abs=2e-3)
         assert "its readback is not the safe state" in caught.value.__notes__[0]
         clock.sleep(NEEDS_S)
+
+
+def test_order_that_was_heard_is_no_forgotten_setting_when_the_link_is_cleaned_behind_it() -> None:
+    with PaperLaser() as laser:
+        laser.set_emission(True)
+        ordered: list[bool] = []
+        make_safe = laser._make_safe
+
+        def order() -> None:
+            ordered.append(True)
+            make_safe()
+            laser._restore()
+
+        vars(laser)["_make_safe"] = order
+        laser.make_safe()
+        assert len(ordered) == 1
+        vars(laser)["_make_safe"] = make_safe
+        laser.set_emission(True)
+        make_safe()
+        with pytest.raises(ReadbackError, match="had forgotten emission after a reconnection"):
+            laser._restore()

@@ -7,7 +7,11 @@ import pytest
 from scipy.stats import binom, chi2
 
 from drivers.errors import ConfigurationError
-from protocol.verification.client_tests import client_limits, repeated_rows_score
+from protocol.verification.client_tests import (
+    client_limits,
+    peak_limit,
+    repeated_rows_score,
+)
 
 LIMIT = 6.5
 
@@ -34,6 +38,21 @@ def test_what_is_not_a_number_is_both() -> None:
     nothing = np.array([math.nan])
     assert limits.squeezed(nothing).all()
     assert limits.bright(nothing).all()
+
+
+def test_peaks_pass_the_limit_with_its_rate_when_rows_are_alike() -> None:
+    limit = peak_limit(100, 2.0, 0.01)
+    largest = math.sqrt(2) * np.abs(np.random.default_rng(5).standard_normal((20_000, 100)))
+    alarms = int((largest.max(axis=1) > limit).sum())
+    assert binom.sf(alarms - 1, 20_000, 0.01) > 1e-9
+    assert binom.cdf(alarms, 20_000, 0.01) > 1e-9
+
+
+def test_peak_limits_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="peak of 0"):
+        peak_limit(0, 2.0, 0.1)
+    with pytest.raises(ConfigurationError, match="alpha"):
+        peak_limit(5, 2.0, math.nan)
 
 
 def test_repeated_rows_score_is_normal_when_rows_differ() -> None:

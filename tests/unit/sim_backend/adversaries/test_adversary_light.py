@@ -40,6 +40,7 @@ from sim_backend.adversaries.outsiders import (
     ScalesOscillator,
     ShiftsFrames,
     TapsFibre,
+    clipped_moments,
 )
 from sim_backend.adversaries.servers import (
     AnalysesCovariance,
@@ -50,6 +51,7 @@ from sim_backend.adversaries.servers import (
     ProbesInP,
     RepeatsRows,
     SqueezedProbes,
+    UnevenRows,
     mutual_information_bits,
 )
 
@@ -167,9 +169,30 @@ def test_outcomes_have_the_variance_of_the_probes_when_the_server_cheats(
     assert adversary.returned(HONEST) == HONEST
 
 
+@pytest.mark.parametrize(("offset", "variance"), [(2.0, 0.96), (4.0, 0.34), (6.0, 0.006)])
+def test_clipping_hides_noise_as_published_when_the_record_is_displaced(
+    offset: float, variance: float
+) -> None:
+    # Range of 4 standard deviations.
+    _, found = clipped_moments(offset, 1.0, 4.0)
+    assert found == pytest.approx(variance, rel=0.07)
+
+
+def test_clipping_changes_nothing_when_the_range_is_wide() -> None:
+    assert clipped_moments(1.5, 2.0, 100.0) == pytest.approx((1.5, 2.0))
+    assert clipped_moments(50.0, 1.0, 4.0) == pytest.approx((4.0, 0.0))
+
+
 def test_repeats_and_p_probes_change_what_the_client_can_look_for() -> None:
     assert RepeatsRows(share=0.5).probes(PROBE).repeated_share == 0.5
     assert ProbesInP(probe_photons=0.25).probes(PROBE).p_mean_snu == pytest.approx(1.0)
+
+
+def test_uneven_rows_keep_the_mean_brightness() -> None:
+    seen = UnevenRows(share=0.1).probes(PROBE)
+    assert seen.variance_snu == PROBE.variance_snu
+    assert seen.bright_variance_snu == pytest.approx(2 + 4.0)
+    assert PROBE.bright_variance_snu == PROBE.variance_snu
 
 
 def test_row_information_grows_with_squeezing_as_published() -> None:
@@ -198,6 +221,7 @@ def test_row_information_grows_with_squeezing_as_published() -> None:
         (AnalysesCovariance(), "rows", 1.0, "data value"),
         (CountsPhotons(), "any", 2.0, "data value"),
         (BrightProbes(brightness=2.0, unitary_error_rad=0.1), "homodyned", 0.004, "data value"),
+        (UnevenRows(share=0.1, unitary_error_rad=0.1), "homodyned", 0.002, "data value"),
         (RepeatsRows(times=10), "rows", 10.0, "data value"),
         (ProbesInP(probe_photons=1.0, tap_fraction=0.75), "homodyned", 0.5, "data value"),
         (AsksForTheOutcome(classes=8), "", 3.0, "input"),
@@ -287,6 +311,8 @@ def test_behaviour_is_refused_when_a_link_cannot_play_it(adversary: Adversary) -
         lambda: EntangledProbes(amplifier_gain=1.0),
         lambda: BrightProbes(brightness=1.0),
         lambda: RepeatsRows(times=1),
+        lambda: UnevenRows(share=0.0),
+        lambda: ProbeLight(outcome_variance_snu=2.0, bright_share=0.0),
         lambda: ProbesInP(tap_fraction=2.0),
         lambda: AsksForTheOutcome(classes=1),
         lambda: ScalesOscillator(hidden_noise_snu=math.inf),

@@ -1,0 +1,59 @@
+"""What curious parties really reconstruct from the light that they may see, measured.
+
+`inputs_from_return` is the server who looks for the data in the returned noise, `dictionary_law`
+its attack with more candidates than can be drawn, `weights_from_queries` the client who asks for
+the weights. Laws of the symbol tier; quadratures in shot-noise units, vacuum variance 1. No leakage
+formula is known here: whoever compares a gain with a bound brings the bound.
+"""
+
+from sim_backend.reconstruction.dictionary_law import (
+    DictionaryLaw,
+    Geometry,
+    SuccessProbability,
+    identified_bits,
+)
+from sim_backend.reconstruction.inputs_from_return import (
+    bits_of_squared_overlaps,
+    candidates_with_cosine,
+    count_found,
+    expected_squared_overlap,
+    log_likelihoods,
+    principal_direction,
+    residual_rows,
+    returned_rows,
+    squared_overlaps,
+)
+from sim_backend.reconstruction.weights_from_queries import (
+    WeightGain,
+    kept_light_estimate,
+    least_squares,
+    orthogonal_queries,
+    posterior_mean,
+    query_outcomes,
+    random_queries,
+    weight_gain,
+)
+
+__all__ = [
+    "DictionaryLaw",
+    "Geometry",
+    "SuccessProbability",
+    "WeightGain",
+    "bits_of_squared_overlaps",
+    "candidates_with_cosine",
+    "count_found",
+    "expected_squared_overlap",
+    "identified_bits",
+    "kept_light_estimate",
+    "least_squares",
+    "log_likelihoods",
+    "orthogonal_queries",
+    "posterior_mean",
+    "principal_direction",
+    "query_outcomes",
+    "random_queries",
+    "residual_rows",
+    "returned_rows",
+    "squared_overlaps",
+    "weight_gain",
+]

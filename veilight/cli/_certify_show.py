@@ -1,0 +1,105 @@
+"""A certificate's statement for people."""
+
+from typing import TYPE_CHECKING
+
+from veilight.cli._screen import Screen
+from veilight.cli._tables import bits
+
+if TYPE_CHECKING:
+    from protocol.certificates import Statement
+
+__all__ = ["show_statement"]
+
+
+def show_statement(screen: Screen, statement: "Statement") -> None:
+    """The statement as tables: who, what is trusted, what was estimated, how many bits.
+
+    Args:
+        screen: where to write.
+        statement: of either side.
+    """
+    screen.tell(f"{statement.side.upper()}: what can have leaked of the {statement.secret}")
+    screen.tell(f"  {statement.light}")
+    screen.tell(
+        f"  {statement.title}, {statement.started}, {statement.receiver}, "
+        f"{'accepted' if statement.accepted else 'REFUSED'}"
+    )
+    for taint in statement.taints:
+        screen.tell(f"  TAINTED: {taint}")
+    for line in statement.adversary:
+        screen.say(f"  - {line}")
+    screen.table(
+        "Trusted and not",
+        ("what", "value", "given to"),
+        [
+            (
+                item.what,
+                "" if item.value is None else f"{item.value:.4g} {item.unit}".strip(),
+                "own device" if item.trusted else "the adversary",
+            )
+            for item in statement.trust
+        ],
+        numbers=(1,),
+    )
+    _show_estimates(screen, statement)
+    _show_bits(screen, statement)
+
+
+def _show_estimates(screen: Screen, statement: "Statement") -> None:
+    if not statement.estimates:
+        return
+    screen.table(
+        "Estimated, and the worst value inside the confidence region",
+        ("layer", "quantity", "estimate", "worst", "tested symbols"),
+        [
+            (
+                entry.layer,
+                f"{entry.what} [{entry.unit}]" if entry.unit else entry.what,
+                f"{entry.value:.5g}",
+                f"{entry.bound:.5g}",
+                f"{entry.symbols:,}",
+            )
+            for entry in statement.estimates
+        ],
+        numbers=(2, 3, 4),
+    )
+
+
+def _show_bits(screen: Screen, statement: "Statement") -> None:
+    weights = statement.secret == "weights"
+    title = "Bits per weight, at most" if weights else "Bits per data value of one input, at most"
+    if statement.confidence is not None:
+        title += f", all at once with confidence 1 - {1 - statement.confidence:.2g}"
+    screen.table(
+        title,
+        ("layer", "to whom", "copies", "bits", "untested", "total [bit]", "kind"),
+        [
+            (
+                entry.layer,
+                entry.adversary,
+                f"{entry.copies_verified:,} + {entry.copies_unverified:,}" if weights else "",
+                bits(entry.bits_per_value),
+                bits(entry.bits_untested),
+                bits(entry.total_bits),
+                "certified" if entry.certified else ("untested" if weights else "design value"),
+            )
+            for entry in statement.layers
+        ],
+        numbers=(2, 3, 4, 5),
+    )
+    total = statement.total
+    screen.tell(
+        f"Worst {total.worst_layer}: {bits(total.worst_bits_per_value)} bit; mean "
+        f"{bits(total.mean_bits_per_value)} bit; total {bits(total.total_bits)} bit"
+    )
+    if total.all_sessions_worst_bits is not None:
+        screen.tell(f"All sessions of the ledger: {bits(total.all_sessions_worst_bits)} bit")
+    if statement.ledger is None:
+        screen.tell("No ledger file: nothing is known of other sessions.")
+    else:
+        ledger = statement.ledger
+        screen.tell(
+            f"Ledger: entry {ledger.entries}, {ledger.hash[:16]}..., charged "
+            f"{bits(ledger.charged_bits)} bit at the design value"
+        )
+    screen.tell(f"Thresholds fixed beforehand: {statement.thresholds_sha256[:16]}...\n")
