@@ -34,9 +34,10 @@ class WeightGain:
     """What estimates of weights are worth, measured against the weights.
 
     Attributes:
-        signal_to_noise: variance of the weights over the mean squared error.
-        bits: per weight, -0.5 log2(1 - r^2) with the correlation r of estimate and weight: what
-            jointly Gaussian numbers hold, and at most what the estimates hold.
+        signal_to_noise: r^2/(1 - r^2) with the correlation r of estimate and weight, that of a
+            Gaussian channel as good; a factor on the estimate does not change it.
+        bits: per weight, -0.5 log2(1 - r^2): what jointly Gaussian numbers hold, and for Gaussian
+            weights at most what the estimates hold.
         bits_error: its standard error.
     """
 
@@ -161,7 +162,7 @@ def weight_gain(estimate: Array, means_snu: Array) -> WeightGain:
     # Of a correlation of Gaussian pairs: (1 - r^2)/sqrt(n); and 1/(2 n) nats at r = 0.
     spread = math.sqrt(squared / number + 1 / (2 * number**2))
     return WeightGain(
-        signal_to_noise=float(power / np.mean((estimate - means_snu) ** 2)),
+        signal_to_noise=squared / (1 - squared),
         bits=-0.5 * math.log1p(-squared) / math.log(2),
         bits_error=spread / math.log(2),
     )
