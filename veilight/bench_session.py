@@ -7,6 +7,7 @@ import getpass
 import math
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +70,30 @@ class BenchPair:
     def make_safe(self, reason: str) -> None:
         """Drive both benches to their safe state, whichever of them fails.
 
+        Both at once, so that neither waits for an instrument of the other that does not answer;
+        but a pumped amplifier of the client goes before the light that seeds it.
+
         Args:
             reason: for the log and the latch.
 
         Raises:
             SafetyError: an instrument did not get there; all others did.
         """
-        with ExitStack() as stack:
-            stack.callback(self.client.make_safe, reason)
-            stack.callback(self.server.make_safe, reason)
+        if self.amplifies or self.server.file.in_process:
+            first, then = (
+                (self.client, self.server) if self.amplifies else (self.server, self.client)
+            )
+            with ExitStack() as stack:
+                stack.callback(then.make_safe, reason)
+                stack.callback(first.make_safe, reason)
+            return
+        with ThreadPoolExecutor(max_workers=2) as workers:
+            ends = [workers.submit(end.make_safe, reason) for end in (self.client, self.server)]
+        failures = [failure for failure in (end.exception() for end in ends) if failure]
+        if failures:
+            for other in failures[1:]:
+                failures[0].add_note(str(other))
+            raise failures[0]
 
 
 @contextmanager

@@ -46,12 +46,15 @@ class BlockGuard:
         except BaseException as error:
             self._order.lost(block)
             _LOG.info("%s is lost: %s", block.name, error)
-            for disarm in self._disarm:
-                try:
-                    disarm()
-                except VeilightError as failure:
-                    error.add_note(f"While disarming: {failure}")
-            self._make_safe(block, error)
+            # The dark first: an instrument that does not answer must not keep the light on.
+            try:
+                self._make_safe(block, error)
+            finally:
+                for disarm in self._disarm:
+                    try:
+                        disarm()
+                    except VeilightError as failure:
+                        error.add_note(f"While disarming: {failure}")
             raise
 
     def _make_safe(self, block: Block, error: BaseException) -> None:

@@ -144,7 +144,9 @@ def client_statement(
         DataError: the record contradicts itself, or there is no upper bound among the figures.
     """
     _check_fingerprint(record)
-    layers = [_data_bits(figure) for figure in data_leaked if figure.get("upper_bound")]
+    bounds = [figure for figure in data_leaked if figure.get("upper_bound")]
+    assumed = sorted({str(figure.get("assumptions", "nothing stated")) for figure in bounds})
+    layers = [_data_bits(figure) for figure in bounds]
     if not layers:
         raise DataError("certificate: the run lists no upper bound on the data's leakage")
     thresholds = record.thresholds
@@ -158,7 +160,7 @@ def client_statement(
         adversary=_DATA_ADVERSARY,
         trust=(
             DeviceTrust(what="the client's own receiver, as calibrated", trusted=True),
-            DeviceTrust(what="probes are coherent states in the agreed modes", trusted=True),
+            *(DeviceTrust(what=words, trusted=True) for words in assumed),
             DeviceTrust(what="loss on the way back (it could only lower the bits)", trusted=False),
         ),
         confidence=None,

@@ -17,8 +17,9 @@ Why the bound is concave in the covariance matrix and needs one mode only. chi i
 weights less the relative entropy of AB to AB with A measured, which is jointly convex; a Gaussian
 state leaks most for its covariance (Garcia-Patron and Cerf, Phys. Rev. Lett. 97, 190503 (2006);
 Navascues, Grosshans, Acin, ibid. 190502), so averaging channels cannot lower it. Correlations
-between the modes of a row, which every receiver makes, only lower it: the relative entropy of
-coherence is superadditive (Xi, Li, Fan, Sci. Rep. 5, 10922 (2015)).
+between the modes of a row, which every receiver makes, only lower it: with M_1, M_2 the
+measurements of A in two modes, D(r || M_1 M_2 r) = D(r || M_1 r) + D(M_1 r || M_1 M_2 r), and each
+term is at least that of its own mode alone, because relative entropy falls when a part is dropped.
 
 Conventions: shot-noise units; `modulation` is the mean square of a sent mean (`conventions`: 4 mu
 on X for the real encoding, 2 mu on each for the complex one); gains are amplitude gains; **excess

@@ -136,7 +136,9 @@ def test_check_passes_and_emits_nothing_on_the_simulated_bench(
     found = json.loads(capsys.readouterr().out)
     assert found["passed"] is True
     checks = {finding["check"] for bench in found["benches"] for finding in bench["findings"]}
-    assert checks == {"reachable", "identity", "safe state", "limits", "clock"}
+    assert checks == {
+        "reachable", "identity", "safe state", "limits", "clock", "link", "errors"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -314,5 +316,7 @@ def test_every_toml_block_of_the_page_fits_into_the_example() -> None:
     blocks = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert blocks
     for block in blocks:
-        table = tomllib.loads((EXAMPLES / "server.toml").read_text(encoding="utf-8"))
+        real = 'backend = "visa"' in block or 'backend = "serial"' in block
+        name = "lab-server.toml" if real else "server.toml"
+        table = tomllib.loads((EXAMPLES / name).read_text(encoding="utf-8"))
         parse_bench(_merged(table, tomllib.loads(block)), "the page")

@@ -233,7 +233,7 @@ def test_switch_over_the_wire_is_closed_when_the_program_is_gone(
     path = tmp_path / "bench.toml"
     path.write_text(BENCH, encoding="utf-8")
     with TwinBench([load_bench(path, complete=False)]) as twins:
-        text = BENCH.replace("TCPIP::192.168.0.7::5025::SOCKET", twins.boxes[0].address)
+        text = BENCH.replace("TCPIP::192.168.0.7::5025::SOCKET", twins.served[0].address)
         path.write_text(text, encoding="utf-8")
         switch = twins.scene.part("server", "return_switch")
         assert isinstance(switch, LightSwitch)

@@ -212,29 +212,7 @@ def _show(
     """Tables for people."""
     seen = [result for result in results if result.curve is not None]
     if seen:
-        screen.table(
-            "Caught: number for the power 0.999 at 1e-6",
-            (
-                "attack",
-                "setting",
-                "mu",
-                "learns [bit]",
-                "of a",
-                "caught by",
-                "counts",
-                "stated",
-                "theory",
-                "simulated",
-                "CUSUM",
-                "honest",
-            ),
-            [_row(result) for result in seen],
-            numbers=(2, 3, 7, 8, 9, 10, 11),
-        )
-        screen.tell(
-            "CUSUM: symbols of one quadrature until the session's chart speaks, on average. Honest: "
-            "false alarms counted / allowed at a rate of 1e-3.\n"
-        )
+        _show_caught(screen, seen)
     charged = [result for result in results if result.curve is None]
     if charged:
         screen.table(
@@ -259,22 +237,48 @@ def _show(
     )
 
 
+def _show_caught(screen: Screen, results: "Sequence[AttackResult]") -> None:
+    screen.table(
+        "What it learns, and which tests see it",
+        ("attack", "setting", "mu", "learns [bit]", "of a", "caught by"),
+        [
+            (
+                f"{result.case.adversary.name} {result.case.adversary.idea}",
+                _words(result.case),
+                f"{result.case.photons_per_symbol:g}",
+                bits(result.gain.bits),
+                result.gain.per,
+                ", ".join(result.caught_by),
+            )
+            for result in results
+        ],
+        numbers=(2, 3),
+    )
+    screen.table(
+        "After how many: power 0.999 at a false-alarm rate of 1e-6",
+        ("attack", "setting", "counts", "stated", "theory", "simulated", "CUSUM", "honest"),
+        [_row(result) for result in results],
+        numbers=(3, 4, 5, 6, 7),
+    )
+    screen.tell(
+        "CUSUM: symbols of one quadrature until the session's chart speaks, on average.\n"
+        "Honest: false alarms counted / allowed at a rate of 1e-3.\n"
+    )
+
+
+def _words(case: "Case") -> str:
+    """The setting but for the photons, which have a column."""
+    words = case.adversary.setting.split(", ")
+    return ", ".join(word for word in words if "photons_per_symbol" not in word) or "-"
+
+
 def _row(result: "AttackResult") -> tuple[str, ...]:
     case, curve, honest, delay = result.case, result.curve, result.honest, result.delay
     if curve is None or honest is None:
         return ()
-    # The numbers alone: the table is wide, and `--json` has their names.
-    words = case.adversary.setting.split(", ")
-    setting = ", ".join(
-        word.rpartition(" ")[2] for word in words if "photons_per_symbol" not in word
-    )
     return (
         case.adversary.name,
-        setting or "-",
-        f"{case.photons_per_symbol:g}",
-        bits(result.gain.bits),
-        result.gain.per,
-        ", ".join(result.caught_by),
+        f"{_words(case)}, mu {case.photons_per_symbol:g}",
         case.unit,
         "-" if case.stated is None else f"{case.stated:.3g}",
         f"{curve.theory_number:.3g}",

@@ -60,6 +60,7 @@ _FIGURES = [
     {
         "adversary": "server with any measurement, cap",
         "upper_bound": True,
+        "assumptions": "no light in P",
         "total_bits": 12.0,
         "symbols": 100,
         "worst_layer": "layer 0",
@@ -235,6 +236,7 @@ def test_client_statement_takes_the_largest_upper_bound_when_figures_are_many() 
     assert statement.total.total_bits == 12.0
     assert len(statement.layers) == 1
     assert statement.confidence is None
+    assert "no light in P" in {item.what for item in statement.trust if item.trusted}
     with pytest.raises(DataError, match="no upper bound"):
         client_statement(_FACTS, _record(), _FIGURES[1:])
 
