@@ -35,7 +35,7 @@ class BlockGuard:
 
     @contextmanager
     def guarding(self, block: Block) -> Iterator[None]:
-        """Whatever is raised inside: the block is lost, and the bench is disarmed and made safe.
+        """Whatever is raised inside: the block is lost, and the bench is made safe and disarmed.
 
         Raises:
             SafetyError: the bench did not reach its safe state, which matters more than the error

@@ -9,6 +9,7 @@ from veilight._version import __version__
 from veilight.cli import _options as options
 from veilight.cli._certify import certify_app
 from veilight.cli._exit_codes import EXIT_CODES_TEXT
+from veilight.cli._reconstruct import reconstruct_app
 from veilight.cli._screen import Screen
 
 __all__ = ["app"]
@@ -29,6 +30,7 @@ app.add_typer(bench_app, name="bench")
 driver_app = typer.Typer(help="Drivers of real instruments: which there are, and how to add one.")
 app.add_typer(driver_app, name="driver")
 app.add_typer(certify_app, name="certify")
+app.add_typer(reconstruct_app, name="reconstruct")
 
 
 @app.callback(invoke_without_command=True)

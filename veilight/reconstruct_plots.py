@@ -1,0 +1,109 @@
+"""Pictures of reconstructions: the inputs as a server sees them, and gains against their bounds."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from drivers.errors import OutputError
+from drivers.files import replace_files
+from veilight.reconstruct import DictionaryAttack, Pictures
+from veilight.reconstruct_weights import WeightPoint
+
+__all__ = ["draw_inputs", "draw_success", "draw_weights", "write_picture"]
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+
+
+def draw_inputs(pictures: Pictures, title: str) -> Figure:
+    """The input, its principal components and the likeliest candidates, by number of rows."""
+    columns = len(pictures.rows) + 1
+    figure = Figure(figsize=(1.5 * columns, 3.8), layout="constrained")
+    axes = figure.subplots(2, columns, squeeze=False)
+    for panel in axes.flat:
+        panel.set_xticks([])
+        panel.set_yticks([])
+    for line, label in enumerate(("principal\ncomponent", "likeliest\ncandidate")):
+        axes[line][0].set_ylabel(label)
+        axes[line][0].imshow(_image(pictures.truth), cmap="gray")
+    axes[0][0].set_title("truth", fontsize="medium")
+    for column, (rows, estimate, candidate) in enumerate(
+        zip(pictures.rows, pictures.estimates, pictures.likeliest, strict=True), 1
+    ):
+        overlap = float(estimate @ pictures.truth) ** 2
+        right = np.array_equal(candidate, pictures.truth)
+        axes[0][column].imshow(_image(estimate), cmap="gray")
+        axes[0][column].set_title(f"{rows} rows", fontsize="medium")
+        axes[0][column].set_xlabel(f"overlap² {overlap:.2f}", fontsize="small")
+        axes[1][column].imshow(_image(candidate), cmap="gray")
+        axes[1][column].set_xlabel("right" if right else "wrong", fontsize="small")
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def draw_success(attacks: Sequence[DictionaryAttack], title: str) -> Figure:
+    """Success against rows, solid; Fano's bound with what is stated, dashed."""
+    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for attack, colour in zip(attacks, _COLOURS, strict=False):
+        label = f"{attack.receiver.kind} at {attack.receiver.setting:.3g}"
+        if not attack.curve:
+            axes.plot([], [], color=colour, label=f"{label}: never")
+            continue
+        rows = [point.rows for point in attack.curve]
+        axes.plot(rows, [p.success for p in attack.curve], color=colour, marker="o", label=label)
+        axes.plot(rows, [p.bound for p in attack.curve], color=colour, linestyle="--")
+        axes.axvline(attack.stated_rows, color=colour, linestyle=":", linewidth=0.9)
+    axes.set(xscale="log", ylim=(-0.02, 1.05), xlabel="rows with the same input")
+    axes.set_ylabel("probability that the input is found")
+    axes.set_title(f"{title}\ndashed: at most (Fano), dotted: stated rows", fontsize="medium")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def draw_weights(points: Sequence[WeightPoint], title: str) -> Figure:
+    """Bits per weight against queries or copies: measured, stated, any measurement."""
+    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for way, colour in zip(dict.fromkeys(point.way for point in points), _COLOURS, strict=False):
+        own = [point for point in points if point.way == way]
+        copies = [point.copies for point in own]
+        bars = [3 * point.gain.bits_error for point in own]
+        measured = [point.gain.bits for point in own]
+        axes.errorbar(copies, measured, yerr=bars, fmt="o", color=colour, label=f"{way}, measured")
+        axes.plot(copies, [p.bits_bound for p in own], color=colour, label="stated")
+        axes.plot(copies, [p.bits_holevo for p in own], color=colour, linestyle="--")
+    axes.set(xscale="log", yscale="log", xlabel="queries or copies", ylabel="bits per weight")
+    axes.set_title(f"{title}\ndashed: at most, any measurement", fontsize="medium")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def write_picture(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, whole or not at all; an existing file is replaced.
+
+    Raises:
+        OutputError: the system refuses the write.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=130)
+    try:
+        replace_files([(path, picture.getvalue())])
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"plot {path}: cannot be written: {error}; choose a folder that exists, may be written "
+            "to and has room"
+        ) from error
+
+
+def _image(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A vector as a square where it is one, else as a line."""
+    side = math.isqrt(len(vector))
+    return vector.reshape(side, side) if side * side == len(vector) else vector.reshape(1, -1)
