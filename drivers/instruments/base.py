@@ -337,19 +337,23 @@ class Instrument(Readback, ABC):
         """Forget what the kind remembers of an instrument that was active. For the kinds."""
         return
 
-    @contextmanager
-    def _held(self, action: str) -> Iterator[None]:
+    def _held(self, action: str) -> "Held":
         """Hold the lock of an open instrument: for what only asks, or checks before a set."""
-        with self._lock:
-            if self._identity is None:
-                raise self._closed_error()
-            _LOG.debug("%s: %s", self._name, action)
-            self._used()
-            try:
-                yield
-            except (LinkError, AnswerError, RefusedError) as error:
-                named = self._with_state(action, error)
-                raise named from named.__cause__
+        return Held(self, action)
+
+    def _enter(self, action: str) -> None:
+        self._lock.acquire()
+        if self._identity is None:
+            self._lock.release()
+            raise self._closed_error()
+        _LOG.debug("%s: %s", self._name, action)
+        self._used()
+
+    def _leave(self, action: str, error: BaseException | None) -> None:
+        self._lock.release()
+        if isinstance(error, LinkError | AnswerError | RefusedError):
+            named = self._with_state(action, error)
+            raise named from named.__cause__
 
     @contextmanager
     def _guarded(self, action: str) -> Iterator[None]:
