@@ -38,6 +38,7 @@ from drivers.errors import (
     SafetyError,
 )
 from drivers.instruments.clock import Clock, SystemClock
+from drivers.instruments.held import Held
 from drivers.instruments.limits import Range, check_not_negative
 from drivers.instruments.readback import Readback
 
@@ -337,7 +338,7 @@ class Instrument(Readback, ABC):
         """Forget what the kind remembers of an instrument that was active. For the kinds."""
         return
 
-    def _held(self, action: str) -> "Held":
+    def _held(self, action: str) -> Held:
         """Hold the lock of an open instrument: for what only asks, or checks before a set."""
         return Held(self, action)
 
