@@ -11,8 +11,8 @@ from drivers.bench.limits import InstrumentLimits
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.errors import ConfigurationError
 from drivers.instruments import Instrument
-from sim_backend.instruments.remote import Latency
 from drivers.settings_tables import changed
+from sim_backend.instruments.remote import Latency
 
 __all__ = ["SceneInstruments", "SimulatedModel", "plain", "with_settings"]
 

@@ -23,6 +23,7 @@ from drivers.instruments import (
     PowerMeter,
     WaveformGenerator,
 )
+from drivers.settings_tables import changed
 from sim_backend.instruments.attenuator import ATTENUATOR_LIMITS
 from sim_backend.instruments.bias_controller import BiasSettings
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
@@ -38,7 +39,6 @@ from sim_backend.instruments.scene_sections import (
     parameters_of,
     seed_of,
 )
-from drivers.settings_tables import changed
 from sim_backend.instruments.simulated_amplifier_bench import (
     SimulatedAmplifierBench,
     check_fault_of_instrument,

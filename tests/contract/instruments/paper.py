@@ -4,7 +4,6 @@ They are switched on and unsafe before they are opened, so that a suite sees wha
 ones at the end fail on purpose.
 """
 
-
 import numpy as np
 from numpy.typing import NDArray
 

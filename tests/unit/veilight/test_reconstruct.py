@@ -90,7 +90,7 @@ def test_gains_are_refused_when_above_what_is_stated() -> None:
         ({"weights": [replace(weight, bits_holevo=0.1)]}, "any measurement"),
     ):
         with pytest.raises(VerificationError, match=words):
-            refuse_gains_above_bounds(**wrong)  # type: ignore[arg-type]
+            refuse_gains_above_bounds(**wrong)
 
 
 def test_inputs_are_refused_when_there_is_one_trial() -> None:

@@ -20,8 +20,8 @@ from drivers.instruments import (
     Trigger,
     WaveformGenerator,
 )
-from sim_backend.instruments import FaultKind, FaultPlan, register_models, scene_settings
 from drivers.settings_tables import changed
+from sim_backend.instruments import FaultKind, FaultPlan, register_models, scene_settings
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.reference_settings import ReferenceSettings, wavelength_at_offset_m
 

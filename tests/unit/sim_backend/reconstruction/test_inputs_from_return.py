@@ -1,6 +1,6 @@
 """The data from the returned noise: components, likelihoods, and what an overlap is worth.
 
-Every test fixes its seed; limits are 6.5 standard errors or more, fewer than 20 of them: below
+Every test fixes its seed; limits are 7 standard errors, fewer than 20 of them: below
 1e-9 in all.
 """
 
@@ -96,7 +96,7 @@ def test_bits_are_none_when_the_direction_is_guessed() -> None:
     vectors = generator.standard_normal((4_000, 16))
     guessed = vectors[:, 0] ** 2 / np.square(vectors).sum(axis=1)
     assert bits_of_squared_overlaps(guessed, 16) < 0.01
-    assert bits_of_squared_overlaps(guessed, 16, 6.5) == 0.0
+    assert bits_of_squared_overlaps(guessed, 16, 7) == 0.0
 
 
 def test_bits_are_those_of_the_direction_when_the_overlap_is_sure() -> None:
