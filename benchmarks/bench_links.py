@@ -80,7 +80,8 @@ def serve(connection):
                     paced(begun, place + step)
                 connection.sendall(b"\n")
                 continue
-            said = [known.get(unit, unit[6:-1] if unit.startswith(b":ECHO") else b"+1.00000000E-002")
+            number = b"+1.00000000E-002"
+            said = [known.get(unit, unit[6:-1] if unit.startswith(b":ECHO") else number)
                     for unit in message.split(b";") if unit.endswith(b"?")]
             if said:
                 connection.sendall(b";".join(said) + b"\n")

@@ -1,4 +1,4 @@
-"""The lock of an instrument, held; a generator's context manager would cost a query a tenth more."""
+"""The lock of an instrument, held: a class, because a generator costs a query a tenth more."""
 
 from types import TracebackType
 from typing import Protocol
