@@ -291,9 +291,11 @@ def _check_complete(file: BenchFile) -> None:
 
 
 def _check_addresses(file: BenchFile) -> None:
-    used: dict[tuple[str, str, int], str] = {}
+    # An input and an output of one box may have the same number: they are of different kinds.
+    used: dict[tuple[str, str, int, Kind | None], str] = {}
     for role, entry in file.entries().items():
-        other = used.setdefault((entry.backend, entry.address, entry.channel), role)
+        kind = None if entry.backend == "sim" else file.roles[role].kind
+        other = used.setdefault((entry.backend, entry.address, entry.channel, kind), role)
         if other != role:
             raise ConfigurationError(
                 f"instruments.{role}.address {entry.address!r} is also that of "

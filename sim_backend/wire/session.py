@@ -104,7 +104,8 @@ class TwinPlace:
         clock: simulated time.
         serial: its serial number.
         parts: by channel, the part of the scene that it controls; see
-            `sim_backend.instruments.parts`. Channels without a part are not connected.
+            `sim_backend.instruments.parts`; a tuple of two where an input and an output have the
+            same number. Channels without a part are not connected.
         settings: of the instruments in the bench file, by channel.
     """
 

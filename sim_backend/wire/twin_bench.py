@@ -59,14 +59,14 @@ class TwinBox:
         backend: of its entries.
         original: its address in the bench files.
         serial: its serial number.
-        roles: `party.role` of everything in it, by channel.
+        roles: `party.role` of everything in it.
     """
 
     twin: Twin
     backend: str
     original: str
     serial: str
-    roles: Mapping[int, str]
+    roles: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,10 +264,15 @@ def _box(scene: _Scene, entries: Sequence[InstrumentEntry]) -> TwinBox:
     _refuse_mixture(entries)
     digest = hashlib.blake2b(f"{first.backend} {first.address}".encode(), digest_size=4)
     serial = f"{TWIN_SERIAL}{digest.hexdigest().upper()}"
+    parts: dict[int, object] = {}
+    for entry in entries:
+        part = scene.part(entry.party, entry.role)
+        # An input and an output of one box may both be number 1.
+        parts[entry.channel] = (parts[entry.channel], part) if entry.channel in parts else part
     place = TwinPlace(
         clock=scene.clock,
         serial=serial,
-        parts={entry.channel: scene.part(entry.party, entry.role) for entry in entries},
+        parts=parts,
         settings={entry.channel: entry.settings for entry in entries},
     )
     return TwinBox(
@@ -275,7 +280,7 @@ def _box(scene: _Scene, entries: Sequence[InstrumentEntry]) -> TwinBox:
         backend=first.backend,
         original=first.address,
         serial=serial,
-        roles={entry.channel: f"{entry.party}.{entry.role}" for entry in entries},
+        roles=tuple(f"{entry.party}.{entry.role}" for entry in entries),
     )
 
 

@@ -59,7 +59,7 @@ class LoopbackBench:
             active = ActiveFaults(WireFaultPlan())
             self._active[box.backend, box.original] = active
             arrived = self._arrived[box.backend, box.original] = []
-            for role in box.roles.values():
+            for role in box.roles:
                 self.faults[role] = active
                 self.sent[role] = arrived
         self._twins = {(box.backend, box.original): box.twin for box in self.twins.boxes}

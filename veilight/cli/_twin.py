@@ -1,7 +1,7 @@
 """The command `veilight twin`: a bench of emulated instruments that runs until it is stopped."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ def run_twin(
 def _announce(screen: Screen, bench: "TwinBench", written: Sequence[Path]) -> None:
     places = list(zip(bench.boxes, bench.served, strict=True))
     rows = [
-        (_roles(box.roles), box.twin.model, served.address, box.serial) for box, served in places
+        (", ".join(box.roles), box.twin.model, served.address, box.serial) for box, served in places
     ]
     screen.table("Twins", ("roles", "model", "address", "serial"), rows)
     for path in written:
@@ -63,7 +63,7 @@ def _announce(screen: Screen, bench: "TwinBench", written: Sequence[Path]) -> No
             "files": [str(path) for path in written],
             "twins": [
                 {
-                    "roles": list(box.roles.values()),
+                    "roles": list(box.roles),
                     "model": box.twin.model,
                     "address": served.address,
                     "original": box.original,
@@ -90,7 +90,7 @@ def _rows(bench: "TwinBench", talk: "TwinTalk") -> list[tuple[str, ...]]:
         clients = str(known.clients) if "::" in served.name else "-"
         rows.append(
             (
-                _roles(box.roles),
+                ", ".join(box.roles),
                 box.twin.model,
                 served.address,
                 clients,
@@ -100,10 +100,6 @@ def _rows(bench: "TwinBench", talk: "TwinTalk") -> list[tuple[str, ...]]:
             )
         )
     return rows
-
-
-def _roles(roles: Mapping[int, str]) -> str:
-    return ", ".join(roles.values())
 
 
 def _bytes(count: int) -> str:

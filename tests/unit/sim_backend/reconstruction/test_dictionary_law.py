@@ -8,7 +8,12 @@ from scipy.integrate import quad
 from scipy.stats import chi2, f
 
 from drivers.errors import ConfigurationError
-from sim_backend.reconstruction import DictionaryLaw, Geometry, identified_bits
+from sim_backend.reconstruction import (
+    DictionaryLaw,
+    Geometry,
+    dictionary_law,
+    identified_bits,
+)
 
 
 @pytest.mark.parametrize("geometry", ["pairwise", "around truth"])
@@ -37,6 +42,22 @@ def test_rows_are_the_least_when_a_success_is_asked_for(geometry: Geometry) -> N
     for wanted, number in zip((0.1, 0.5, 0.9), rows, strict=True):
         assert law.success(number - 1).value < wanted <= law.success(number).value
     assert all(law.success(number).at_least <= law.success(number).value for number in rows)
+
+
+def test_tail_is_the_exact_one_when_rows_pass_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for geometry, rows in (("pairwise", 1500), ("around truth", 4000), ("pairwise", 9000)):
+        law = DictionaryLaw(
+            excess_noise_snu=0.2,
+            candidates=10**6,
+            geometry=geometry,  # type: ignore[arg-type]
+        )
+        quick = law.success(rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(dictionary_law, "_EXACT_TO_ROWS", 10**6)
+            exact = law.success(rows)
+        assert quick.value == pytest.approx(exact.value, abs=1e-3)
+        assert exact.value > 0.1
+        assert quick.value != exact.value
 
 
 def test_server_never_finds_out_when_the_return_carries_no_excess_noise() -> None:

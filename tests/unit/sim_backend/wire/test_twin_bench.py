@@ -8,7 +8,9 @@ import pytest
 from drivers.bench import BenchFile, load_bench, parse_bench
 from drivers.errors import ConfigurationError
 from drivers.settings_files import parse_toml
+from sim_backend.instruments.parts import DigitiserPart, GeneratorPart
 from sim_backend.wire.twin_bench import TwinBench, TwinSet, with_scene
+from sim_backend.wire.twins.red_pitaya import RedPitayaTwin
 
 BENCHES = Path(__file__).resolve().parents[4] / "examples" / "benches"
 SERVER = (BENCHES / "lab-server.toml").read_text(encoding="utf-8")
@@ -21,10 +23,10 @@ def bench(text: str) -> BenchFile:
 
 def test_set_has_one_twin_per_box_and_all_roles_on_one_scene() -> None:
     twins = TwinSet((bench(SERVER), bench(CLIENT)))
-    roles = [role for box in twins.boxes for role in box.roles.values()]
+    roles = [role for box in twins.boxes for role in box.roles]
     assert len(roles) == len(set(roles)) == 17
     (shared,) = [box for box in twins.boxes if len(box.roles) > 1]
-    assert dict(shared.roles) == {1: "server.attenuator", 5: "server.launch_power_meter"}
+    assert shared.roles == ("server.attenuator", "server.launch_power_meter")
     assert all(box.serial.startswith("SIM") for box in twins.boxes)
     assert len({box.serial for box in twins.boxes}) == len(twins.boxes)
 
@@ -51,7 +53,7 @@ def test_serial_number_of_the_file_becomes_that_of_the_twin() -> None:
         'address = "/dev/serial/by-id/laser"', 'address = "/dev/serial/by-id/laser"\nserial = "42"'
     )
     with TwinBench((bench(numbered), bench(CLIENT))) as served:
-        (box,) = [box for box in served.boxes if "server.laser" in box.roles.values()]
+        (box,) = [box for box in served.boxes if "server.laser" in box.roles]
         assert bench(served.texts()[0]).entries()["laser"].serial == box.serial
 
 
@@ -96,3 +98,39 @@ def test_files_without_a_scene_get_the_usual_one() -> None:
     (complete,) = with_scene((bare,))
     assert complete.content.scene is not None
     assert complete.content.scene.name == "reference"
+
+
+def test_input_and_output_of_one_box_may_have_the_same_number() -> None:
+    text = SERVER
+    for role, model in (
+        ("weight_generator", "Red Pitaya STEMlab 125-14 outputs"),
+        ("return_digitiser", "Red Pitaya STEMlab 125-14 inputs LV"),
+    ):
+        begin = text.index(f"[instruments.{role}]")
+        end = text.index("[", begin + 1)
+        section = (
+            f'[instruments.{role}]\nmodel = "{model}"\nbackend = "visa"\n'
+            'address = "TCPIP::192.168.10.20::5000::SOCKET"\nchannel = 1\n\n'
+        )
+        text = text[:begin] + section + text[end:]
+    twins = TwinSet((bench(text), bench(CLIENT)))
+    (board,) = [box for box in twins.boxes if box.original.startswith("TCPIP::192.168.10.20")]
+    assert board.roles == ("server.weight_generator", "server.return_digitiser")
+    generator = twins.scene.part("server", "weight_generator")
+    digitiser = twins.scene.part("server", "return_digitiser")
+    assert isinstance(generator, GeneratorPart)
+    assert isinstance(digitiser, DigitiserPart)
+    assert isinstance(board.twin, RedPitayaTwin)
+    played, recorded = board.twin.outputs[1].part, board.twin.acquisition.parts[1]
+    assert played is not None
+    assert played.unit is generator.unit
+    assert recorded.unit is digitiser.unit
+
+
+def test_bench_file_refuses_two_roles_of_one_kind_on_one_channel() -> None:
+    text = SERVER.replace("channel = 5", "channel = 1").replace(
+        'model = "Keysight N7752A power meter"', 'model = "Keysight N7744A"'
+    )
+    twice = text.replace("TCPIP::192.168.10.16", "TCPIP::192.168.10.12")
+    with pytest.raises(ConfigurationError, match="or another channel of the same box"):
+        bench(twice)
