@@ -35,7 +35,7 @@ class BlockGuard:
 
     @contextmanager
     def guarding(self, block: Block) -> Iterator[None]:
-        """Whatever is raised inside: the block is lost, and the bench is made safe and disarmed.
+        """Whatever is raised inside: the block is lost, and the bench is disarmed and made safe.
 
         Raises:
             SafetyError: the bench did not reach its safe state, which matters more than the error
@@ -46,15 +46,13 @@ class BlockGuard:
         except BaseException as error:
             self._order.lost(block)
             _LOG.info("%s is lost: %s", block.name, error)
-            # The dark first: an instrument that does not answer must not keep the light on.
-            try:
-                self._make_safe(block, error)
-            finally:
-                for disarm in self._disarm:
-                    try:
-                        disarm()
-                    except VeilightError as failure:
-                        error.add_note(f"While disarming: {failure}")
+            # Before the safe state, which drops what digitisers hold: the light of earlier blocks.
+            for disarm in self._disarm:
+                try:
+                    disarm()
+                except VeilightError as failure:
+                    error.add_note(f"While disarming: {failure}")
+            self._make_safe(block, error)
             raise
 
     def _make_safe(self, block: Block, error: BaseException) -> None:

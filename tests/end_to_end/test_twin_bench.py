@@ -89,7 +89,10 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
         assert line, process.stderr.read() if process.stderr else ""
         yield Twins(process=process, said=json.loads(line), folder=folder)
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +187,11 @@ def test_twin_ends_in_the_dark_and_takes_its_addresses_with_it_when_it_is_stoppe
         terminals = [t["address"] for t in said["twins"] if t["address"].startswith("/dev/")]
         assert terminals
         assert all(os.path.exists(path) for path in terminals)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        # Not SIGINT: programs that were started in the background ignore it.
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
     for path in said["files"]:
         assert "twin = true" in Path(path).read_text(encoding="utf-8")

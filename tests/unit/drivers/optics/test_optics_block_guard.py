@@ -37,14 +37,14 @@ def test_guard_does_nothing_when_all_goes_well() -> None:
     [TraceError("bad trace"), InstrumentError("bad trace"), KeyboardInterrupt("bad trace")],
     ids=["trace", "instrument", "interrupt"],
 )
-def test_guard_loses_makes_safe_and_disarms_in_this_order(error: BaseException) -> None:
+def test_guard_loses_disarms_and_makes_safe_in_this_order(error: BaseException) -> None:
     order, calls = sent(), list[str]()
     guard = BlockGuard(order, calls.append)
     guard.on_disarm(lambda: calls.append("client"))
     guard.on_disarm(lambda: calls.append("server"))
     with pytest.raises(type(error), match="bad trace"):
         fail(guard, error)
-    assert calls == [f"{BLOCK.name}: bad trace", "client", "server"]
+    assert calls == ["client", "server", f"{BLOCK.name}: bad trace"]
     with pytest.raises(OpticsError, match="nothing was sent"):
         order.check_measure(BLOCK)
 
@@ -61,7 +61,7 @@ def test_guard_goes_on_and_keeps_the_first_error_when_disarming_fails() -> None:
     with pytest.raises(TraceError, match="first") as caught:
         fail(guard, TraceError("first"))
     assert caught.value.__notes__ == ["While disarming: generator: no answer"]
-    assert calls == [f"{BLOCK.name}: first", "server"]
+    assert calls == ["server", f"{BLOCK.name}: first"]
 
 
 def test_guard_raises_the_safety_error_when_the_bench_is_not_safe() -> None:
