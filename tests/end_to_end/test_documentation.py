@@ -113,6 +113,7 @@ def test_shell_commands_of_the_pages_run_in_their_order(
             if target:
                 (folder / target).write_text(out)
     assert {command.split()[1] for command in seen} == {
+        "attack",
         "train",
         "infer",
         "leakage",
