@@ -12,6 +12,7 @@ A vendor's driver is a kind with this mix-in before it::
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
@@ -50,7 +51,7 @@ def refuse_stranger(name: str, identity: Identity, pattern: str, wanted: str) ->
         )
 
 
-class Wired:
+class Wired(ABC):
     """The part of the life of an instrument that has to do with its link; a mix-in."""
 
     simulated: bool
@@ -80,12 +81,12 @@ class Wired:
         """
         self._experimental = why
 
+    @abstractmethod
     def _greet(self) -> Identity:
         """Settings of the session, and who answers; called at `open` and after every reconnection.
 
         It must refuse another make or model, and must not change what the instrument emits.
         """
-        raise NotImplementedError
 
     def _farewell(self) -> None:
         """What is to be sent before the link is given back; the instrument is safe by now."""

@@ -1,5 +1,6 @@
 """What the twins of Keysight's N77xx boxes share: identity, error texts and a polled `*OPC?`."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 from sim_backend.scene.clock import SimulatedClock
@@ -49,9 +50,9 @@ class N77xxTwin(Twin):
         self._serial = serial
         self._slots = slots
 
+    @abstractmethod
     def table(self) -> Mapping[str, Handler]:
         """The family's own commands."""
-        raise NotImplementedError
 
     def preset(self) -> None:
         """Back to the state after `*RST`."""
