@@ -240,12 +240,16 @@ class ScpiSession(Session):
         self._messages: deque[_Message] = deque()
         self._waiting: Later | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """See `Session.is_busy`."""
+        return bool(self._messages)
+
     def feed(self, data: bytes) -> None:
         """See `Session.feed`."""
         self._input += data
         if len(self._input) > _LONGEST:
-            self._input.clear()
-            self._restart()
+            self._forget_input()
             self.errors.add(-363, "Input buffer overrun")
             return
         self._scan()
@@ -268,6 +272,26 @@ class ScpiSession(Session):
                 self._messages.popleft()
                 if message.answers:
                     self.say(b";".join(message.answers) + self._end)
+
+    def end_message(self) -> None:
+        """See `Session.end_message`: it ends a line too, and a block that is not whole is lost."""
+        if self._needed:
+            self._forget_input()
+            self.errors.add(-161, "Invalid block data")
+        elif self._input or self._units or self._message_block is not None:
+            self.feed(self._ends[-1:])
+
+    def interrupt(self) -> None:
+        """See `Session.interrupt`."""
+        super().interrupt()
+        self.errors.add(-410, "Query INTERRUPTED")
+
+    def clear(self) -> None:
+        """See `Session.clear`: what it waits for (`*OPC?`, `*WAI`) is forgotten too."""
+        super().clear()
+        self._forget_input()
+        self._messages.clear()
+        self._waiting = None
 
     def next_at(self) -> float | None:
         """See `Session.next_at`."""
@@ -342,7 +366,8 @@ class ScpiSession(Session):
             self._units.append((text, self._message_block))
         self._message_block = None
 
-    def _restart(self) -> None:
+    def _forget_input(self) -> None:
+        self._input.clear()
         self._scanned = self._needed = self._unit_begin = self._quote = 0
         self._units = deque()
         self._message_block = None

@@ -82,7 +82,8 @@ class TwinServer:
             port: 0 for any that is free.
 
         Returns:
-            The address as bench files write it, such as `TCPIP::127.0.0.1::40123::SOCKET`.
+            The address as bench files write it, such as `TCPIP::127.0.0.1::40123::SOCKET`; that of
+            a raw socket, unless the twin speaks a protocol of its own (see `Twin.served_at`).
 
         Raises:
             ConfigurationError: the port is taken, or the server is stopped.
@@ -90,7 +91,7 @@ class TwinServer:
         with self.lock:
             self._check_open()
             listener = open_listener(host, port)
-            address = f"TCPIP::{host}::{listener.getsockname()[1]}::SOCKET"
+            address = twin.served_at(host, listener.getsockname()[1])
             door = _Door(address=address, twin=twin, listener=listener)
             self._doors.append(door)
             self._new.append(door)
@@ -245,6 +246,7 @@ class TwinServer:
         except Exception:
             self._fail(connection)
             return
+        connection.ending = connection.ending or connection.session.finished
         try:
             count = connection.send()
         except OSError:

@@ -27,13 +27,28 @@ class _Answer:
 class Session(ABC):
     """One connection to a twin. Not thread-safe: who carries the bytes holds the bench's lock.
 
+    Attributes:
+        finished: the twin hangs up once what it said has gone out.
+
     Args:
         clock: simulated time.
     """
 
+    finished: bool = False
+
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
         self._answers: deque[_Answer] = deque()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is still carried out, so that the next one has to wait."""
+        return False
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether answers are queued, due or not."""
+        return bool(self._answers)
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -50,6 +65,25 @@ class Session(ABC):
         while self._answers and self._is_due(self._answers[0]):
             due.append(self._answers.popleft().data)
         return due[0] if len(due) == 1 else b"".join(due)
+
+    def take_message(self) -> bytes:
+        """The next answer alone, for buses that mark its last byte; empty where none is due."""
+        self.progress()
+        if not (self._answers and self._is_due(self._answers[0])):
+            return b""
+        return self._answers.popleft().data
+
+    def end_message(self) -> None:
+        """The bus marked the last byte as the end of a message; by default nobody needs the mark."""
+        return
+
+    def interrupt(self) -> None:
+        """A new message came before the answers were fetched, which are lost (IEEE 488.2, 6.3.2.3)."""
+        self._answers.clear()
+
+    def clear(self) -> None:
+        """Device clear (IEEE 488.2, 5.8): what came and what would be said is forgotten."""
+        self._answers.clear()
 
     def next_at(self) -> float | None:
         """Simulated time in s at which the next answer is due; None where that is not known."""
@@ -94,6 +128,15 @@ class Twin(ABC):
     @abstractmethod
     def session(self) -> Session:
         """A new connection."""
+
+    def served_at(self, host: str, port: int) -> str:
+        """Where clients find the twin, as bench files write it; told when it is put behind a port.
+
+        Args:
+            host: of the listening socket.
+            port: TCP port.
+        """
+        return f"TCPIP::{host}::{port}::SOCKET"
 
 
 @dataclass(frozen=True, kw_only=True)

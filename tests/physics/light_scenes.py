@@ -23,7 +23,20 @@ from sim_backend.scene.path import AttenuatorSettings
 from sim_backend.scene.reference_settings import ReferenceSettings, wavelength_at_offset_m
 from tests.waveform_calibration import CalibrationBench, open_calibration_bench
 
-__all__ = ["Drawn", "detector_of", "draw", "electronic_v2", "open_drawn", "shot_v2"]
+__all__ = [
+    "EFFICIENCY_ERROR",
+    "SHOT_ERROR",
+    "V_PI_ERROR",
+    "Drawn",
+    "converters",
+    "detector_of",
+    "draw",
+    "electronic_v2",
+    "known_result",
+    "modulator",
+    "open_drawn",
+    "shot_v2",
+]
 
 RATE_HZ = BurstFormat().sample_rate_hz
 ON_THE_GRID_M = 5.0
