@@ -8,22 +8,20 @@ the range.
 
 import numpy as np
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.dialects.scope import (
     Codes,
     RecordForm,
     Scope,
     ScopeSettings,
-    check_inputs,
     finite,
 )
+from drivers.dialects.scope_maker import scope_maker
 from drivers.errors import AnswerError, InstrumentError, TraceError
-from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
+from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Range
 from drivers.transports.link import Link
 from drivers.transports.reader import garbled
 from drivers.transports.scpi import Scpi, parse_number
-from drivers.transports.settings import own_settings
 from drivers.transports.wired import refuse_stranger
 
 __all__ = ["MODELS", "KeysightInfiniium"]
@@ -176,21 +174,6 @@ class KeysightInfiniium(Scope):
         return int(low + high)
 
 
-def _digitiser(entry: InstrumentEntry, context: BuildContext) -> Instrument:
-    assert isinstance(context.limits, DigitiserLimits)
-    settings = own_settings(ScopeSettings(), entry)
-    check_inputs(entry.role, entry.channel, settings, _INPUTS)
-    return KeysightInfiniium(
-        entry.role,
-        limits=context.limits,
-        link=context.links.link(entry, timeout_s=10.0),
-        clock=context.clock,
-        channel=entry.channel,
-        settings=settings,
-        simulated=context.simulated,
-    )
-
-
 MODELS = tuple(
     DriverModel(
         model=f"Keysight {name}",
@@ -203,7 +186,7 @@ MODELS = tuple(
             range_v=Range(lowest=0.05, highest=4.0),
             bits=bits,
         ),
-        make=_digitiser,
+        make=scope_maker(KeysightInfiniium, ScopeSettings(), _INPUTS),
         confidence="medium",
         identity=rf"(Keysight|Agilent) Technologies,[DM]S[OA]{series}\d\d4A",
         channels=_INPUTS,

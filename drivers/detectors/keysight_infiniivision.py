@@ -14,21 +14,19 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.dialects.scope import (
     Codes,
     RecordForm,
     Scope,
     ScopeSettings,
-    check_inputs,
     finite,
 )
+from drivers.dialects.scope_maker import scope_maker
 from drivers.errors import AnswerError, InstrumentError, TraceError
-from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
+from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Range
 from drivers.transports.link import Link
 from drivers.transports.scpi import Scpi
-from drivers.transports.settings import own_settings
 from drivers.transports.wired import refuse_stranger
 
 __all__ = ["MODELS", "InfiniiVisionSettings", "KeysightInfiniiVision"]
@@ -212,21 +210,6 @@ class KeysightInfiniiVision(Scope):
         return int(lowest + highest)
 
 
-def _digitiser(entry: InstrumentEntry, context: BuildContext) -> Instrument:
-    assert isinstance(context.limits, DigitiserLimits)
-    settings = own_settings(InfiniiVisionSettings(), entry)
-    check_inputs(entry.role, entry.channel, settings, _INPUTS)
-    return KeysightInfiniiVision(
-        entry.role,
-        limits=context.limits,
-        link=context.links.link(entry, timeout_s=10.0),
-        clock=context.clock,
-        channel=entry.channel,
-        settings=settings,
-        simulated=context.simulated,
-    )
-
-
 MODELS = tuple(
     DriverModel(
         model=f"Keysight {name}",
@@ -239,7 +222,7 @@ MODELS = tuple(
             range_v=Range(lowest=0.02, highest=4.0),
             bits=8,
         ),
-        make=_digitiser,
+        make=scope_maker(KeysightInfiniiVision, InfiniiVisionSettings(), _INPUTS),
         confidence="high",
         identity=rf"(Keysight|Agilent) Technologies,{identity}",
         channels=_INPUTS,

@@ -10,22 +10,20 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.dialects.scope import (
     Codes,
     RecordForm,
     Scope,
     ScopeSettings,
-    check_inputs,
     finite,
 )
+from drivers.dialects.scope_maker import scope_maker
 from drivers.errors import AnswerError, InstrumentError, TraceError
-from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
+from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Range
 from drivers.transports.link import Link
 from drivers.transports.reader import garbled
 from drivers.transports.scpi import Scpi, parse_number
-from drivers.transports.settings import own_settings
 from drivers.transports.wired import refuse_stranger
 
 __all__ = ["MODELS", "RohdeSchwarzRto", "RtoSettings"]
@@ -199,21 +197,6 @@ class RohdeSchwarzRto(Scope):
         return int(np.count_nonzero(codes == lowest) + np.count_nonzero(codes == highest))
 
 
-def _digitiser(entry: InstrumentEntry, context: BuildContext) -> Instrument:
-    assert isinstance(context.limits, DigitiserLimits)
-    settings = own_settings(RtoSettings(), entry)
-    check_inputs(entry.role, entry.channel, settings, _INPUTS)
-    return RohdeSchwarzRto(
-        entry.role,
-        limits=context.limits,
-        link=context.links.link(entry, timeout_s=10.0),
-        clock=context.clock,
-        channel=entry.channel,
-        settings=settings,
-        simulated=context.simulated,
-    )
-
-
 MODELS = tuple(
     DriverModel(
         model=f"Rohde & Schwarz {name}",
@@ -226,7 +209,7 @@ MODELS = tuple(
             range_v=Range(lowest=0.05, highest=4.0),
             bits=8,
         ),
-        make=_digitiser,
+        make=scope_maker(RohdeSchwarzRto, RtoSettings(), _INPUTS),
         confidence="medium",
         identity=rf"Rohde&Schwarz,{name}",
         channels=_INPUTS,

@@ -9,21 +9,19 @@ only those from the trigger on are sent.
 
 import numpy as np
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.dialects.scope import (
     Codes,
     RecordForm,
     Scope,
     ScopeSettings,
-    check_inputs,
     finite,
 )
+from drivers.dialects.scope_maker import scope_maker
 from drivers.dialects.tektronix import TekDialogue
 from drivers.errors import AnswerError, InstrumentError, TraceError
-from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Instrument, Range
+from drivers.instruments import Clock, Digitiser, DigitiserLimits, Identity, Range
 from drivers.transports.link import Link
-from drivers.transports.settings import own_settings
 from drivers.transports.wired import refuse_stranger
 
 __all__ = ["MODELS", "TektronixMso56"]
@@ -179,21 +177,6 @@ class TektronixMso56(Scope):
         return int(low + high)
 
 
-def _digitiser(entry: InstrumentEntry, context: BuildContext) -> Instrument:
-    assert isinstance(context.limits, DigitiserLimits)
-    settings = own_settings(ScopeSettings(), entry)
-    check_inputs(entry.role, entry.channel, settings, _INPUTS)
-    return TektronixMso56(
-        entry.role,
-        limits=context.limits,
-        link=context.links.link(entry, timeout_s=10.0),
-        clock=context.clock,
-        channel=entry.channel,
-        settings=settings,
-        simulated=context.simulated,
-    )
-
-
 MODELS = tuple(
     DriverModel(
         model=f"Tektronix MSO{series}4",
@@ -206,7 +189,7 @@ MODELS = tuple(
             range_v=Range(lowest=0.02, highest=5.0),
             bits=12,
         ),
-        make=_digitiser,
+        make=scope_maker(TektronixMso56, ScopeSettings(), _INPUTS),
         confidence="medium-high",
         identity=rf"TEKTRONIX,MSO{series}[468]",
         channels=_INPUTS,

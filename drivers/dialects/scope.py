@@ -31,7 +31,7 @@ from drivers.instruments import (
 from drivers.transports.link import Link
 from drivers.transports.wired import Wired
 
-__all__ = ["Codes", "RecordForm", "Scope", "ScopeSettings", "check_inputs", "finite"]
+__all__ = ["Codes", "RecordForm", "Scope", "ScopeSettings", "finite"]
 
 Codes = NDArray[np.uint8] | NDArray[np.int8] | NDArray[np.int16] | NDArray[np.uint16]
 
@@ -74,20 +74,6 @@ def finite(role: str, values: Sequence[float]) -> Sequence[float]:
     if not all(abs(value) < _LARGEST for value in values):
         raise AnswerError(f"{role}: expected finite numbers, got {list(values)}")
     return values
-
-
-def check_inputs(role: str, channel: int, settings: ScopeSettings, channels: int) -> None:
-    """Refuse a trigger input that the scope does not have, or that carries the detector.
-
-    Raises:
-        ConfigurationError: it is so.
-    """
-    trigger = settings.trigger_channel
-    if trigger > channels or trigger == channel:
-        raise ConfigurationError(
-            f"instruments.{role}.settings: trigger_channel is {trigger}, the detector is on "
-            f"channel {channel} of {channels}; plug the trigger line into another input"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

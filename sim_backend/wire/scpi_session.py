@@ -275,11 +275,11 @@ class ScpiSession(Session):
 
     def end_message(self) -> None:
         """See `Session.end_message`: it ends a line too, and a block that is not whole is lost."""
-        if self._needed:
+        if not self._needed and (self._input or self._units or self._message_block is not None):
+            self.feed(self._ends[-1:])
+        if self._needed or self._input:
             self._forget_input()
             self.errors.add(-161, "Invalid block data")
-        elif self._input or self._units or self._message_block is not None:
-            self.feed(self._ends[-1:])
 
     def interrupt(self) -> None:
         """See `Session.interrupt`."""

@@ -238,7 +238,7 @@ def test_to_dict_has_the_same_text_when_the_scaling_was_given_as_whole_numbers()
         (description(input_shape=[3.0]), "input_shape must be a whole number"),
         (description(input_shape=[10**4000]), "beyond the cap"),
         (description(layers=["linear"]), "layer 0 must be an object"),
-        (description(layers=[{"kind": "lstm"}]), "layer 0: unknown kind 'lstm'; known are avg"),
+        (description(layers=[{"kind": "lstm"}]), "layer 0: unknown kind 'lstm'; known are add"),
         (description(layers=[{"kind": ["relu"]}]), "layer 0: unknown kind"),
         (description(layers=[{"kind": "linear", "inputs": 3}]), "layer 0 .linear.: .*outputs"),
         (description(layers=[{"kind": "relu", "alpha": 3}]), "layer 0 .relu.: unknown key 'alpha'"),
