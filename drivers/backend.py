@@ -221,6 +221,7 @@ class ReturnSummary:
         residual_energy_snu: sum of (y - g m)^2.
         rails: values at either end of the digitiser's range.
         modes: modes per frame.
+        residual_fourth_snu: sum of (y - g m)^4; None where it was not worked out.
     """
 
     frames: Tensor
@@ -230,6 +231,7 @@ class ReturnSummary:
     residual_energy_snu: Tensor
     rails: Tensor
     modes: int
+    residual_fourth_snu: Tensor | None = None
 
 
 @runtime_checkable

@@ -34,7 +34,9 @@ def summarise(
         expected = means_snu * (~quadratures[..., None])
     energy = _sums(expected.square().sum(-1), quadratures)
     projection = _sums((expected * values).sum(-1), quadratures)
-    residual = _sums((values - reference_gain * expected).square().sum(-1), quadratures)
+    squares = (values - reference_gain * expected).square_()
+    residual = _sums(squares.sum(-1), quadratures)
+    fourth = _sums(squares.square_().sum(-1), quadratures)
     at_rail = (values >= converter_range_snu - 1.5 * converter_step_snu) | (
         values <= -converter_range_snu
     )
@@ -46,6 +48,7 @@ def summarise(
         residual_energy_snu=residual,
         rails=_sums(at_rail.sum(-1).to(torch.float32), quadratures),
         modes=values.shape[-1],
+        residual_fourth_snu=fourth,
     )
 
 
@@ -58,6 +61,7 @@ def _sums(per_frame: Tensor, quadratures: Tensor) -> Tensor:
 def add_summaries(parts: list[ReturnSummary]) -> ReturnSummary:
     """The summary of all frames of `parts`, which share rows, modes and reference gain."""
     first = parts[0]
+    fourths = [p.residual_fourth_snu for p in parts if p.residual_fourth_snu is not None]
     return ReturnSummary(
         frames=torch.stack([p.frames for p in parts]).sum(0),
         reference_gain=first.reference_gain,
@@ -66,4 +70,5 @@ def add_summaries(parts: list[ReturnSummary]) -> ReturnSummary:
         residual_energy_snu=torch.stack([p.residual_energy_snu for p in parts]).sum(0),
         rails=torch.stack([p.rails for p in parts]).sum(0),
         modes=first.modes,
+        residual_fourth_snu=torch.stack(fourths).sum(0) if len(fourths) == len(parts) else None,
     )

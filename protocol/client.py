@@ -33,8 +33,9 @@ from protocol.messages import (
     QueryGranted,
     Refusal,
 )
-from protocol.models.graph import Conv2d, Graph, OpticalLayer, Relu
-from protocol.models.model import apply_digital, unfold
+from protocol.models.digital import DigitalPart
+from protocol.models.graph import Graph, OpticalLayer
+from protocol.models.model import fold, unfold
 from protocol.plan import LayerPlan, Plan
 
 _Answer = TypeVar("_Answer", bound=Message)
@@ -159,6 +160,7 @@ class ClientParty:
         # One pass over the data instead of two.
         start = raw.new_tensor(-scaling.offset * scaling.factor)
         values = torch.add(start, raw, alpha=scaling.factor)
+        digital = DigitalPart()
         digests = None if self._ledger is None else [self._ledger.digest(r.numpy()) for r in raw]
         for index, layer in enumerate(graph.layers):
             if isinstance(layer, OpticalLayer):
@@ -173,10 +175,9 @@ class ClientParty:
                         np.full(len(digests), bits),
                     )
                 values = self._optical(layer, graph, plan, entry, values, samples, len(data))
-            elif isinstance(layer, Relu):
-                values = values.relu_()  # nobody else holds the values between two layers
             else:
-                values = apply_digital(layer, values)
+                # In place: nobody else holds the values between two layers.
+                values = digital.apply(layer, values, in_place=True)
         return values.flatten(1)
 
     def _optical(
@@ -212,12 +213,7 @@ class ClientParty:
             self.record.samples[entry.layer] = LayerSample(
                 vectors=kept, products=products[: self._keep].clone()
             )
-        if isinstance(layer, Conv2d):
-            shape = layer.output_shape(graph.shapes[entry.layer])
-            return (
-                products.reshape(len(samples), -1, entry.rows).transpose(1, 2).reshape(-1, *shape)
-            )
-        return products
+        return fold(layer, products, layer.output_shape(graph.shapes[entry.layer]))
 
     def _frames(self, block: Block, unit: Tensor) -> Tensor:
         """Outcomes of one block, once the server has accepted what came back."""

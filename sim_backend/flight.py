@@ -34,6 +34,7 @@ class LayerStreams:
         self.modes = factory.normals(*key, "return modes")
         self.technical_modes = factory.normals(*key, "technical modes")
         self.few = factory.numpy(*key, "few")
+        self.fourth = factory.numpy(*key, "fourth powers")
         self.client = _Detection(factory, settings.client, (*key, "client"))
         self.server = _Detection(factory, settings.server, (*key, "server"))
         self._settings = settings

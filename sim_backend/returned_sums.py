@@ -23,6 +23,9 @@ Array = NDArray[np.float64]
 _SUM_VALUES = 1 << 18
 """Entries of one piece of the sums over X frames."""
 
+_SOME_INPUTS = 64
+"""Data vectors that stand for all of a block where an average over them will do."""
+
 LOWEST_MODES = 4
 """Frames with fewer modes are drawn mode by mode: the basis would have no room."""
 
@@ -85,14 +88,17 @@ def summary_per_frame(
     residual_x = residual.sum(0, dtype=torch.float64) - residual_p
     frames_x = on_x.sum(0, dtype=torch.float64)
     zero = torch.zeros_like(frames_x)
+    frames = torch.stack([frames_x, block.inputs - frames_x]).cpu()
+    energies = torch.stack([residual_x, residual_p]).cpu()
     return ReturnSummary(
-        frames=torch.stack([frames_x, block.inputs - frames_x]).cpu(),
+        frames=frames,
         reference_gain=reference_gain,
         mean_energy_snu=torch.stack([(on_x * energy).sum(0, dtype=torch.float64), zero]).cpu(),
         projection_snu=torch.stack([projection.sum(0, dtype=torch.float64), zero]).cpu(),
-        residual_energy_snu=torch.stack([residual_x, residual_p]).cpu(),
+        residual_energy_snu=energies,
         rails=torch.zeros((2, block.rows), dtype=torch.float64),
         modes=block.modes,
+        residual_fourth_snu=fourth_sums(flight, channel, frames.numpy(), energies.numpy()),
     )
 
 
@@ -148,15 +154,57 @@ def summary_pooled(
     residual_p = spread_p * _chi_square(few, frames_p)
     residual_p += white_p * _chi_square(few, frames_p * (block.modes - 1))
     zero = np.zeros(block.rows)
+    frames = np.stack([frames_x, frames_p])
+    energies = np.stack([off**2 * energy + 2 * off * sum_me + sum_ee, residual_p])
     return ReturnSummary(
-        frames=_pair(frames_x, frames_p),
+        frames=torch.from_numpy(frames),
         reference_gain=reference_gain,
         mean_energy_snu=_pair(energy, zero),
         projection_snu=_pair(gain * energy + sum_me, zero),
-        residual_energy_snu=_pair(off**2 * energy + 2 * off * sum_me + sum_ee, residual_p),
+        residual_energy_snu=torch.from_numpy(energies),
         rails=_pair(zero, zero),
         modes=block.modes,
+        residual_fourth_snu=fourth_sums(flight, channels[0], frames, energies),
     )
+
+
+def fourth_sums(flight: Flight, channel: ReturnChannel, frames: Array, energies: Array) -> Tensor:
+    """Sums of fourth powers of the deviations, given the sums of their squares.
+
+    For n deviations that are one Gaussian vector the kurtosis n sum d^4/(sum d^2)^2 does not depend
+    on the sum of squares: it is that of a point on the sphere, mean 3 n/(n + 2), variance
+    24 n^2 (n - 1)/((n + 2)^2 (n + 4) (n + 6)), and is drawn with these and with the skewness of
+    Anscombe and Glynn, Biometrika 70, 227 (1983). Noise along the data makes modes unequal, which
+    adds 3 times the relative variance of their variances.
+
+    Args:
+        flight: the block.
+        channel: its return.
+        frames: per quadrature and row, `(2, rows)`.
+        energies: sums of squares, likewise.
+    """
+    n = np.maximum(frames * flight.block.modes, 8.0)
+    mean = 3 * n / (n + 2) + _unequal_modes(flight, channel)
+    deviation = n / (n + 2) * np.sqrt(24 * (n - 1) / ((n + 4) * (n + 6)))
+    skewness = 6 * (n * n - 5 * n + 2) / ((n + 7) * (n + 9))
+    skewness *= np.sqrt(6 * (n + 3) * (n + 5) / (n * (n - 2) * (n - 3)))
+    shape = 4 / skewness**2
+    draws = (flight.streams.fourth.standard_gamma(shape) - shape) / np.sqrt(shape)
+    kurtosis = mean + deviation * draws
+    return torch.from_numpy(kurtosis * energies**2 / n * (frames > 0))
+
+
+def _unequal_modes(flight: Flight, channel: ReturnChannel) -> float:
+    """Excess kurtosis from the data mode's noise: 3 ell^2 (mean sum x^4/N - 1/N^2)/v^2."""
+    law, modes = flight.law, flight.block.modes
+    back = float(channel.amplitude.square().mean())
+    excess = back * max(float(law.excess_x.mean()), float(law.excess_p.mean()))
+    if not excess:
+        return 0.0
+    some = flight.data[:_SOME_INPUTS]
+    crowded = float(some.abs().square_().square_().sum(-1).mean())
+    variance = float(channel.white_variance.mean()) + excess / modes
+    return 3 * (excess / variance) ** 2 * max(crowded / modes - modes**-2, 0.0)
 
 
 def _x_frame_sums(flight: Flight, quadratures: Tensor, scratch: Scratch) -> tuple[Array, ...]:

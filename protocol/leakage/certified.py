@@ -7,14 +7,14 @@ independent errors, has to be bounded instead of three at once. That is the join
 one bound per parameter is larger by up to sqrt(3). A plane far from the channel that was found is
 loose, never wrong.
 
-The errors. The gain of a regression on known means is normal; a variance estimate falls short of
-the true variance like a chi-square, which is sub-Gaussian with its own variance on that side
-(Laurent and Massart, Ann. Stat. 28, 1302 (2000), lemma 1). So the sum exceeds sqrt(2 ln(1/f)) of
-its standard deviations with a probability of at most f, at any f and any number of symbols: the
-proof of the confidence where it cannot be counted. The standard deviation depends on the true
-channel and is taken at its largest inside guard intervals, whose failure is charged as well. The
-worst corner of those intervals is a bound, too, and counts where it is the smaller one: with many
-copies of the weights the bound bends so much within the errors that a plane is worse than a box.
+The errors. The gain of a regression on known means is normal; a variance estimate is no likelier to
+fall short than a normal one that lags behind by two symbols (`certified_statistics` has the proof,
+for any confidence and any number of symbols, where no counting reaches). So the sum has the normal
+quantile. Its standard deviation depends on the true channel and is taken at its largest inside
+guard intervals, whose failure is charged as well. The worst corner of those intervals is a bound,
+too, and counts where it is the smaller one: with many copies of the weights the bound bends so
+much within the errors that a plane is worse than a box. Almost all of the failure probability goes
+to the plane that is best for the expected channel.
 
 Assumes: noise Gaussian, with the correlation from symbol to symbol that `NoiseDependence` states;
 a collective attack (the tested symbols are a fair sample). Parameter estimation only, no
@@ -24,11 +24,11 @@ composable proof. The bits are the average over a layer's weights.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal, TypeAlias
 
 from drivers.errors import ConfigurationError
 from protocol.leakage import _checks
+from protocol.leakage.certified_corner import worst_corner_bits
 from protocol.leakage.certified_plane import LeakagePlane, worst_plane
 from protocol.leakage.certified_statistics import (
     CALIBRATION_SHARE,
@@ -38,13 +38,10 @@ from protocol.leakage.certified_statistics import (
     NoiseDependence,
     ServerTrust,
     TestedQuadrature,
+    normal_multiplier,
     sub_gaussian_multiplier,
 )
-from protocol.leakage.general_bound import (
-    ReturnedChannel,
-    weight_bits_general,
-    weight_bits_general_untested,
-)
+from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
 
 __all__ = [
     "CertificationDesign",
@@ -63,8 +60,9 @@ FoundBy: TypeAlias = Literal["plane 0", "plane 1", "plane 2", "corner", "unteste
 
 _PLANES: tuple[FoundBy, ...] = ("plane 0", "plane 1", "plane 2")
 _RADII = (1.0, 4.0, 16.0)
-# All planes together; what is left goes to two calibrations and four guard intervals.
-_MAIN = 1 - 2 * CALIBRATION_SHARE - 4 * GUARD_SHARE
+# What is left of the failure goes to two calibrations and four guard intervals.
+_SHARES = (0.9, 0.02, 0.02)
+assert math.fsum(_SHARES) + 2 * CALIBRATION_SHARE + 4 * GUARD_SHARE <= 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +75,7 @@ class CertificationDesign:
         failure: probability that the certificate of this layer is wrong, in (0, 1).
         planes: tangent planes; the smallest bound of them counts, their failures are added.
         tests_p: whether P is tested.
+        dither_p_snu: mean square of known displacements of P that carry no weight; 0 for none.
     """
 
     modulation_x_snu: float
@@ -84,6 +83,7 @@ class CertificationDesign:
     failure: float
     planes: tuple[LeakagePlane, ...]
     tests_p: bool
+    dither_p_snu: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class CertifiedBits:
         found_by: what gave the smallest bound: a plane by its index, the worst corner, or nothing
             better than the untested light.
         gain_x: estimate, trusted detector taken out, and its one-sided lower bound.
-        gain_p: likewise; None where nothing was sent in P.
+        gain_p: likewise; None where nothing was sent in P to see it by.
         excess_noise_x_snu: estimate and its one-sided upper bound.
         excess_noise_p_snu: likewise; None where P was not tested.
     """
@@ -120,6 +120,7 @@ def certification_design(
     symbols_p: int,
     failure: float,
     trust: ServerTrust | None = None,
+    dither_p_snu: float = 0.0,
 ) -> CertificationDesign:
     """Choose the planes for an expected channel and number of symbols, before the light.
 
@@ -135,9 +136,12 @@ def certification_design(
         symbols_p: the same for P; 0 if P is never tested.
         failure: probability that the certificate is wrong, in (0, 1).
         trust: of the server's detector.
+        dither_p_snu: mean square of the known Gaussian displacements of P, fresh for every
+            symbol, that the server adds to the real encoding; `expected` then has the gain of P
+            and the noise of P about them. They show the gain of P, which is else at its worst.
 
     Raises:
-        ConfigurationError: an argument is out of range.
+        ConfigurationError: an argument is out of range, or P carries weights and a dither.
     """
     _checks.open_fraction("failure probability", failure)
     m_x = _checks.positive("modulation of X", modulation_x_snu, "SNU")
@@ -145,24 +149,40 @@ def certification_design(
     factor = _checks.count("number of copies", copies)
     n_x = _checks.count("symbols to be tested in X", symbols_x, minimum=LEAST_SYMBOLS)
     n_p = _checks.count("symbols to be tested in P", symbols_p, minimum=0)
+    dither = _checks.non_negative("dither of P", dither_p_snu, "SNU")
+    if dither > 0 and (m_p > 0 or n_p < LEAST_SYMBOLS):
+        raise ConfigurationError(
+            f"leakage: P has a dither of {dither:g} SNU, {m_p:g} SNU of weights and {n_p} symbols "
+            "to be tested; a dither is for the real encoding with P tested"
+        )
     eta = (trust or ServerTrust()).efficiency
-    recorded_x = eta * expected.excess_noise_x_snu + 1
-    sigmas = [math.sqrt(recorded_x / (n_x * m_x * eta)), math.sqrt(2 / n_x) * recorded_x / eta]
+    sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x)
     if n_p >= LEAST_SYMBOLS:
-        recorded_p = eta * (expected.excess_noise_p_snu or 0.0) + 1
-        of_gain = math.sqrt(recorded_p / (n_p * m_p * eta)) if m_p > 0 else 0.0
-        sigmas += [of_gain, math.sqrt(2 / n_p) * recorded_p / eta]
-    radius = sub_gaussian_multiplier(_MAIN * failure / len(_RADII))
+        sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0.0, n_p, m_p + dither)
     return CertificationDesign(
         modulation_x_snu=factor * m_x,
         modulation_p_snu=factor * m_p,
         failure=failure,
         planes=tuple(
-            worst_plane(expected, factor * m_x, factor * m_p, [scale * radius * s for s in sigmas])
+            worst_plane(
+                expected,
+                factor * m_x,
+                factor * m_p,
+                [scale * normal_multiplier(_SHARES[0] * failure) * sigma for sigma in sigmas],
+                gain_p_seen=dither > 0,
+            )
             for scale in _RADII
         ),
         tests_p=n_p >= LEAST_SYMBOLS,
+        dither_p_snu=dither,
     )
+
+
+def _expected_errors(eta: float, excess: float, symbols: int, modulation: float) -> list[float]:
+    """Standard deviations of gain and variance of one quadrature, detector taken out."""
+    recorded = eta * excess + 1
+    of_gain = math.sqrt(recorded / (symbols * modulation * eta)) if modulation > 0 else 0.0
+    return [of_gain, math.sqrt(2 / symbols) * recorded / eta]
 
 
 def certified_weight_bits(
@@ -196,18 +216,21 @@ def certified_weight_bits(
     if design.tests_p and tested_p is not None:
         parts.append(EstimatedQuadrature.of(tested_p, own, law, design.failure))
     bounds: dict[FoundBy, float] = {"untested": untested}
-    for name, plane in zip(_PLANES, design.planes, strict=True):
-        bounds[name] = _plane_bits(plane, parts, design.failure)
-    bounds["corner"] = _worst_corner_bits(design, parts)
-    found_by = min(bounds, key=bounds.__getitem__)
+    for name, plane, share in zip(_PLANES, design.planes, _SHARES, strict=True):
+        bounds[name] = _plane_bits(plane, parts, share * design.failure)
     x, p = parts[0], parts[1] if len(parts) > 1 else None
+    seen = design.dither_p_snu > 0
+    bounds["corner"] = worst_corner_bits(
+        design.modulation_x_snu, design.modulation_p_snu, x, p, gain_p_seen=seen
+    )
+    found_by = min(bounds, key=bounds.__getitem__)
     return CertifiedBits(
         bits_per_symbol=max(0.0, bounds[found_by]),
         untested_bits_per_symbol=untested,
         found_by=found_by,
         gain_x=x.gain_region,
         excess_noise_x_snu=x.excess_noise_region,
-        gain_p=None if p is None or design.modulation_p_snu == 0 else p.gain_region,
+        gain_p=p.gain_region if p is not None and (seen or design.modulation_p_snu > 0) else None,
         excess_noise_p_snu=None if p is None else p.excess_noise_region,
     )
 
@@ -235,7 +258,7 @@ def compose_over_sessions(bits_per_session: Sequence[float], untested_bits: floa
 
 def _plane_bits(plane: LeakagePlane, parts: Sequence[EstimatedQuadrature], failure: float) -> float:
     """The plane at the estimates, plus its error at the confidence asked for."""
-    value, error = plane.bits, 0.0
+    value, error, lag = plane.bits, 0.0, 0.0
     for part, tangent in zip(parts, plane.tangents, strict=True):
         if not math.isfinite(part.variance_error):
             return math.inf
@@ -248,33 +271,9 @@ def _plane_bits(plane: LeakagePlane, parts: Sequence[EstimatedQuadrature], failu
         value += tangent.per_variance * (part.variance + part.variance_shift - tangent.variance)
         error += (slope * part.gain_error) ** 2
         error += (tangent.per_variance * part.variance_error) ** 2
-    return value + sub_gaussian_multiplier(_MAIN * failure / len(_RADII)) * math.sqrt(error)
-
-
-def _worst_corner_bits(design: CertificationDesign, parts: Sequence[EstimatedQuadrature]) -> float:
-    """The bound at the worst channel of the guard intervals, whose failure is charged already.
-
-    More noise is worse, and so is more loss in both quadratures alike: an adversary can make it. A
-    gain of X that is not that of P need not be worse when it is smaller, so all are looked at.
-    """
-    if not all(math.isfinite(part.variance_error) for part in parts):
-        return math.inf
-    x, p = parts[0], parts[1] if len(parts) > 1 else None
-    both = p is not None and design.modulation_p_snu > 0
-    values, refusal = [], None
-    for gain_x, gain_p in product(x.gains(all_of_them=both), p.gains() if both and p else (0.0,)):
-        channel = ReturnedChannel(
-            gain_x=gain_x,
-            gain_p=gain_p,
-            excess_noise_x_snu=x.excess_noise_region[1],
-            excess_noise_p_snu=None if p is None else p.excess_noise_region[1],
-        )
-        try:
-            values.append(
-                weight_bits_general(design.modulation_x_snu, design.modulation_p_snu, channel)
-            )
-        except ConfigurationError as error:
-            refusal = error  # a corner that no channel has
-    if refusal is not None and not values:
-        raise refusal
-    return max(values)
+        lag += tangent.per_variance * part.variance_lag
+    # By what is known before the light is on, so that one bound has one failure.
+    normal, most = normal_multiplier(failure), sub_gaussian_multiplier(failure)
+    if normal + math.hypot(*(part.lag_deviations for part in parts)) <= most:
+        return value + lag + normal * math.sqrt(error)
+    return value + most * math.sqrt(error)

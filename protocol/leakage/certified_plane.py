@@ -5,19 +5,24 @@ h, and the variance of the return, h^2 m + v with m the modulation and v the var
 known mean. A plane through the bound F at (h_0, v_0) is therefore, per quadrature,
 
 F_0 + F_h (h - h_0) + F_v (v - v_0) + F_v m (h - h_0)^2.
+
+For P that carries a known displacement and no weight, v is the variance about that displacement
+and m = 0: the plane is linear in h.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from drivers.errors import ConfigurationError
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
 
 __all__ = ["LeakagePlane", "QuadratureTangent", "worst_plane"]
 
-_STEPS = 12
+_STEPS = 24
 _RELATIVE_STEP = 1e-3
 _INSIDE = 0.01
+_LEAST_MOVE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +80,20 @@ def worst_plane(
     modulation_x_snu: float,
     modulation_p_snu: float,
     reach: Sequence[float],
+    *,
+    gain_p_seen: bool = False,
 ) -> LeakagePlane:
     """The plane at the worst channel of an ellipsoid around the expected one.
+
+    Of all planes it has the smallest value at the centre plus its largest rise in the ellipsoid:
+    no linear statistic certifies less (minimax, because the bound is concave).
 
     Args:
         expected: centre, a channel that quantum mechanics allows.
         modulation_x_snu: m_x, all copies.
         modulation_p_snu: m_p, all copies; 0 for the real encoding.
         reach: half axes: gain and variance of X, then gain and variance of P if P is tested.
+        gain_p_seen: whether the gain of P is seen by a known displacement alone.
 
     Raises:
         ConfigurationError: no quantum channel is as expected.
@@ -102,24 +113,10 @@ def worst_plane(
                 gain_p=point[2] if tests_p else 0.0,
                 excess_noise_p_snu=point[3] if tests_p else None,
             ),
+            gain_p_seen=gain_p_seen,
         )
 
-    # Less gain and more noise are worse: start there, inside the physical region.
-    start = [-1.0, 1.0, -1.0, 1.0][: len(reach)]
-    free = [r > 0 for r in reach]
-    direction = [s * f / math.sqrt(sum(free)) for s, f in zip(start, free, strict=True)]
-    point = _moved(centre, reach, direction)
-    for _ in range(_STEPS):
-        slopes = _gradient(bits, point, reach)
-        scaled = [slope * r for slope, r in zip(slopes, reach, strict=True)]
-        length = math.hypot(*scaled)
-        if length == 0:
-            break
-        mixed = [(a + b / length) / 2 for a, b in zip(direction, scaled, strict=True)]
-        norm = math.hypot(*mixed)
-        direction = [value / norm for value in mixed]
-        point = _moved(centre, reach, direction)
-    slopes = _gradient(bits, point, reach)
+    point, slopes = _worst_point(bits, centre, reach)
     modulations = (modulation_x_snu, modulation_p_snu)
     return LeakagePlane(
         bits=bits(point),
@@ -135,6 +132,52 @@ def worst_plane(
             for index in range(len(reach) // 2)
         ),
     )
+
+
+def _worst_point(
+    bits: Callable[[Sequence[float]], float], centre: Sequence[float], reach: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Where the plane touches, and its slopes: fixed point of the direction of steepest rise."""
+    direction = _least_degraded(reach)
+    point = _moved(centre, reach, direction)
+    slopes = _gradient(bits, point, reach)
+    best, least = (point, slopes), math.inf
+    for _ in range(_STEPS):
+        rise = [slope * r for slope, r in zip(slopes, reach, strict=True)]
+        length = math.hypot(*rise)
+        here = bits(point) + length
+        here += math.fsum(s * (c - x) for s, c, x in zip(slopes, centre, point, strict=True))
+        if here < least:
+            best, least = (point, slopes), here
+        move = 0.5
+        while length > 0 and move > _LEAST_MOVE:
+            mixed = [a + move * (b / length - a) for a, b in zip(direction, rise, strict=True)]
+            norm = math.hypot(*mixed)
+            tried = [value / norm for value in mixed]
+            moved = _moved(centre, reach, tried)
+            try:
+                slopes = _gradient(bits, moved, reach)
+            except ConfigurationError:  # no channel is like that: gains of X and P too unlike
+                move /= 2
+                continue
+            direction, point = tried, moved
+            break
+        else:
+            break
+    return best
+
+
+def _least_degraded(reach: Sequence[float]) -> list[float]:
+    """A direction that quantum mechanics allows: the same loss in both quadratures, and noise."""
+    direction = [-1.0, 1.0, -1.0, 1.0][: len(reach)]
+    gains = [reach[index] for index in range(0, len(reach), 2) if reach[index] > 0]
+    for index, axis in enumerate(reach):
+        if axis == 0:
+            direction[index] = 0.0
+        elif index % 2 == 0:
+            direction[index] = -min(gains) / axis
+    length = math.hypot(*direction)
+    return [value / length for value in direction]
 
 
 def _moved(

@@ -2,6 +2,17 @@
 
 The sums are sufficient: nothing else about the returned light enters a certificate. Shot-noise
 units, as recorded; `EstimatedQuadrature` takes the server's own detector out.
+
+How a variance estimate falls short. The ratio of the densities of a chi-square variable of n
+degrees and of a normal one of mean n - 2 - 2/n and variance 2 n rises all the way: the derivative
+of its logarithm has the sign of t^2 - (2 n - a) t + n (n - 2), a = 2 + 2/n, which has no root for
+n >= 3. A rising ratio orders the two in distribution (Shaked and Shanthikumar, Stochastic Orders,
+theorem 1.C.1), so the estimate is never likelier to be too small than a normal one that lags
+a/n behind. Orders in distribution survive sums of independent errors: a sum of gains and variances
+has the normal quantile at any confidence and any number of symbols, for a price of a/n.
+Where the noise has two powers, white and that of the data's mode, each has a lag of its own; if
+those are dear, a variance estimate is still sub-Gaussian with its own variance on that side
+(Laurent and Massart, Ann. Stat. 28, 1302 (2000), lemma 1).
 """
 
 import math
@@ -20,16 +31,18 @@ __all__ = [
     "NoiseDependence",
     "ServerTrust",
     "TestedQuadrature",
+    "normal_multiplier",
     "sub_gaussian_multiplier",
 ]
 
-CALIBRATION_SHARE = 0.05
+CALIBRATION_SHARE = 0.02
 """Share of the failure probability that each of two calibrations may use."""
 
-GUARD_SHARE = 0.1
-"""Share of the failure probability of each of four guard intervals."""
+GUARD_SHARE = 0.005
+"""Share of the failure probability of each of four guard intervals, which hardly cost anything."""
 
 LEAST_SYMBOLS = 2
+_LEAST_DEGREES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +159,15 @@ def sub_gaussian_multiplier(failure: float) -> float:
     return math.sqrt(2 * math.log(1 / _checks.open_fraction("failure probability", failure)))
 
 
+def normal_multiplier(failure: float) -> float:
+    """Standard deviations that a normal error exceeds with `failure`, one side; 4.75 at 1e-6.
+
+    Raises:
+        ConfigurationError: `failure` is not in (0, 1).
+    """
+    return -NormalDist().inv_cdf(_checks.open_fraction("failure probability", failure))
+
+
 @dataclass(frozen=True, kw_only=True)
 class EstimatedQuadrature:
     """One quadrature behind the trusted detector: estimates, guard intervals and errors.
@@ -158,6 +180,8 @@ class EstimatedQuadrature:
         most_variance: upper bound of the variance; infinite with too few symbols.
         gain_error: largest standard deviation of the gain inside the guards.
         variance_error: likewise of the variance.
+        variance_lag: what the variance is behind a normal error at most (see the module).
+        lag_deviations: the same in standard deviations; known before anything is measured.
         gain_shift: what the calibration may be wrong by, at its share of the failure.
         variance_shift: likewise of the variance.
     """
@@ -169,6 +193,8 @@ class EstimatedQuadrature:
     most_variance: float
     gain_error: float
     variance_error: float
+    variance_lag: float
+    lag_deviations: float
     gain_shift: float
     variance_shift: float
 
@@ -182,10 +208,10 @@ class EstimatedQuadrature:
         """Estimate and upper bound, the calibration's uncertainty included."""
         return self.variance - 1, self.most_variance + self.variance_shift - 1
 
-    def gains(self, *, all_of_them: bool = True) -> tuple[float, ...]:
-        """Gains to look at inside the guard interval; the smallest alone where it is the worst."""
-        least = self.gain_region[1]
-        return (least, self.gain, self.most_gain + self.gain_shift) if all_of_them else (least,)
+    @property
+    def gain_interval(self) -> tuple[float, float]:
+        """Both ends of the guard interval, the calibration's uncertainty included."""
+        return self.gain_region[1], self.most_gain + self.gain_shift
 
     @classmethod
     def of(
@@ -201,10 +227,11 @@ class EstimatedQuadrature:
         """
         eta, root = trust.efficiency, math.sqrt(trust.efficiency)
         gain, variance = tested.gain, tested.variance_snu
-        effective = (tested.symbols - 1) / law.variance_inflation
-        guard = sub_gaussian_multiplier(GUARD_SHARE * failure)
-        # Laurent and Massart: estimate >= true (1 - 2 sqrt(x/n)) but with probability exp(-x).
-        shrink = 1 - guard * math.sqrt(2 / effective)
+        unit, lag = _relative_error(tested.symbols - 1, law.variance_inflation)
+        share = GUARD_SHARE * failure
+        # Whichever is the smaller: it is known before the light is on.
+        guard = min(normal_multiplier(share) + lag / unit, sub_gaussian_multiplier(share))
+        shrink = 1 - guard * unit
         most = variance / shrink if shrink > 0 else math.inf
         spread = math.inf
         if tested.sent_energy_snu > 0 and math.isfinite(most):
@@ -212,8 +239,8 @@ class EstimatedQuadrature:
             spread = math.sqrt(slope + law.gain_wobble)
         elif tested.sent_energy_snu == 0:
             spread = 0.0
-        two_sided = sub_gaussian_multiplier(GUARD_SHARE * failure / 2)
-        known = -NormalDist().inv_cdf(CALIBRATION_SHARE * failure)
+        two_sided = normal_multiplier(share / 2)
+        known = normal_multiplier(CALIBRATION_SHARE * failure)
         trusted_noise = 1 + trust.electronic_noise_snu
         return cls(
             gain=gain / root,
@@ -222,7 +249,23 @@ class EstimatedQuadrature:
             most_gain=(gain + two_sided * spread) / root,
             most_variance=1 + (most - trusted_noise) / eta,
             gain_error=spread / root,
-            variance_error=math.sqrt(2 / effective) * most / eta,
+            variance_error=unit * most / eta,
+            variance_lag=lag * most / eta,
+            lag_deviations=lag / unit,
             gain_shift=known * trust.gain_uncertainty * gain / root,
             variance_shift=known * trust.variance_uncertainty * variance / eta,
         )
+
+
+def _relative_error(degrees: int, inflation: float) -> tuple[float, float]:
+    """Standard deviation of a variance estimate and its lag, over the variance.
+
+    With powers p_g of the mean one and n_g degrees each, the squares sum up to the inflation I and
+    the lag is the sum of p_g (2 + 2/n_g)/n. Two groups: the white one has p <= 1, the data's mode
+    p <= 1 + sqrt((I - 1) n/n_g), and no group has fewer than 3 degrees.
+    """
+    unit = math.sqrt(2 * inflation / degrees)
+    if degrees < _LEAST_DEGREES:
+        return unit, math.inf
+    powers = 2 + math.sqrt((inflation - 1) * degrees / _LEAST_DEGREES)
+    return unit, (2 + 2 / _LEAST_DEGREES) * powers / degrees

@@ -114,7 +114,7 @@ class ReturnedChannel:
 
     Attributes:
         gain_x: amplitude gain of X, >= 0.
-        gain_p: amplitude gain of P, >= 0; not used where nothing is sent in P.
+        gain_p: amplitude gain of P, >= 0; not used where nothing is sent in P to see it by.
         excess_noise_x_snu: returned X variance about the known mean less 1, above -1.
         excess_noise_p_snu: the same for P; None when P was never tested.
 
@@ -183,7 +183,11 @@ def weight_bits_general_untested(modulation_x_snu: float, modulation_p_snu: floa
 
 
 def weight_bits_general(
-    modulation_x_snu: float, modulation_p_snu: float, channel: ReturnedChannel
+    modulation_x_snu: float,
+    modulation_p_snu: float,
+    channel: ReturnedChannel,
+    *,
+    gain_p_seen: bool = False,
 ) -> float:
     """Client or thief behind any channel that the server's tests saw; bits per optical symbol.
 
@@ -199,11 +203,20 @@ def weight_bits_general(
     Q >= 0 is taken. Where P was never tested it is the limit e_p -> infinity, and with light sent
     in P that is never tested, all of it.
 
+    A server may add known random displacements to P that carry no weight: Gaussian, fresh for
+    every symbol, nobody else's before the light is back. Telling the adversary afterwards only
+    helps it, and given them the secret is X alone. Shift the return back by h_p times the
+    displacement: the mean state has their regression's h_p as the correlation of P, because both
+    are the mean response of the returned P to a displacement of the same sent state (Stein's
+    identity), and e_p as its noise. Concavity then gives the bound at that h_p, with m_p = 0.
+
     Args:
         modulation_x_snu: m_x, mean square of the sent X, >= 0; K times it for K copies of the same
             weights, which a passive interferometer merges into one.
         modulation_p_snu: m_p, the same for P; 0 for the real encoding.
         channel: what the tests saw.
+        gain_p_seen: with m_p = 0, whether known displacements of P showed its gain; the excess
+            noise of P is then about their mean.
 
     Raises:
         ConfigurationError: a value is out of range, or no quantum channel has these moments.
@@ -224,7 +237,8 @@ def weight_bits_general(
     noise = state.noise_product
     if noise < -_ROUNDING:
         raise _impossible("the returned noise is below that of vacuum", noise)
-    joint = state.worst_joint_entropy() if m_p == 0 else state.joint_entropy(channel.gain_p)
+    unseen = m_p == 0 and not gain_p_seen
+    joint = state.worst_joint_entropy() if unseen else state.joint_entropy(channel.gain_p)
     # Holevo's quantity is never negative; the difference can round to -1e-17.
     return max(0.0, joint - _entropy(max(0.0, noise)))
 

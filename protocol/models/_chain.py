@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 
 from drivers.errors import ModelError
-from protocol.models.graph import Conv2d, Graph, InputScaling, Layer, Linear, OpticalLayer, Shape
+from protocol.models.graph import (
+    Conv2d,
+    Graph,
+    InputScaling,
+    Layer,
+    Linear,
+    OpticalLayer,
+    Shape,
+    TokenLinear,
+    TokenMean,
+)
 from protocol.models.model import LayerWeights, Model
 
 __all__ = ["ChainBuilder", "to_float32"]
@@ -29,9 +39,13 @@ class ChainBuilder:
         self.shape = input_shape
         self._input_shape = input_shape
         self._weights: dict[int, tuple[str, Tensor, Tensor | None]] = {}
+        self._waiting: tuple[str, Tensor, Tensor | None] | None = None
 
     def add(self, where: str, layer: Layer) -> None:
         """Append a digital layer; `where` names its origin in errors."""
+        # A mean over tokens changes nothing about a factor and a shift per feature.
+        if self._waiting is not None and not isinstance(layer, TokenMean):
+            raise ModelError(_no_linear_map(self._waiting[0]))
         try:
             self.shape = layer.output_shape(self.shape)
         except ModelError as error:
@@ -39,9 +53,15 @@ class ChainBuilder:
         self.layers.append(layer)
 
     def add_linear(self, where: str, weight: Tensor, bias: Tensor | None) -> None:
-        """Append a linear layer of weight `(outputs, inputs)` and bias `(outputs,)`."""
+        """Append a linear layer of weight `(outputs, inputs)` and bias `(outputs,)`.
+
+        Where a sample is (tokens, features), it is one of every token.
+        """
         outputs, inputs = weight.shape
-        layer = Linear(inputs=inputs, outputs=outputs, bias=bias is not None)
+        if self._waiting is not None:
+            weight, bias = self._taken_up(where, weight, bias)
+        kind = TokenLinear if len(self.shape) == 2 else Linear
+        layer = kind(inputs=inputs, outputs=outputs, bias=bias is not None)
         self._add_optical(where, layer, weight, bias)
 
     def add_conv(
@@ -98,8 +118,8 @@ class ChainBuilder:
             moved = moved * factor.double()
         self._weights[index] = (origin, weight, moved + shift.double())
         layer = self.layers[index]
-        if isinstance(layer, Linear):
-            self.layers[index] = Linear(inputs=layer.inputs, outputs=layer.outputs)
+        if isinstance(layer, Linear | TokenLinear):
+            self.layers[index] = type(layer)(inputs=layer.inputs, outputs=layer.outputs)
         elif isinstance(layer, Conv2d):
             self.layers[index] = Conv2d(
                 in_channels=layer.in_channels,
@@ -109,6 +129,16 @@ class ChainBuilder:
                 padding=layer.padding,
                 dilation=layer.dilation,
             )
+
+    def fold_into_next(self, where: str, factor: Tensor, shift: Tensor | None) -> None:
+        """Fold `z * factor + shift`, one number per feature, into the next linear layer.
+
+        Args:
+            where: names the origin in errors.
+            factor: `(features,)`.
+            shift: `(features,)`, or None for 0.
+        """
+        self._waiting = (where, factor, shift)
 
     def fold_batch_norm(
         self,
@@ -144,6 +174,8 @@ class ChainBuilder:
         Raises:
             ModelError: shapes do not fit, a weight is NaN, infinite or beyond float32.
         """
+        if self._waiting is not None:
+            raise ModelError(_no_linear_map(self._waiting[0]))
         graph = Graph(input_shape=self._input_shape, layers=tuple(self.layers), scaling=scaling)
         weights = {
             index: LayerWeights(
@@ -154,6 +186,20 @@ class ChainBuilder:
         }
         return Model(graph=graph, weights=weights, metadata=metadata)
 
+    def _taken_up(
+        self, where: str, weight: Tensor, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the linear map behind what waits to be folded into it."""
+        assert self._waiting is not None
+        origin, factor, shift = self._waiting
+        self._waiting = None
+        if factor.shape != weight.shape[1:] or (shift is not None and shift.shape != factor.shape):
+            raise ModelError(f"{origin}: does not fit {where} of {tuple(weight.shape)} weights")
+        if shift is not None:
+            moved = weight.double() @ shift.double()
+            bias = moved if bias is None else bias.double() + moved
+        return weight.double() * factor.double(), bias
+
     def _add_optical(
         self, where: str, layer: OpticalLayer, weight: Tensor, bias: Tensor | None
     ) -> None:
@@ -163,6 +209,13 @@ class ChainBuilder:
             )
         self.add(where, layer)
         self._weights[len(self.layers) - 1] = (where, weight, bias)
+
+
+def _no_linear_map(where: str) -> str:
+    return (
+        f"{where}: its factors and shifts are weights, which only a linear layer directly behind "
+        "it can take up; put one there, or build it with elementwise_affine=False"
+    )
 
 
 def to_float32(where: str, values: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from protocol.models.graph import (
     Conv2d,
     Flatten,
     InputScaling,
-    Linear,
     MaxPool2d,
     OpticalLayer,
 )
@@ -85,10 +84,10 @@ class _Writer:
             if weights.bias is not None:
                 operands.append(f"{name}.bias")
                 self._weights(f"{name}.bias", weights.bias)
-            if isinstance(layer, Linear):
-                self._node(name, "Gemm", operands, transB=1)
-            else:
+            if isinstance(layer, Conv2d):
                 self._node(name, "Conv", operands, **_windows(layer), dilations=layer.dilation)
+            else:
+                self._node(name, "Gemm", operands, transB=1)
         elif isinstance(layer, MaxPool2d):
             self._node(name, "MaxPool", [], **_windows(layer))
         elif isinstance(layer, AvgPool2d):

@@ -63,6 +63,27 @@ def mean_of(inputs: Array) -> float:
     return mean
 
 
+def columns_of(inputs: Array) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of every column.
+
+    Args:
+        inputs: `(samples, columns)`.
+
+    Raises:
+        DataError: no table, NaN or infinite values.
+    """
+    raw = _tensor(inputs, "inputs")
+    if raw.ndim != 2 or raw.numel() == 0 or raw.is_complex():
+        raise DataError(
+            f"inputs: {tuple(raw.shape)} {raw.dtype} is no table; standardising takes (samples, "
+            "columns) of real numbers"
+        )
+    values = raw.double()
+    if not bool(torch.isfinite(values).all()):
+        raise DataError("inputs: NaN or infinite values have no mean; remove or repair them")
+    return values.mean(dim=0).tolist(), values.std(dim=0, correction=0).tolist()
+
+
 def labelled_data(graph: Graph, inputs: Array, labels: Array, what: str) -> tuple[Tensor, Tensor]:
     """Scaled inputs and int64 labels `(samples,)` in [0, outputs).
 

@@ -21,7 +21,7 @@ from protocol.models._chain import to_float32
 from protocol.models._disk import MAX_FILE_BYTES, in_file, read_capped, write_together
 from protocol.models._json import MAX_JSON_BYTES, decode_json_object, encode_json
 from protocol.models._safetensors_header import check_header, largest_file_bytes
-from protocol.models.graph import Conv2d, Graph, Shape
+from protocol.models.graph import Graph, Shape
 from protocol.models.model import LayerWeights, Model
 
 __all__ = ["load_model", "save_model"]
@@ -192,10 +192,7 @@ def _tensor_shapes(graph: Graph) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     for index in graph.optical:
         layer = graph.optical_layer(index)
-        weight: Shape = (layer.rows, layer.columns)
-        if isinstance(layer, Conv2d):
-            weight = (layer.out_channels, layer.in_channels, *layer.kernel)
-        shapes[f"layers.{index}.weight"] = weight
+        shapes[f"layers.{index}.weight"] = layer.weight_shape
         if layer.bias:
             shapes[f"layers.{index}.bias"] = (layer.rows,)
     return shapes

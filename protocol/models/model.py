@@ -1,6 +1,6 @@
 """The server's half of a network: a graph with its weights.
 
-Weights are float32 torch tensors: `(outputs, inputs)` for linear layers and
+Weights are float32 torch tensors: `(outputs, inputs)` for linear layers, of tokens too, and
 `(out_channels, in_channels, height, width)` for convolutions; biases are `(rows,)`.
 """
 
@@ -14,18 +14,10 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from drivers.errors import ModelError
-from protocol.models.graph import (
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    Graph,
-    Layer,
-    Linear,
-    MaxPool2d,
-    OpticalLayer,
-)
+from protocol.models.digital import DigitalPart, apply_digital
+from protocol.models.graph import Conv2d, Graph, OpticalLayer, Shape, TokenLinear
 
-__all__ = ["LayerWeights", "Model", "apply_digital", "unfold"]
+__all__ = ["LayerWeights", "Model", "apply_digital", "fold", "unfold", "weighted_sums"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,37 +74,31 @@ class Model:
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Noise-free outputs `(samples, outputs)` of scaled inputs `(samples, *input_shape)`."""
-        values = inputs
+        values, digital = inputs, DigitalPart()
         for index, layer in enumerate(self.graph.layers):
             if isinstance(layer, OpticalLayer):
-                weights = self.weights[index]
-                if isinstance(layer, Linear):
-                    values = nnf.linear(values, weights.weight, weights.bias)
-                else:
-                    values = nnf.conv2d(
-                        values,
-                        weights.weight,
-                        weights.bias,
-                        layer.stride,
-                        layer.padding,
-                        layer.dilation,
-                    )
+                values = weighted_sums(layer, values, self.weights[index])
             else:
-                values = apply_digital(layer, values)
+                values = digital.apply(layer, values)
         return values.flatten(1)
 
 
-def apply_digital(layer: Layer, values: Tensor) -> Tensor:
-    """The client's digital layers on a batch `(samples, *shape)`; differentiable."""
-    if isinstance(layer, OpticalLayer):
-        raise ModelError(f"{layer.kind} is sent as light, it is not a digital layer")
-    if isinstance(layer, Flatten):
-        return values.flatten(1)
-    if isinstance(layer, MaxPool2d):
-        return nnf.max_pool2d(values, layer.kernel, layer.stride, layer.padding)
-    if isinstance(layer, AvgPool2d):
-        return nnf.avg_pool2d(values, layer.kernel, layer.stride, layer.padding)
-    return torch.relu(values)
+def weighted_sums(layer: OpticalLayer, values: Tensor, weights: LayerWeights) -> Tensor:
+    """Noise-free products of one optical layer with a batch; differentiable.
+
+    Args:
+        layer: the optical layer.
+        values: `(samples, *shape)` as the layer takes them.
+        weights: of the layer.
+
+    Returns:
+        `(samples, *output_shape)`.
+    """
+    if isinstance(layer, Conv2d):
+        return nnf.conv2d(
+            values, weights.weight, weights.bias, layer.stride, layer.padding, layer.dilation
+        )
+    return nnf.linear(values, weights.weight, weights.bias)
 
 
 def unfold(layer: OpticalLayer, values: Tensor) -> Tensor:
@@ -122,23 +108,40 @@ def unfold(layer: OpticalLayer, values: Tensor) -> Tensor:
 
     Args:
         layer: the optical layer.
-        values: `(samples, features)` or `(samples, channels, height, width)`.
+        values: `(samples, features)`, `(samples, tokens, features)` or
+            `(samples, channels, height, width)`.
     """
     if isinstance(layer, Conv2d):
         patches = nnf.unfold(
             values, layer.kernel, layer.dilation, layer.padding, layer.stride
         ).transpose(1, 2)
+    elif isinstance(layer, TokenLinear):
+        patches = values
     else:
         patches = values.flatten(1)[:, None, :]
     return nnf.pad(patches, (0, 1), value=1.0) if layer.bias else patches
 
 
+def fold(layer: OpticalLayer, products: Tensor, output_shape: Shape) -> Tensor:
+    """Products of all data vectors, as `unfold` orders them, to a batch of the layer's outputs.
+
+    Args:
+        layer: the optical layer.
+        products: `(samples * positions, rows)`.
+        output_shape: of one sample.
+
+    Returns:
+        `(samples, *output_shape)`.
+    """
+    if isinstance(layer, Conv2d):
+        positions = output_shape[1] * output_shape[2]
+        products = products.reshape(-1, positions, layer.rows).transpose(1, 2)
+    return products.reshape(-1, *output_shape)
+
+
 def _check_weights(index: int, layer: OpticalLayer, weights: LayerWeights) -> None:
     where = f"layer {index} ({layer.kind})"
-    expected: tuple[int, ...] = (layer.rows, layer.columns)
-    if isinstance(layer, Conv2d):
-        expected = (layer.out_channels, layer.in_channels, *layer.kernel)
-    _check_tensor(f"{where} weight", weights.weight, expected)
+    _check_tensor(f"{where} weight", weights.weight, layer.weight_shape)
     if layer.bias != (weights.bias is not None):
         raise ModelError(f"{where}: the description and the weights disagree about a bias")
     if weights.bias is not None:

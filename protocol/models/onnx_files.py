@@ -6,11 +6,22 @@ onnx itself is imported only when a file is read or written.
 import os
 from pathlib import Path
 
-from drivers.errors import OutputError
+from drivers.errors import ModelError, OutputError
 from protocol.models._disk import MAX_FILE_BYTES, in_file, read_capped, write_together
+from protocol.models.graph import (
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Graph,
+    Linear,
+    MaxPool2d,
+    Relu,
+)
 from protocol.models.model import Model
 
-__all__ = ["load_onnx", "save_onnx"]
+__all__ = ["check_onnx_export", "load_onnx", "save_onnx"]
+
+_EXPORTED = (Linear, Conv2d, Relu, Flatten, MaxPool2d, AvgPool2d)
 
 
 def load_onnx(path: str | os.PathLike[str]) -> Model:
@@ -38,6 +49,21 @@ def load_onnx(path: str | os.PathLike[str]) -> Model:
         return import_model(data)
 
 
+def check_onnx_export(graph: Graph) -> None:
+    """Refuse a network with layers that are not written to ONNX files.
+
+    Raises:
+        ModelError: names the first of them.
+    """
+    for index, layer in enumerate(graph.layers):
+        if not isinstance(layer, _EXPORTED):
+            known = ", ".join(sorted(kind.kind for kind in _EXPORTED))
+            raise ModelError(
+                f"layer {index} ({layer.kind}) is not written to ONNX files, which take {known}; "
+                "save the network with save_model (NAME.safetensors)"
+            )
+
+
 def save_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a model as an ONNX file (operator set 17, dynamic batch) that stands alone.
 
@@ -51,9 +77,10 @@ def save_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = F
 
     Raises:
         OutputError: another suffix, a file that exists, or a folder that cannot be written.
-        ModelError: metadata that is not plain JSON, a scaling beyond float32, or a model that is
-            too large for an ONNX file.
+        ModelError: metadata that is not plain JSON, a scaling beyond float32, a model that is too
+            large for an ONNX file, or one with a layer of tokens (`check_onnx_export`).
     """
+    check_onnx_export(model.graph)
     from protocol.models._onnx_export import export_model
 
     target = Path(path)

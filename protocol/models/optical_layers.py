@@ -21,8 +21,9 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from drivers.errors import ConfigurationError
-from protocol.models.graph import Conv2d, Graph, OpticalLayer
-from protocol.models.model import LayerWeights, Model, apply_digital
+from protocol.models.digital import DigitalPart
+from protocol.models.graph import Conv2d, Graph, OpticalLayer, TokenLinear
+from protocol.models.model import LayerWeights, Model, weighted_sums
 
 __all__ = ["OpticalModule", "OpticalNetwork", "check_signal_to_noise", "estimate_noise_std"]
 
@@ -53,23 +54,18 @@ class OpticalModule(nn.Module):
         """W x, plus the noise at F^2 = `signal_to_noise` (None: noise-free).
 
         Args:
-            values: `(samples, inputs)` or `(samples, channels, height, width)`.
+            values: `(samples, inputs)`, `(samples, tokens, inputs)` or
+                `(samples, channels, height, width)`.
             signal_to_noise: F^2 > 0 of this layer.
             generator: source of the noise, on the device of `values`; None takes torch's own.
 
         Returns:
-            `(samples, outputs)` or `(samples, out_channels, height, width)`.
+            `(samples, *output_shape)`.
         """
-        layer = self.layer
-        if isinstance(layer, Conv2d):
-            sums = nnf.conv2d(
-                values, self.weight, self.bias, layer.stride, layer.padding, layer.dilation
-            )
-        else:
-            sums = nnf.linear(values, self.weight, self.bias)
+        sums = weighted_sums(self.layer, values, self.weights())
         if signal_to_noise is None:
             return sums
-        std = estimate_noise_std(layer, values, self.weights(), signal_to_noise)
+        std = estimate_noise_std(self.layer, values, self.weights(), signal_to_noise)
         noise = torch.randn(sums.shape, generator=generator, device=sums.device, dtype=sums.dtype)
         return sums + std * noise
 
@@ -87,15 +83,17 @@ def estimate_noise_std(
 
     Args:
         layer: the optical layer.
-        values: `(samples, inputs)` or `(samples, channels, height, width)`.
+        values: `(samples, inputs)`, `(samples, tokens, inputs)` or
+            `(samples, channels, height, width)`.
         weights: of this layer.
         signal_to_noise: F^2 > 0, dimensionless.
 
     Returns:
-        `(samples, 1)` for a linear layer; `(samples, 1, height, width)` for a convolution, one
-        value per patch.
+        `(samples, 1)` for a linear layer, `(samples, tokens, 1)` for one of tokens;
+        `(samples, 1, height, width)` for a convolution, one value per patch.
     """
-    squares = values.square().sum(dim=1, keepdim=True)
+    features = -1 if isinstance(layer, TokenLinear) else 1
+    squares = values.square().sum(dim=features, keepdim=True)
     if isinstance(layer, Conv2d):
         # |patch|^2 as a convolution with ones: the patches are never unfolded in memory.
         window = values.new_ones((1, 1, *layer.kernel))
@@ -165,13 +163,13 @@ class OpticalNetwork(nn.Module):
             ConfigurationError: `signal_to_noise` of a wrong length or out of range.
         """
         ratios = check_signal_to_noise(self.graph, signal_to_noise or ())
-        values = inputs
+        values, digital = inputs, DigitalPart()
         for index, layer in enumerate(self.graph.layers):
             if isinstance(layer, OpticalLayer):
                 module = self.optical[str(index)]
                 values = module(values, ratios.get(index), generator)
             else:
-                values = apply_digital(layer, values)
+                values = digital.apply(layer, values)
         return values.flatten(1)
 
     def to_model(self, metadata: Mapping[str, object] | None = None) -> Model:
@@ -228,11 +226,8 @@ def _fresh_weights(graph: Graph, seed: int) -> dict[int, LayerWeights]:
     fresh = {}
     for index in graph.optical:
         layer = graph.optical_layer(index)
-        shape: tuple[int, ...] = (layer.rows, layer.columns)
-        if isinstance(layer, Conv2d):
-            shape = (layer.out_channels, layer.in_channels, *layer.kernel)
         bound = 1 / math.sqrt(layer.columns)
-        weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(layer.weight_shape).uniform_(-bound, bound, generator=generator)
         bias = None
         if layer.bias:
             bias = torch.empty(layer.rows).uniform_(-bound, bound, generator=generator)

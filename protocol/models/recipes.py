@@ -10,18 +10,27 @@ import math
 from dataclasses import replace
 
 from drivers.errors import ConfigurationError, ModelError
-from protocol.models._training_data import Array, mean_of
+from protocol.models._training_data import Array, columns_of, mean_of
 from protocol.models._training_settings import TrainingSettings
 from protocol.models.graph import (
+    AddRemembered,
     Conv2d,
     Flatten,
     Graph,
     InputScaling,
     Layer,
+    LayerNorm,
     Linear,
     MaxPool2d,
+    Patches,
     Relu,
+    Remember,
+    SelfAttention,
     Shape,
+    SinusoidalPositions,
+    Standardise,
+    TokenLinear,
+    TokenMean,
 )
 
 __all__ = [
@@ -35,6 +44,8 @@ __all__ = [
     "centred_scaling",
     "mlp",
     "small_cnn",
+    "standardising",
+    "transformer",
 ]
 
 MNIST_NOISE_FREE = TrainingSettings(
@@ -103,6 +114,7 @@ def mlp(
     *,
     bias: bool = False,
     scaling: InputScaling | None = None,
+    standardise: Standardise | None = None,
 ) -> Graph:
     """Fully connected layers with a ReLU between them.
 
@@ -112,11 +124,14 @@ def mlp(
         classes: number of outputs.
         bias: whether the layers have one; it costs one more mode per row.
         scaling: from raw data to the first layer; none by default.
+        standardise: for tables whose columns have units of their own (`standardising`).
 
     Raises:
         ModelError: a size below 1 or beyond reason.
     """
     layers: list[Layer] = [Flatten()] if len(input_shape) > 1 else []
+    if standardise is not None:
+        layers.append(standardise)
     width = math.prod(input_shape)
     for outputs in hidden:
         layers += [Linear(inputs=width, outputs=outputs, bias=bias), Relu()]
@@ -178,6 +193,84 @@ def small_cnn(
         Linear(inputs=hidden, outputs=classes, bias=bias),
     ]
     return Graph(input_shape=input_shape, layers=tuple(layers), scaling=scaling or InputScaling())
+
+
+def transformer(
+    input_shape: Shape,
+    classes: int,
+    *,
+    patch: tuple[int, int],
+    width: int = 32,
+    heads: int = 4,
+    hidden: int = 64,
+    blocks: int = 1,
+    bias: bool = False,
+    scaling: InputScaling | None = None,
+) -> Graph:
+    """Images as tokens, blocks of attention and a two-layer perceptron, then their mean classified.
+
+    Each half of a block is normalised before and added to what it came from (arXiv 2010.11929,
+    2002.04745). Over light go the linear maps alone: the patches' embedding, per block query, key
+    and value in one, the output of the attention and both layers of the perceptron, and the
+    classifier; 2 + 4 blocks in all. Each sends its rows once per token, the last one once.
+
+    Args:
+        input_shape: `(channels, height, width)`.
+        classes: number of outputs.
+        patch: height and width of a token; they divide the image's.
+        width: features of a token, a multiple of `heads`.
+        heads: of each attention.
+        hidden: width of the perceptrons.
+        blocks: how many, 1 or more.
+        bias: whether the layers have one.
+        scaling: from raw data to the first layer; none by default.
+
+    Raises:
+        ModelError: no image, patches or heads that do not divide, a size beyond reason.
+    """
+    if len(input_shape) != 3:
+        raise ModelError(f"a transformer takes (channels, height, width), got {input_shape}")
+    entries = input_shape[0] * math.prod(patch)
+    layers: list[Layer] = [
+        Patches(size=patch),
+        TokenLinear(inputs=entries, outputs=width, bias=bias),
+        SinusoidalPositions(),
+    ]
+    for _ in range(blocks):
+        layers += [
+            Remember(),
+            LayerNorm(),
+            TokenLinear(inputs=width, outputs=3 * width, bias=bias),
+            SelfAttention(heads=heads),
+            TokenLinear(inputs=width, outputs=width, bias=bias),
+            AddRemembered(),
+            Remember(),
+            LayerNorm(),
+            TokenLinear(inputs=width, outputs=hidden, bias=bias),
+            Relu(),
+            TokenLinear(inputs=hidden, outputs=width, bias=bias),
+            AddRemembered(),
+        ]
+    layers += [LayerNorm(), TokenMean(), Linear(inputs=width, outputs=classes, bias=bias)]
+    return Graph(input_shape=input_shape, layers=tuple(layers), scaling=scaling or InputScaling())
+
+
+def standardising(inputs: Array) -> Standardise:
+    """The layer that gives every column of a table mean 0 and spread 1 over the training data.
+
+    A column that never changes keeps its unit.
+
+    Args:
+        inputs: raw training data `(samples, columns)`.
+
+    Raises:
+        DataError: no table, NaN or infinite values.
+        ModelError: more columns than a description holds.
+    """
+    means, spreads = columns_of(inputs)
+    return Standardise(
+        offset=tuple(means), factor=tuple(1 / spread if spread > 0 else 1.0 for spread in spreads)
+    )
 
 
 def centred_scaling(inputs: Array, half_range: float) -> InputScaling:

@@ -11,26 +11,38 @@ from torch.nn.parameter import is_lazy
 
 from drivers.errors import ModelError
 from protocol.models._chain import ChainBuilder, to_float32
+from protocol.models._transformer_modules import (
+    encoder_layers,
+    read_encoder_layer,
+    read_layer_norm,
+)
 from protocol.models.graph import (
+    AddRemembered,
     AvgPool2d,
+    Conv2d,
     Flatten,
+    Gelu,
     InputScaling,
     Layer,
-    Linear,
+    LayerNorm,
     MaxPool2d,
     OpticalLayer,
     Relu,
+    Remember,
     Shape,
 )
 from protocol.models.model import LayerWeights, Model
+from protocol.models.token_modules import DigitalModule, Residual
 
 __all__ = ["from_module", "to_module"]
 
 _DROPPED = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _SUPPORTED = (
-    "Sequential, Linear, Conv2d, ReLU, Flatten, MaxPool2d, AvgPool2d, BatchNorm1d/2d directly "
-    "after Linear/Conv2d, Dropout, Identity"
+    "Sequential, Linear, Conv2d, ReLU, GELU, Flatten, MaxPool2d, AvgPool2d, BatchNorm1d/2d "
+    "directly after Linear/Conv2d, LayerNorm, TransformerEncoder and TransformerEncoderLayer with "
+    "norm_first, Dropout, Identity, and the Residual and DigitalModule of "
+    "protocol.models.token_modules"
 )
 _HINTS: dict[type[nn.Module], str] = {
     nn.Softmax: "leave it out: the largest output stays the largest",
@@ -47,11 +59,13 @@ def from_module(
     """A model of what the module computes in evaluation mode.
 
     The module is not changed, and its weights are copied. Dropout and Identity are left out,
-    batch normalisation is folded with its running statistics.
+    batch normalisation is folded with its running statistics, the factors and shifts of layer
+    normalisation into the linear map behind it.
 
     Args:
         module: one layer or an `nn.Sequential`, nested at will.
-        input_shape: of one sample, `(features,)` or `(channels, height, width)`.
+        input_shape: of one sample, `(features,)`, `(tokens, features)` or
+            `(channels, height, width)`.
         scaling: from raw data to the module's input; none by default.
         metadata: plain JSON values that travel with the model.
 
@@ -64,6 +78,9 @@ def from_module(
     chain = ChainBuilder(tuple(input_shape))
     for path, layer in _leaves(module, ""):
         where = f"module {path or '(the whole)'} ({type(layer).__name__})"
+        if isinstance(layer, Remember | AddRemembered):
+            chain.add(where, layer)
+            continue
         _refuse_surprises(where, layer)
         if type(layer) in _DROPPED:
             continue
@@ -78,22 +95,43 @@ def from_module(
 def to_module(model: Model) -> nn.Sequential:
     """The model as a torch module in evaluation mode, with copies of the weights.
 
-    It takes scaled inputs `(samples, *input_shape)` and has one child per layer of the graph.
+    It takes scaled inputs `(samples, *input_shape)` and has one child per layer of the graph; what
+    lies between the ends of a residual connection is one child, a `Residual`.
     """
-    children: list[nn.Module] = []
+    opened: list[list[nn.Module]] = [[]]
     for index, layer in enumerate(model.graph.layers):
-        if isinstance(layer, OpticalLayer):
-            children.append(_optical_module(layer, model.weights[index]))
+        if isinstance(layer, Remember):
+            opened.append([])
+        elif isinstance(layer, AddRemembered):
+            inner = nn.Sequential(*opened.pop())
+            opened[-1].append(Residual(inner))
+        elif isinstance(layer, OpticalLayer):
+            opened[-1].append(_optical_module(layer, model.weights[index]))
         else:
-            children.append(_digital_module(layer))
-    return nn.Sequential(*children).eval()
+            opened[-1].append(_digital_module(layer, model.graph.shapes[index]))
+    return nn.Sequential(*opened[0]).eval()
 
 
-def _leaves(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+def _leaves(
+    module: nn.Module, path: str
+) -> Iterator[tuple[str, nn.Module | Remember | AddRemembered]]:
+    where = f"module {path or '(the whole)'} ({type(module).__name__})"
+    if _forward_of(module) is Residual.forward:
+        _refuse_surprises(where, module)
+        yield path, Remember()
+        yield from _leaves(module.get_submodule("inner"), f"{path}.inner" if path else "inner")
+        yield path, AddRemembered()
+        return
+    if _forward_of(module) is nn.TransformerEncoder.forward:
+        assert isinstance(module, nn.TransformerEncoder)
+        _refuse_surprises(where, module)
+        for name, part in encoder_layers(where, module):
+            yield from _leaves(part, f"{path}.{name}" if path else name)
+        return
     if _forward_of(module) is not nn.Sequential.forward:
         yield path, module
         return
-    _refuse_surprises(f"module {path or '(the whole)'} (Sequential)", module)
+    _refuse_surprises(where, module)
     # Not named_children(): that leaves out the second use of one and the same layer.
     for name, child in module._modules.items():
         inner = f"{path}.{name}" if path else name
@@ -109,6 +147,9 @@ def _forward_of(module: nn.Module) -> object:
 
 def _refuse_surprises(where: str, module: nn.Module) -> None:
     """Hooks and patched methods compute something that the layer's parameters do not tell."""
+    for inner, child in module.named_children():
+        if not isinstance(module, nn.Sequential | Residual | nn.TransformerEncoder):
+            _refuse_surprises(f"{where} {inner}", child)
     if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
         raise ModelError(f"{where}: has no weights yet; run the module once on an input")
     if "forward" in vars(module):
@@ -181,6 +222,20 @@ def _conv_padding(where: str, module: nn.Conv2d) -> tuple[int, int]:
             "use an odd kernel"
         )
     return totals[0] // 2, totals[1] // 2
+
+
+def _read_gelu(chain: ChainBuilder, where: str, module: nn.Module) -> None:
+    assert isinstance(module, nn.GELU)
+    if module.approximate != "none":
+        raise ModelError(
+            f"{where}: approximate={module.approximate!r}; only the exact function is supported"
+        )
+    chain.add(where, Gelu())
+
+
+def _read_digital(chain: ChainBuilder, where: str, module: nn.Module) -> None:
+    assert isinstance(module, DigitalModule)
+    chain.add(where, module.layer)
 
 
 def _read_relu(chain: ChainBuilder, where: str, module: nn.Module) -> None:  # noqa: ARG001
@@ -263,7 +318,7 @@ def _pair(where: str, value: object) -> tuple[int, int]:
 def _optical_module(layer: OpticalLayer, weights: LayerWeights) -> nn.Module:
     # Built without memory: drawing initial values would move the global random generator.
     module: nn.Linear | nn.Conv2d
-    if isinstance(layer, Linear):
+    if not isinstance(layer, Conv2d):
         module = nn.Linear(layer.inputs, layer.outputs, bias=layer.bias, device="meta")
     else:
         module = nn.Conv2d(
@@ -282,14 +337,18 @@ def _optical_module(layer: OpticalLayer, weights: LayerWeights) -> nn.Module:
     return module
 
 
-def _digital_module(layer: Layer) -> nn.Module:
+def _digital_module(layer: Layer, shape: Shape) -> nn.Module:
     if isinstance(layer, Flatten):
         return nn.Flatten()
     if isinstance(layer, MaxPool2d):
         return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
     if isinstance(layer, AvgPool2d):
         return nn.AvgPool2d(layer.kernel, layer.stride, layer.padding)
-    return nn.ReLU()
+    if isinstance(layer, LayerNorm):
+        return nn.LayerNorm(shape[-1:], eps=layer.epsilon, elementwise_affine=False)
+    if isinstance(layer, Gelu):
+        return nn.GELU()
+    return nn.ReLU() if isinstance(layer, Relu) else DigitalModule(layer)
 
 
 _READERS: dict[type[nn.Module], Callable[[ChainBuilder, str, nn.Module], None]] = {
@@ -301,4 +360,8 @@ _READERS: dict[type[nn.Module], Callable[[ChainBuilder, str, nn.Module], None]] 
     nn.AvgPool2d: _read_avg_pool,
     nn.BatchNorm1d: _read_batch_norm,
     nn.BatchNorm2d: _read_batch_norm,
+    nn.GELU: _read_gelu,
+    nn.LayerNorm: read_layer_norm,
+    nn.TransformerEncoderLayer: read_encoder_layer,
+    DigitalModule: _read_digital,
 }

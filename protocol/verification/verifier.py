@@ -36,6 +36,9 @@ class TestScore:
         score: normal score of the deviation.
         threshold: the score beyond which, on either side, the block is refused.
         row: for row sums, the row with the largest deviation.
+        deviation: standard deviation of `measured` by chance, relative to `expected`.
+        systematic: what the calibration does not know of it, in units of that deviation; the score
+            is taken over both.
     """
 
     __test__ = False  # not a test class of pytest's
@@ -46,11 +49,18 @@ class TestScore:
     score: float
     threshold: float
     row: int | None = None
+    deviation: float = 0.0
+    systematic: float = 0.0
 
     @property
     def passed(self) -> bool:
         """True within the threshold; NaN never passes."""
         return abs(self.score) <= self.threshold
+
+    @property
+    def chance_score(self) -> float:
+        """The score over chance alone, as if the calibration were known exactly."""
+        return self.score * math.hypot(1.0, self.systematic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +164,8 @@ class Verifier:
         unseen = _unmeasured_energy(energy, frames)
         weights, degrees = self._terms(summary.modes, frames, energy, unseen)
         mean = (weights * degrees).sum(0)
-        z = _with_allowance(values, mean, weights, degrees, self.expectation.variance_uncertainty)
+        uncertainty = self.expectation.variance_uncertainty
+        z, own = _with_allowance(values, mean, weights, degrees, uncertainty)
         symbols = np.concatenate([frames.sum(1), frames.sum(0)]) * summary.modes
         limit = self.threshold()
         for index in (0, 1):
@@ -166,6 +177,8 @@ class Verifier:
                         expected=float(mean[index] / symbols[index]),
                         score=float(z[index]),
                         threshold=limit,
+                        deviation=float(own[index]),
+                        systematic=uncertainty / float(own[index]),
                     )
                 )
         rows = z[2:]
@@ -178,6 +191,8 @@ class Verifier:
                 score=float(rows[worst]),
                 threshold=self.threshold(len(rows)),
                 row=worst,
+                deviation=float(own[2 + worst]),
+                systematic=uncertainty / float(own[2 + worst]),
             )
         )
         return Verdict(scores=tuple(scores), symbols=int(frames.sum()) * summary.modes)
@@ -199,13 +214,15 @@ class Verifier:
         moved = law.rotation_energy / summary.modes
         deviation = gain - law.gain
         allowance = math.hypot(law.gain_uncertainty * law.gain, moved)
-        scale = math.sqrt(noise + wobble + allowance**2)
+        chance = math.sqrt(noise + wobble)
         return TestScore(
             name=TESTS[0],
             measured=gain,
             expected=law.gain,
-            score=deviation / scale,
+            score=deviation / math.hypot(chance, allowance),
             threshold=self.threshold(),
+            deviation=chance / law.gain,
+            systematic=allowance / chance,
         )
 
     def _clump(self, frames: float) -> float:
@@ -263,13 +280,17 @@ def _columns(per_row: Array, quadrature: int) -> Array:
 
 def _with_allowance(
     values: Array, mean: Array, weights: Array, degrees: Array, uncertainty: float
-) -> Array:
-    """Scores, widened by a relative standard uncertainty of the unit of variance."""
+) -> tuple[Array, Array]:
+    """Scores, widened by a relative standard uncertainty of the unit of variance.
+
+    Returns:
+        The scores, and the relative standard deviation of the sums by chance.
+    """
     empty: NDArray[np.bool_] = degrees.sum(0) == 0
     degrees = np.where(empty, 1.0, degrees)
     z: Array = tail_score(np.where(empty, mean + 1.0, values), weights, degrees)
+    own: Array = np.sqrt((2 * degrees * weights**2).sum(0)) / np.maximum(mean, 1e-300)
     if uncertainty:
-        own: Array = np.sqrt((2 * degrees * weights**2).sum(0)) / np.maximum(mean, 1e-300)
         z = z * (own / np.hypot(own, uncertainty))
     z[empty] = 0.0
-    return z
+    return z, own

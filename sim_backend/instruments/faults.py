@@ -1,5 +1,7 @@
 """Faults of a simulated bench as data: what fails, where, when, for how long and by how much.
 
+What someone does to the light on a fibre is a fault like any other.
+
 A plan of faults is a list of values that can be written to a file and replayed; a plan drawn at
 random is a function of its seed alone. The simulated instruments and the scene's keeper ask the
 plan what is wrong at their moment of the simulated clock; nothing here changes anything by itself.
@@ -37,6 +39,17 @@ class FaultKind(StrEnum):
     """The oscillator of "client" or "server" has lost the fraction `size` of its power."""
     POLARISATION_FLIP = "polarisation-flip"
     """The polarisation after the span "forward" or "back" is turned by `size` rad (Jones angle)."""
+    LIGHT_REAMPLIFIED = "light-reamplified"
+    """At the end of "forward" or "back" someone taps the fraction `size` and amplifies the rest."""
+    LIGHT_RESENT = "light-resent"
+    """There someone measures and sends a copy, whose quadratures have `size` SNU more noise (2 for
+    a heterodyne measurement, 1 for the best symmetric copy)."""
+    LIGHT_DELAYED = "light-delayed"
+    """There someone holds the light back for `size` s."""
+    LIGHT_BRIGHTENED = "light-brightened"
+    """The light at the end of "forward" or "back" is `size` dB brighter than was declared."""
+    LIGHT_ADDED = "light-added"
+    """There someone adds `size` W of steady light on the carrier."""
     CLOCK_SLIP = "clock-slip"
     """The records of a digitiser come `size` samples late."""
     REFERENCE_LOST = "reference-lost"
@@ -76,6 +89,11 @@ USUAL_SIZES: Final[Mapping[FaultKind, float]] = {
     FaultKind.FIBRE_DIRTY: 3.0,
     FaultKind.OSCILLATOR_LOW: 0.02,
     FaultKind.POLARISATION_FLIP: math.pi / 2,
+    FaultKind.LIGHT_REAMPLIFIED: 0.1,
+    FaultKind.LIGHT_RESENT: 2.0,
+    FaultKind.LIGHT_DELAYED: 100e-9,
+    FaultKind.LIGHT_BRIGHTENED: 3.0,
+    FaultKind.LIGHT_ADDED: 1e-6,
     FaultKind.CLOCK_SLIP: 1.0,
     FaultKind.REFERENCE_LOST: 10.0,
     FaultKind.TRACE_NAN: 1.0,
@@ -86,7 +104,19 @@ USUAL_SIZES: Final[Mapping[FaultKind, float]] = {
 }
 """The size where a fault does not give one; kinds that are not here have no size."""
 
-_FRACTIONS = (FaultKind.OSCILLATOR_LOW, FaultKind.TRACE_SHORT, FaultKind.TRACE_CLIPPED)
+_FRACTIONS = (
+    FaultKind.OSCILLATOR_LOW,
+    FaultKind.TRACE_SHORT,
+    FaultKind.TRACE_CLIPPED,
+    FaultKind.LIGHT_REAMPLIFIED,
+)
+_POSITIVE = (
+    FaultKind.LASER_UNLOCK,
+    FaultKind.FIBRE_DIRTY,
+    FaultKind.LIGHT_RESENT,
+    FaultKind.LIGHT_DELAYED,
+    FaultKind.LIGHT_ADDED,
+)
 _COUNTS = (FaultKind.TRACE_NAN, FaultKind.TRACE_STUCK_BIT)
 _KEYS = ("kind", "target", "start_s", "duration_s", "size")
 
@@ -282,5 +312,5 @@ def _check_size(what: str, kind: FaultKind, size: float | None) -> None:
         raise ConfigurationError(f"{what}: size is {size}, it must be a fraction in (0, 1)")
     if kind in _COUNTS and (size < 0 or size != int(size)):
         raise ConfigurationError(f"{what}: size is {size}, it must be a whole number from 0")
-    if kind in (FaultKind.LASER_UNLOCK, FaultKind.FIBRE_DIRTY) and size <= 0:
+    if kind in _POSITIVE and size <= 0:
         raise ConfigurationError(f"{what}: size is {size}, it must be above 0")

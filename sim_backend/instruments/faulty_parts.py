@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from sim_backend.instruments.faults import FaultFinder, FaultKind
+from sim_backend.instruments.intruders import Intruder
 from sim_backend.scene.detectors import BalancedDetector
 from sim_backend.scene.fibre import Fibre
 from sim_backend.scene.light import FloatArray, Jones, Light, Window
@@ -22,17 +23,19 @@ def oscillator_kept(fault: FaultFinder) -> float:
 
 
 class FailingFibre(Fibre):
-    """A fibre that can be unplugged, dirty, or turned in polarisation.
+    """A fibre that can be unplugged, dirty, turned in polarisation, or have an intruder at its end.
 
     Args:
         sound: the fibre in whose place it stands; its slow states live on in there.
         fault: what is wrong with it now.
+        rng: source of the noise that an intruder adds.
     """
 
-    def __init__(self, sound: Fibre, fault: FaultFinder) -> None:
+    def __init__(self, sound: Fibre, fault: FaultFinder, *, rng: np.random.Generator) -> None:
         self.settings = sound.settings
         self._sound = sound
         self._fault = fault
+        self._intruder = Intruder(fault, rng=rng)
 
     def transmission(self) -> float:
         """Power transmission, connectors and faults included."""
@@ -50,12 +53,14 @@ class FailingFibre(Fibre):
     def begin(self, window: Window) -> None:
         """Start a shot: the fibre is dark."""
         self._sound.begin(window)
+        self._intruder.begin(window)
 
     def block(self, light: Light) -> Light:
         """Send a block through; what comes out is delayed."""
         passed, kept, turn = self._sound.block(light), self._kept(), self._turn()
         if kept != 1.0:
             passed = passed.scaled(kept**0.5)
+        passed = self._intruder.block(passed)
         return passed if turn is None else replace(passed, jones=turn @ passed.jones)
 
     def _kept(self) -> float:

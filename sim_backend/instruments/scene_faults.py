@@ -49,6 +49,11 @@ TARGETS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
     FaultKind.FIBRE_UNPLUGGED: _SPANS,
     FaultKind.FIBRE_DIRTY: _SPANS,
     FaultKind.POLARISATION_FLIP: _SPANS,
+    FaultKind.LIGHT_REAMPLIFIED: _SPANS,
+    FaultKind.LIGHT_RESENT: _SPANS,
+    FaultKind.LIGHT_DELAYED: _SPANS,
+    FaultKind.LIGHT_BRIGHTENED: _SPANS,
+    FaultKind.LIGHT_ADDED: _SPANS,
     FaultKind.OSCILLATOR_LOST: _PARTIES,
     FaultKind.OSCILLATOR_LOW: _PARTIES,
     FaultKind.CLOCK_SLIP: _DIGITISERS,
@@ -105,8 +110,12 @@ class SceneFaults:
         self._plan = plan
         self._clock = clock
         self._undo: dict[Fault, Callable[[], None]] = {}
-        scene.forward_fibre = FailingFibre(scene.forward_fibre, self.finder("forward"))
-        scene.return_fibre = FailingFibre(scene.return_fibre, self.finder("back"))
+        scene.forward_fibre = FailingFibre(
+            scene.forward_fibre, self.finder("forward"), rng=scene.random_stream("intruder there")
+        )
+        scene.return_fibre = FailingFibre(
+            scene.return_fibre, self.finder("back"), rng=scene.random_stream("intruder back")
+        )
         scene.client_detector = FailingDetector(scene.client_detector, self.finder("client"))
         scene.server_detector = FailingDetector(scene.server_detector, self.finder("server"))
         clock.on_advance(lambda _: self.update())

@@ -177,13 +177,17 @@ class AmplifierBench(SampledScene):
         self.server_oscillator_laser = self._laser("server_oscillator_laser")
         self.launch_attenuator = VariableAttenuator(settings.launch_attenuator, clock=self.clock)
         self.weight_modulators = [
-            MachZehnder(settings.weight_modulator, rng=self._rng(f"modulator{port}"))
+            MachZehnder(settings.weight_modulator, rng=self.random_stream(f"modulator{port}"))
             for port in ports
         ]
-        self.forward_fibres = [Fibre(settings.patch, rng=self._rng(f"to{port}")) for port in ports]
-        self.return_fibres = [Fibre(settings.patch, rng=self._rng(f"from{port}")) for port in ports]
+        self.forward_fibres = [
+            Fibre(settings.patch, rng=self.random_stream(f"to{port}")) for port in ports
+        ]
+        self.return_fibres = [
+            Fibre(settings.patch, rng=self.random_stream(f"from{port}")) for port in ports
+        ]
         self.server_detectors = [
-            BalancedDetector(settings.server_detector, rng=self._rng(f"detector{port}"))
+            BalancedDetector(settings.server_detector, rng=self.random_stream(f"detector{port}"))
             for port in ports
         ]
 
@@ -191,16 +195,20 @@ class AmplifierBench(SampledScene):
         settings = self.settings
         self.client_oscillator_laser = self._laser("client_oscillator_laser")
         self.seed_laser = self._laser("seed_laser")
-        self.forward_mesh = Mesh(settings.mesh, rng=self._rng("forward_mesh"))
-        self.return_mesh = Mesh(settings.mesh, rng=self._rng("return_mesh"))
-        self.amplifier = OpticalAmplifierModel(settings.amplifier, rng=self._rng("amplifier"))
+        self.forward_mesh = Mesh(settings.mesh, rng=self.random_stream("forward_mesh"))
+        self.return_mesh = Mesh(settings.mesh, rng=self.random_stream("return_mesh"))
+        self.amplifier = OpticalAmplifierModel(
+            settings.amplifier, rng=self.random_stream("amplifier")
+        )
         self.tap = Coupler(settings.tap)
         self.client_detector = BalancedDetector(
-            settings.client_detector, rng=self._rng("client_detector")
+            settings.client_detector, rng=self.random_stream("client_detector")
         )
 
     def _laser(self, name: str) -> LaserSource:
-        return LaserSource(getattr(self.settings, name), rng=self._rng(name), clock=self.clock)
+        return LaserSource(
+            getattr(self.settings, name), rng=self.random_stream(name), clock=self.clock
+        )
 
     def _age(self, duration_s: float) -> None:
         for laser in self._lasers():

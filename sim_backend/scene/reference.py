@@ -112,59 +112,67 @@ class ReferenceScene(SampledScene):
         )
 
     def _laser(self, name: str) -> LaserSource:
-        return LaserSource(getattr(self.settings, name), rng=self._rng(name), clock=self.clock)
+        return LaserSource(
+            getattr(self.settings, name), rng=self.random_stream(name), clock=self.clock
+        )
 
     def _build_server(self) -> None:
         settings = self.settings
         self.server_laser = self._laser("server_laser")
         self.server_oscillator_laser = self._laser("server_oscillator_laser")
         self.weight_modulator = MachZehnder(
-            settings.weight_modulator, rng=self._rng("weight_modulator")
+            settings.weight_modulator, rng=self.random_stream("weight_modulator")
         )
         self.launch_attenuator = VariableAttenuator(settings.launch_attenuator, clock=self.clock)
         self.server_polarisation = PolarisationController(settings.server_polarisation)
         self.server_switch = LightSwitch(settings.server_switch, clock=self.clock)
         self.server_detector = BalancedDetector(
-            settings.server_detector, rng=self._rng("server_detector")
+            settings.server_detector, rng=self.random_stream("server_detector")
         )
         self._monitor = Coupler(settings.monitor_tap)
         self._server_shifter = FrequencyShifter(settings.server_shifter)
         self.server_phase_shifter = PhaseShifter(
-            settings.server_phase_shifter, rng=self._rng("server_phase_shifter"), clock=self.clock
+            settings.server_phase_shifter,
+            rng=self.random_stream("server_phase_shifter"),
+            clock=self.clock,
         )
 
     def _build_path(self) -> None:
         settings = self.settings
         returning = settings.forward_fibre if settings.shared_fibre else settings.return_fibre
-        self.forward_fibre = Fibre(settings.forward_fibre, rng=self._rng("forward_fibre"))
-        self.return_fibre = Fibre(returning, rng=self._rng("return_fibre"))
+        self.forward_fibre = Fibre(settings.forward_fibre, rng=self.random_stream("forward_fibre"))
+        self.return_fibre = Fibre(returning, rng=self.random_stream("return_fibre"))
         self._oscillator_fibres = {
             "client": Fibre(
-                settings.client_oscillator_fibre, rng=self._rng("client_oscillator_fibre")
+                settings.client_oscillator_fibre, rng=self.random_stream("client_oscillator_fibre")
             ),
             "server": Fibre(
-                settings.server_oscillator_fibre, rng=self._rng("server_oscillator_fibre")
+                settings.server_oscillator_fibre, rng=self.random_stream("server_oscillator_fibre")
             ),
         }
         self._backscatter = RayleighBackscatter(
             settings.forward_fibre,
-            rng=self._rng("backscatter"),
+            rng=self.random_stream("backscatter"),
             crosstalk_db=settings.circulator_isolation_db,
         )
 
     def _build_client(self) -> None:
         settings = self.settings
         self.client_oscillator_laser = self._laser("client_oscillator_laser")
-        self.data_modulator = MachZehnder(settings.data_modulator, rng=self._rng("data_modulator"))
+        self.data_modulator = MachZehnder(
+            settings.data_modulator, rng=self.random_stream("data_modulator")
+        )
         self.client_polarisation = PolarisationController(settings.client_polarisation)
         self.client_switch = LightSwitch(settings.client_switch, clock=self.clock)
         self.tap = Coupler(settings.tap)
         self.client_detector = BalancedDetector(
-            settings.client_detector, rng=self._rng("client_detector")
+            settings.client_detector, rng=self.random_stream("client_detector")
         )
         self._client_shifter = FrequencyShifter(settings.client_shifter)
         self.client_phase_shifter = PhaseShifter(
-            settings.client_phase_shifter, rng=self._rng("client_phase_shifter"), clock=self.clock
+            settings.client_phase_shifter,
+            rng=self.random_stream("client_phase_shifter"),
+            clock=self.clock,
         )
 
     def _age(self, duration_s: float) -> None:

@@ -81,7 +81,7 @@ class SampledScene(ABC):
         self._lowest_rate_hz = lowest_rate_hz
         self._block_samples = block_samples
         self._lock = threading.RLock()
-        self._converters = {port: self._rng(port) for port in drive_ports + record_ports}
+        self._converters = {port: self.random_stream(port) for port in drive_ports + record_ports}
 
     def play(
         self, drives: Mapping[str, Drive], records: Mapping[str, Recording]
@@ -133,7 +133,7 @@ class SampledScene(ABC):
     def _block(self, shot: Shot, samples: int) -> None:
         """Light from the lasers to the recorded ports for one block."""
 
-    def _rng(self, name: str) -> np.random.Generator:
+    def random_stream(self, name: str) -> np.random.Generator:
         """A stream for one component that no other component's use can shift."""
         key = np.random.SeedSequence([self._seed, zlib.crc32(name.encode())])
         return np.random.Generator(np.random.SFC64(key))

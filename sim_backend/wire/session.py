@@ -74,11 +74,11 @@ class Session(ABC):
         return self._answers.popleft().data
 
     def end_message(self) -> None:
-        """The bus marked the last byte as the end of a message; by default nobody needs the mark."""
+        """The bus marked the last byte as the end of a message; by default that means nothing."""
         return
 
     def interrupt(self) -> None:
-        """A new message came before the answers were fetched, which are lost (IEEE 488.2, 6.3.2.3)."""
+        """A message came before the answers were fetched: they are lost (IEEE 488.2, 6.3.2.3)."""
         self._answers.clear()
 
     def clear(self) -> None:

@@ -31,6 +31,7 @@ from sim_backend.instruments.simulated_amplifier_bench import (
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.catalogue import make_twin, twin_makers
+from sim_backend.wire.networks import networked
 from sim_backend.wire.pace import Pace
 from sim_backend.wire.server import TwinListener, TwinServer
 from sim_backend.wire.session import Twin, TwinPlace
@@ -131,6 +132,8 @@ class TwinSet:
 class TwinBench(TwinSet):
     """A set of twins behind loopback sockets and pseudo-terminals; a context manager.
 
+    An address of VXI-11 or HiSLIP is served by that protocol, one of USB or GPIB as a raw socket.
+
     Attributes:
         speed: simulated seconds per second on the wall.
         server: what carries the bytes; take `server.lock` to look into the scene.
@@ -197,9 +200,10 @@ class TwinBench(TwinSet):
         if box.backend == "serial" and socket_of(box.original) is None:
             path = self.server.open_pty(box.twin)
             return Served(address=path, name=path)
-        name = self.server.listen_tcp(box.twin)
         if box.backend == "visa":
+            name = self.server.listen_tcp(networked(box.twin, box.original, self.clock))
             return Served(address=name, name=name)
+        name = self.server.listen_tcp(box.twin)
         place = socket_of(name)
         assert place is not None  # the server's own form
         return Served(address=f"socket://{place[0]}:{place[1]}", name=name)

@@ -7,7 +7,7 @@ the scaling is the model's and is recorded with it.
 
 from veilight.datasets._load import load
 from veilight.datasets._types import MAXIMUM_BYTES, MAXIMUM_CLASSES, Dataset, TrainTest
-from veilight.datasets.bundled import load_digits
+from veilight.datasets.bundled import load_breast_cancer, load_digits
 from veilight.datasets.fetch import (
     PUBLIC_SOURCES,
     Progress,
@@ -29,6 +29,7 @@ __all__ = [
     "default_cache_folder",
     "fetch_public",
     "load",
+    "load_breast_cancer",
     "load_csv",
     "load_digits",
     "load_idx_folder",

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from drivers.errors import DataError
 from veilight.datasets._types import MAXIMUM_BYTES, TrainTest
-from veilight.datasets.bundled import load_digits
+from veilight.datasets.bundled import load_breast_cancer, load_digits
 from veilight.datasets.fetch import PUBLIC_SOURCES, Progress, fetch_public
 from veilight.datasets.idx import load_idx_folder
 from veilight.datasets.tabular import load_csv, load_npz
 
 __all__ = ["load"]
+
+_BUNDLED = {"digits": load_digits, "breast-cancer": load_breast_cancer}
 
 
 def load(
@@ -30,7 +32,8 @@ def load(
     ``./mnist`` for a folder. A path object is always a path.
 
     Args:
-        spec: ``digits`` (comes with scikit-learn); ``mnist``, ``fashion-mnist`` or ``kmnist``
+        spec: ``digits`` or ``breast-cancer`` (come with scikit-learn); ``mnist``,
+            ``fashion-mnist`` or ``kmnist``
             (fetched once and cached); a folder of IDX files; an ``.npz`` archive; or a ``.csv``
             table.
         test_fraction: Fraction of each class for the test part, above 0 and below 1, where the
@@ -47,7 +50,7 @@ def load(
     Raises:
         DataError: If there is no such data set, or it is damaged, too large or cannot be fetched.
     """
-    known = isinstance(spec, str) and (spec == "digits" or spec in PUBLIC_SOURCES)
+    known = isinstance(spec, str) and (spec in _BUNDLED or spec in PUBLIC_SOURCES)
     path = _as_path(spec)
     is_table = not known and path.suffix.lower() == ".csv"
     if label_column is not None and not is_table:
@@ -97,8 +100,8 @@ def _load_known(
     maximum_bytes: int,
 ) -> TrainTest:
     """Load a data set that has a name."""
-    if name == "digits":
-        return load_digits(test_fraction=test_fraction, seed=seed)
+    if name in _BUNDLED:
+        return _BUNDLED[name](test_fraction=test_fraction, seed=seed)
     source = PUBLIC_SOURCES[name]
     folder = fetch_public(source, cache_folder=cache_folder, progress=progress)
     return load_idx_folder(folder, name=name, source=source.title, maximum_bytes=maximum_bytes)
@@ -106,7 +109,7 @@ def _load_known(
 
 def _unknown(spec: str | os.PathLike[str], path: Path) -> DataError:
     """The error for a word that means nothing here, with the nearest word that does."""
-    names = ["digits", *PUBLIC_SOURCES]
+    names = [*_BUNDLED, *PUBLIC_SOURCES]
     nearest = difflib.get_close_matches(os.fspath(spec).lower(), names, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     what = "is a file of an unknown kind" if path.exists() else "is no known name, file or folder"

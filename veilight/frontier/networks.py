@@ -1,28 +1,24 @@
-"""What a sweep trains and what comes of it: specifications, their grid, one training.
+"""What a sweep trains and what comes of it: data, specifications and their grid, outcomes.
 
 A specification is plain data with a key; the same specification gives the same network, on one
-machine with one torch thread. Nothing here touches the results folder (`veilight.frontier.store`)
-or other machines (`veilight.frontier.sweep`).
+machine with one torch thread. Nothing here trains (`veilight.frontier.training`) or touches the
+results folder (`veilight.frontier.store`).
 """
 
 import hashlib
 import itertools
 import json
-import math
 import os
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivers.errors import ConfigurationError, DataError, ModelError
+from drivers.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from protocol.models.graph import Graph
-    from protocol.models.model import Model
     from protocol.models.training import TrainingSettings
     from veilight.datasets import TrainTest
 
@@ -34,10 +30,10 @@ __all__ = [
     "TrainedModel",
     "TrainedNetwork",
     "data_source",
+    "graph_of",
     "model_file_of",
     "network_grid",
     "recipe_for",
-    "train_network",
 ]
 
 KEY_DIGITS = 16
@@ -268,6 +264,20 @@ def data_source(spec: str, label_column: str | None = None) -> tuple[DataSource,
     return DataSource(spec=place, label_column=label_column, sha256=_content_sha256(parts)), parts
 
 
+def graph_of(parts: "TrainTest", architecture: str, hidden: tuple[int, ...], bias: bool) -> "Graph":
+    """The fresh network of an architecture for a data set.
+
+    Raises:
+        ConfigurationError: an unknown architecture, or widths that it does not take.
+        DataError: data that do not suit it.
+    """
+    from veilight.cli._networks import network_for
+
+    # Only an mlp can do without a hidden layer; for others no widths means their own.
+    widths = hidden if hidden or architecture == "mlp" else None
+    return network_for(architecture, parts.train, widths, bias=bias)
+
+
 def recipe_for(parts: "TrainTest", architecture: str) -> "TrainingSettings":
     """Settings that are known to work with noise, by the size of the data set."""
     from protocol.models import recipes
@@ -316,7 +326,7 @@ def network_grid(
     order = sorted(range(len(first)), key=lambda index: abs(index - (len(first) - 1) / 2))
     specs = []
     for index, widths, ratio in itertools.product(order, hidden, ratios):
-        layers = len(_graph(parts, architecture, widths, bias).optical)
+        layers = len(graph_of(parts, architecture, widths, bias).optical)
         specs.append(
             NetworkSpec(
                 dataset=source.spec if _is_name(source.spec) else "",
@@ -336,99 +346,6 @@ def network_grid(
             )
         )
     return tuple({spec.key: spec for spec in specs}.values())
-
-
-def train_network(
-    spec: NetworkSpec,
-    source: DataSource,
-    device: str = "cpu",
-    clock: Callable[[], float] = time.monotonic,
-) -> Outcome:
-    """Train and test one network, on one torch thread; this is what a worker runs.
-
-    Args:
-        spec: of the network.
-        source: of the data that the specification names.
-        device: `auto`, `cpu` or `cuda`.
-        clock: monotonic seconds.
-
-    Returns:
-        The network, or why its training failed.
-
-    Raises:
-        ConfigurationError: the specification does not fit the data.
-        DataError: the data cannot be had here.
-    """
-    import torch
-
-    from protocol.models.training import train
-
-    torch.set_num_threads(1)
-    started = clock()
-    parts = source.load()
-    graph = _graph(parts, spec.architecture, spec.hidden, spec.bias)
-    try:
-        result = train(
-            graph,
-            parts.train.inputs,
-            parts.train.labels,
-            spec.training(),
-            dataset=parts.train.name,
-            device=device,
-        )
-        model, accuracy, error, noise_free = _tested(result.model, parts, spec, device)
-    except ModelError as failure:
-        return FailedNetwork(spec=spec, reason=str(failure), seconds=clock() - started)
-    weights, description = _model_bytes(model, spec.key)
-    network = TrainedNetwork(
-        spec=spec,
-        graph=graph.to_dict(),
-        accuracy=accuracy,
-        accuracy_error=error,
-        accuracy_noise_free=noise_free,
-        test_samples=parts.test.samples,
-        seconds=clock() - started,
-        model_file=model_file_of(spec),
-    )
-    return TrainedModel(network=network, weights=weights, description=description)
-
-
-def _tested(
-    model: "Model", parts: "TrainTest", spec: NetworkSpec, device: str
-) -> tuple["Model", float, float, float]:
-    """The model with its accuracies in its metadata, and with noise, its error, without noise."""
-    from protocol.models.training import evaluate
-
-    inputs, labels = parts.test.inputs, parts.test.labels
-    found = [
-        evaluate(model, inputs, labels, spec.signal_to_noise, seed, device=device)
-        for seed in range(spec.draws)
-    ]
-    mean = sum(found) / len(found)
-    spread = sum((value - mean) ** 2 for value in found) / (len(found) - 1)
-    # The binomial part alone covers both; the draws' own part shows if they were too few.
-    error = math.sqrt(mean * (1 - mean) / parts.test.samples + spread / len(found))
-    noise_free = evaluate(model, inputs, labels, device=device)
-    metadata = {**model.metadata, "accuracy": noise_free, "accuracy_with_noise": mean}
-    return replace(model, metadata=metadata), mean, error, noise_free
-
-
-def _model_bytes(model: "Model", name: str) -> tuple[bytes, bytes]:
-    """Both files of a model, as `save_model` writes them."""
-    from protocol.models.files import save_model
-
-    with tempfile.TemporaryDirectory(prefix="veilight-") as folder:
-        path = Path(folder) / f"{name}.safetensors"
-        save_model(model, path)
-        return path.read_bytes(), path.with_suffix(".json").read_bytes()
-
-
-def _graph(parts: "TrainTest", architecture: str, hidden: tuple[int, ...], bias: bool) -> "Graph":
-    from veilight.cli._networks import network_for
-
-    # Only an mlp can do without a hidden layer; for others no widths means their own.
-    widths = hidden if hidden or architecture == "mlp" else None
-    return network_for(architecture, parts.train, widths, bias=bias)
 
 
 def _times(value: float, ratio: float) -> float:
