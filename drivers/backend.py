@@ -35,6 +35,8 @@ __all__ = [
     "ClientOpticsInfo",
     "EarlyBits",
     "OpticalLink",
+    "ProjectsReturn",
+    "ReturnProjection",
     "ReturnSummary",
     "ServerOptics",
     "ServerOpticsInfo",
@@ -234,6 +236,19 @@ class ReturnSummary:
     residual_fourth_snu: Tensor | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReturnProjection:
+    """Returned deviations of a block along opened data vectors, X frames first, P frames second.
+
+    Args:
+        frames: measured in that quadrature.
+        energy_snu: sum over them of ((y - g m) . data)^2.
+    """
+
+    frames: tuple[int, int]
+    energy_snu: tuple[float, float]
+
+
 @runtime_checkable
 class ServerOptics(Protocol):
     """The server's light: launch frames, collect what comes back."""
@@ -268,6 +283,29 @@ class ServerOptics(Protocol):
         self, block: Block, quadratures: Tensor, reference_gain: float
     ) -> ReturnSummary:
         """As `collect_full`, reduced to what the verification needs."""
+
+
+@runtime_checkable
+class ProjectsReturn(Protocol):
+    """A server's optics that keep what came back until the client has opened its data."""
+
+    def keep_returns(self) -> None:
+        """Keep every block that is collected from now on, until `forget_returns`."""
+
+    def project(self, block: Block, data: Tensor, reference_gain: float) -> ReturnProjection:
+        """Look at a kept block along data vectors.
+
+        Args:
+            block: collected before.
+            data: opened vectors of unit norm, real, `(inputs, modes)`.
+            reference_gain: gain of the expected mean.
+
+        Raises:
+            OpticsError: the block was not kept, or the data have the wrong shape.
+        """
+
+    def forget_returns(self) -> None:
+        """Drop what was kept."""
 
 
 @runtime_checkable

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from drivers.backend import ReturnSummary
+from drivers.backend import ReturnProjection, ReturnSummary
 
-__all__ = ["add_summaries", "summarise"]
+__all__ = ["add_projections", "add_summaries", "project_return", "summarise"]
 
 
 def summarise(
@@ -28,10 +28,7 @@ def summarise(
         converter_range_snu: full scale of the digitiser.
         converter_step_snu: width of one code.
     """
-    if means_snu.is_complex():
-        expected = torch.where(quadratures[..., None], means_snu.imag, means_snu.real)
-    else:
-        expected = means_snu * (~quadratures[..., None])
+    expected = _expected(means_snu, quadratures)
     energy = _sums(expected.square().sum(-1), quadratures)
     projection = _sums((expected * values).sum(-1), quadratures)
     squares = (values - reference_gain * expected).square_()
@@ -50,6 +47,39 @@ def summarise(
         modes=values.shape[-1],
         residual_fourth_snu=fourth,
     )
+
+
+def project_return(
+    values: Tensor, quadratures: Tensor, means_snu: Tensor, data: Tensor, reference_gain: float
+) -> ReturnProjection:
+    """Deviations of every frame along the data vector of its input, squared and summed.
+
+    Args:
+        values: measured quadratures `(inputs, rows, modes)` in SNU.
+        quadratures: bool `(inputs, rows)`, True where P was measured.
+        means_snu: launched means `(inputs or 1, rows, modes)`.
+        data: vectors of unit norm, real, `(inputs, modes)`.
+        reference_gain: gain of the expected mean.
+    """
+    deviations = values - reference_gain * _expected(means_snu, quadratures)
+    along = torch.matmul(deviations, data.to(deviations.dtype)[..., None])[..., 0].square_()
+    x, p = _sums(along, quadratures).sum(1).tolist()
+    on_p = int(quadratures.sum())
+    return ReturnProjection(frames=(quadratures.numel() - on_p, on_p), energy_snu=(x, p))
+
+
+def add_projections(parts: list[ReturnProjection]) -> ReturnProjection:
+    """The projection of all frames of `parts`."""
+    x, p = zip(*(part.frames for part in parts), strict=True)
+    on_x, on_p = zip(*(part.energy_snu for part in parts), strict=True)
+    return ReturnProjection(frames=(sum(x), sum(p)), energy_snu=(sum(on_x), sum(on_p)))
+
+
+def _expected(means_snu: Tensor, quadratures: Tensor) -> Tensor:
+    """Launched means of the quadrature that was measured, `(inputs, rows, modes)`."""
+    if means_snu.is_complex():
+        return torch.where(quadratures[..., None], means_snu.imag, means_snu.real)
+    return means_snu * (~quadratures[..., None])
 
 
 def _sums(per_frame: Tensor, quadratures: Tensor) -> Tensor:

@@ -1,7 +1,10 @@
 """The classical messages between the parties, and their text form.
 
 Every exchange starts with the client. No message has room for a weight, a datum or a measured
-value: fields are whole numbers, short texts, and the one scale per layer in the plan.
+value: fields are whole numbers, short texts, and the one scale per layer in the plan. An opened
+audit names the seed of random vectors, never data.
+
+Version 2: audits, and the fingerprint of the thresholds when a query is granted.
 """
 
 import json
@@ -14,6 +17,12 @@ from drivers.errors import ProtocolError
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "AuditCommand",
+    "AuditCommitment",
+    "AuditDue",
+    "AuditNoted",
+    "AuditOpening",
+    "AuditVerdict",
     "BlockMeasured",
     "BlockReady",
     "BlockSent",
@@ -30,7 +39,7 @@ __all__ = [
     "encode_message",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -47,11 +56,16 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """Server: the network without weights and how it will be sent."""
+    """Server: the network without weights, how it will be sent, what share is to be audited.
+
+    `probes` says whether the client may measure P in some batches of its own.
+    """
 
     kind: ClassVar[str] = "offer"
     version: int
     session: str
+    audit_share: float
+    probes: bool
     graph: dict[str, object]
     plan: dict[str, object]
 
@@ -67,12 +81,13 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryGranted:
-    """Server: the thresholds are fixed, go ahead with run `run`."""
+    """Server: the thresholds are fixed (`thresholds` is their SHA-256), go ahead with run `run`."""
 
     kind: ClassVar[str] = "query-granted"
     session: str
     run: int
     blocks: int
+    thresholds: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +139,67 @@ class BlockVerdict(_BlockMessage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditCommitment:
+    """Client: what the next batch of samples is, as a hash; before any of its light."""
+
+    kind: ClassVar[str] = "audit-commitment"
+    session: str
+    first_sample: int
+    commitment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditNoted:
+    """Server: noted, the batch may begin."""
+
+    kind: ClassVar[str] = "audit-noted"
+    session: str
+    first_sample: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditDue:
+    """Client: all light of the batch is back."""
+
+    kind: ClassVar[str] = "audit-due"
+    session: str
+    first_sample: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCommand:
+    """Server: say what the batch was (`opened`), or go on."""
+
+    kind: ClassVar[str] = "audit-command"
+    session: str
+    first_sample: int
+    opened: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOpening:
+    """Client: what the batch was; of dummies, the seed they were made from, otherwise empty."""
+
+    kind: ClassVar[str] = "audit-opening"
+    session: str
+    first_sample: int
+    batch: str
+    seed: str
+    nonce: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditVerdict:
+    """Server: the opened batch passed, or the session ends here."""
+
+    kind: ClassVar[str] = "audit-verdict"
+    session: str
+    first_sample: int
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finish:
     """Client: all done."""
 
@@ -159,6 +235,12 @@ Message: TypeAlias = (
     | BlockSent
     | BlockMeasured
     | BlockVerdict
+    | AuditCommitment
+    | AuditNoted
+    | AuditDue
+    | AuditCommand
+    | AuditOpening
+    | AuditVerdict
     | Finish
     | Farewell
     | Refusal
@@ -175,6 +257,12 @@ _KINDS: dict[str, type[Message]] = {
         BlockSent,
         BlockMeasured,
         BlockVerdict,
+        AuditCommitment,
+        AuditNoted,
+        AuditDue,
+        AuditCommand,
+        AuditOpening,
+        AuditVerdict,
         Finish,
         Farewell,
         Refusal,

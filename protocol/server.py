@@ -16,7 +16,7 @@ from drivers.errors import ConfigurationError, LedgerError, ProtocolError, Veili
 from drivers.receivers import Receiver
 from drivers.return_summary import summarise
 from protocol.budget import Charge, charge_for_layer
-from protocol.encoding import encode_weights
+from protocol.defences import DisguisedNetwork, WeightLight, numbers_like
 from protocol.ledger import WeightLedger
 from protocol.messages import (
     PROTOCOL_VERSION,
@@ -115,6 +115,8 @@ class ServerParty:
         policy: what the server insists on.
         ledger: of this model; debited before every block.
         random_bits: chooses the measured quadratures; a seeded source is for simulation alone.
+        disguise: sends the weights in a fresh disguise for every block of samples, by its own
+            plan; None sends them as they are.
         run: number of the first run on these optics.
 
     Raises:
@@ -132,9 +134,10 @@ class ServerParty:
         ledger: WeightLedger,
         *,
         random_bits: RandomBits | None = None,
+        disguise: DisguisedNetwork | None = None,
         run: int = 0,
     ) -> None:
-        self._graph, self._plan, self._policy = model.graph, plan, policy
+        self._plan, self._policy = plan, policy
         self._optics, self._ledger, self._run = optics, ledger, run
         self._info = optics.describe()
         self._bits = random_bits or OperatingSystemBits()
@@ -143,7 +146,8 @@ class ServerParty:
                 "a seed for the measured quadratures is possible in simulation only: on real light "
                 "the client could foresee them"
             )
-        plan.check_graph(model.graph)
+        numbers = numbers_like(random_bits, self._info.simulated)
+        self.light = WeightLight(model, plan, disguise, numbers)
         if ledger.model_digest != model.digest:
             raise LedgerError(
                 f"the ledger is of the model {ledger.model_digest[:12]}, the weights to be sent "
@@ -153,9 +157,6 @@ class ServerParty:
             raise ConfigurationError(
                 f"receiver {policy.receiver.kind} keeps the mean of X only; use real encoding"
             )
-        self._means = {
-            entry.layer: encode_weights(model.matrix(entry.layer), entry) for entry in plan.layers
-        }
         self._charges: dict[int, Charge] = {
             entry.layer: charge_for_layer(
                 entry,
@@ -219,7 +220,7 @@ class ServerParty:
         return Offer(
             version=PROTOCOL_VERSION,
             session=self.record.session,
-            graph=self._graph.to_dict(),
+            graph=self.light.graph.to_dict(),
             plan=self._plan.to_dict(),
         )
 
@@ -239,7 +240,8 @@ class ServerParty:
         block = message.block()
         layer = self._check_block(block)
         rows = slice(block.first_row, block.first_row + block.rows)
-        means = self._means[block.layer][block.tile][None, rows]
+        samples = block.first_input // layer.positions
+        means = self.light.means(str(block.run), samples, layer, block.tile)[None, rows]
         entry = self._debit(block, layer)
         self._optics.send(block, means)
         self._launched = _Launched(block=block, means=means, entry=entry)
@@ -301,12 +303,13 @@ class ServerParty:
         """Charge all tiles of the rows before the first of them is sent."""
         key = (block.layer, block.first_row, block.first_input)
         if block.tile == 0:
+            first, rows = self.light.ledger_rows(layer, block.first_row, block.rows)
             self._debits[key] = self._ledger.debit(
                 self.record.session,
                 block.layer,
-                block.first_row,
-                block.rows,
-                layer.photons_per_symbol * block.inputs,
+                first,
+                rows,
+                self.light.photons(layer) * block.inputs,
                 self._charges[block.layer],
             )
         if key not in self._debits:
@@ -345,10 +348,11 @@ class ServerParty:
         )
 
     def _verifier(self, launched: _Launched) -> Verifier:
-        """The verifier of the block's rows; made once per layer, tile, rows and block size."""
+        """The verifier of the block's rows; of weights as they are, made once per size of block."""
         block = launched.block
         key = (block.layer, block.tile, block.first_row, block.inputs)
-        if key not in self._verifiers:
+        # Scaled rows have another alignment in every disguise.
+        if key not in self._verifiers or self.light.fresh:
             expectation = expected_return(
                 self._info,
                 self._policy.receiver,

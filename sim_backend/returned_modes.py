@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from drivers.backend import ReturnSummary
-from drivers.return_summary import add_summaries, summarise
+from drivers.backend import ReturnProjection, ReturnSummary
+from drivers.return_summary import add_projections, add_summaries, project_return, summarise
 from sim_backend.flight import Flight, ReturnChannel
 from sim_backend.settings import LinkSettings
 
-__all__ = ["Quantiser", "draw_modes", "summary_from_modes"]
+__all__ = ["Quantiser", "draw_modes", "projection_from_modes", "summary_from_modes"]
 
 _VALUES_PER_CHUNK = 1 << 22
 
@@ -65,6 +65,34 @@ def summary_from_modes(
             )
         )
     return add_summaries(parts)
+
+
+def projection_from_modes(
+    flight: Flight,
+    settings: LinkSettings,
+    channel: ReturnChannel,
+    quadratures: Tensor,
+    data: Tensor,
+    reference_gain: float,
+    quantiser: Quantiser,
+) -> ReturnProjection:
+    """A block along opened data vectors, drawn from its law mode by mode.
+
+    The draw is a new one: right by itself and with the client's outcomes, but independent of the
+    white noise in a summary that was drawn before.
+    """
+    block = flight.block
+    step = max(1, _VALUES_PER_CHUNK // (block.rows * block.modes))
+    draw = _ModeDraw(flight, settings, channel)
+    parts = []
+    for start in range(0, block.inputs, step):
+        some = slice(start, min(start + step, block.inputs))
+        means = flight.means if flight.means.shape[0] == 1 else flight.means[some]
+        values = quantiser(draw.draw(some.start, some.stop))
+        parts.append(
+            project_return(values, quadratures[some], means, data[some], reference_gain)
+        )
+    return add_projections(parts)
 
 
 class _ModeDraw:

@@ -12,6 +12,7 @@ from torch import Tensor
 from drivers.backend import (
     Block,
     ClientOpticsInfo,
+    ReturnProjection,
     ReturnSummary,
     ServerOpticsInfo,
 )
@@ -22,12 +23,17 @@ from drivers.block_order import (
     check_means,
     check_quadratures,
 )
-from drivers.errors import LimitError
+from drivers.errors import LimitError, OpticsError
 from sim_backend.adversaries import HONEST, ReturnBehaviour
 from sim_backend.flight import Flight, LayerStreams, ReturnChannel, receive, return_channel
 from sim_backend.random_streams import StreamFactory
 from sim_backend.receiver_law import receiver_law
-from sim_backend.returned_modes import Quantiser, draw_modes, summary_from_modes
+from sim_backend.returned_modes import (
+    Quantiser,
+    draw_modes,
+    projection_from_modes,
+    summary_from_modes,
+)
 from sim_backend.returned_sums import LOWEST_MODES, Scratch, summary_per_frame, summary_pooled
 from sim_backend.settings import DetectorSettings, LinkSettings
 
@@ -62,6 +68,8 @@ class SymbolLink:
         self._sent: dict[Block, Tensor] = {}
         self._flying: dict[Block, Flight] = {}
         self._scratch = Scratch(self._device)
+        self._keeping = False
+        self._kept: dict[Block, tuple[Flight, Tensor, ReturnChannel | None]] = {}
         self._channels: tuple[ReturnChannel, ReturnChannel] | None = None
         self.server = _ServerFacet(self)
         self.client = _ClientFacet(self)
@@ -70,7 +78,9 @@ class SymbolLink:
         """See `ClientOptics.load`."""
         self._order.check_load(block)
         check_data(block, data)
-        self._check_quadratures(data)
+        # Data turned by a right angle read P instead of X, which every receiver can do.
+        if data.is_complex() and bool(data.real.any()):
+            self._check_quadratures(data)
         # A copy: the caller may reuse its tensor, the receiver's setting must not follow.
         self._loaded[block] = data.to(self._device, _number_type(data), copy=True)
         self._order.loaded(block)
@@ -121,12 +131,47 @@ class SymbolLink:
         quantiser = self._server_quantiser()
         simple = not (quantiser.step_snu or flight.complex_light or block.modes < LOWEST_MODES)
         if simple and self._steady:
+            self._keep(flight, chosen, None)
             channels = self._steady_channels(flight)
             return summary_pooled(flight, settings, channels, chosen, reference_gain, self._scratch)
         channel = return_channel(flight, settings, self.behaviour, chosen)
+        self._keep(flight, chosen, channel)
         if simple:
             return summary_per_frame(flight, settings, channel, chosen, reference_gain)
         return summary_from_modes(flight, settings, channel, chosen, reference_gain, quantiser)
+
+    def keep_returns(self) -> None:
+        """See `ProjectsReturn.keep_returns`."""
+        self._keeping = True
+
+    def project(self, block: Block, data: Tensor, reference_gain: float) -> ReturnProjection:
+        """See `ProjectsReturn.project`."""
+        check_gain(block, reference_gain)
+        check_data(block, data)
+        if block not in self._kept:
+            raise OpticsError(f"{block.name}: its return was not kept; call keep_returns before")
+        if data.is_complex():
+            raise OpticsError(f"{block.name}: opened vectors are complex, they must be real")
+        flight, chosen, channel = self._kept[block]
+        if channel is None:  # on a link that does not drift it is the same again
+            channel = return_channel(flight, self.settings, self.behaviour, chosen)
+        return projection_from_modes(
+            flight,
+            self.settings,
+            channel,
+            chosen,
+            data.to(self._device),
+            reference_gain,
+            self._server_quantiser(),
+        )
+
+    def forget_returns(self) -> None:
+        """See `ProjectsReturn.forget_returns`."""
+        self._kept.clear()
+
+    def _keep(self, flight: Flight, chosen: Tensor, channel: ReturnChannel | None) -> None:
+        if self._keeping:
+            self._kept[flight.block] = (flight, chosen, channel)
 
     def _streams_of(self, block: Block) -> LayerStreams:
         """The random streams of a block's layer and rows."""
@@ -141,6 +186,7 @@ class SymbolLink:
             self._streams.clear()
             self._sent.clear()
             self._flying.clear()
+            self._kept.clear()
             self._loaded = {b: data for b, data in self._loaded.items() if b.run >= block.run}
             self._run = block.run
 
@@ -225,6 +271,15 @@ class _ServerFacet:
         self, block: Block, quadratures: Tensor, reference_gain: float
     ) -> ReturnSummary:
         return self._link.collect_summary(block, quadratures, reference_gain)
+
+    def keep_returns(self) -> None:
+        self._link.keep_returns()
+
+    def project(self, block: Block, data: Tensor, reference_gain: float) -> ReturnProjection:
+        return self._link.project(block, data, reference_gain)
+
+    def forget_returns(self) -> None:
+        self._link.forget_returns()
 
 
 class _ClientFacet:

@@ -5,6 +5,7 @@ from typing import Any
 
 from protocol.server import BlockRecord
 from veilight.certificate_record import certificate_record
+from veilight.defences import defences_to_dict
 from veilight.runs import LayerResult, RunResult
 
 __all__ = ["result_to_dict"]
@@ -38,6 +39,7 @@ def result_to_dict(result: RunResult) -> dict[str, Any]:
         "budget_lifted": result.budget_lifted,
         "backend": result.server_info.backend,
         "taints": list(result.request.taints),
+        "defences": defences_to_dict(result),
         "versions": result.versions,
         "certificate": certificate_record(result),
     }

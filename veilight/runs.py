@@ -24,6 +24,13 @@ from protocol.accounting import channel_estimate, data_leakage, layer_name, weig
 from protocol.budget import charge_for_layer, queries_within_budget
 from protocol.channel import LocalChannel
 from protocol.client import ClientParty, ClientRecord, Progress
+from protocol.defences import (
+    ChargedPhotons,
+    Defences,
+    DisguisedNetwork,
+    WeightLight,
+    disguise_network,
+)
 from protocol.encoding import make_plan, photons_for_signal_to_noise, signal_to_noise
 from protocol.leakage import ChannelEstimate, LeakageSummary
 from protocol.ledger import DataLedger, LedgerHead, WeightLedger
@@ -68,6 +75,7 @@ class InferenceRequest:
         samples_per_block: samples that are sent and verified together.
         false_alarm: probability that an honest session is aborted.
         full_return: measure every returned mode instead of the tests' sums.
+        defences: what the server does to its weights from one block of samples to the next.
         confidence: of the finite-size certificate.
         probe_photons_per_mode: the client's bound on a server's probe in P, or None.
         ledger: the server's ledger; None makes one in memory with `budget_bits_per_weight`.
@@ -92,6 +100,7 @@ class InferenceRequest:
     samples_per_block: int = 100
     false_alarm: float = 1e-6
     full_return: bool = False
+    defences: Defences = field(default_factory=Defences)
     confidence: float = 1 - 1e-6
     probe_photons_per_mode: float | None = None
     ledger: WeightLedger | None = None
@@ -136,6 +145,7 @@ class LayerResult:
         queries_left: verified queries that the budget still allows at this setting, in all,
             from an empty ledger; None without a budget.
         photons_in_ledger: most photons per symbol that a row was ever sent with, all copies.
+        disguised: the photons that its disguises were charged; None if it is sent as it is.
     """
 
     plan: LayerPlan
@@ -149,6 +159,7 @@ class LayerResult:
     bits_charged: float
     queries_left: int | None
     photons_in_ledger: float
+    disguised: ChargedPhotons | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,19 +249,13 @@ def run_inference(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     link = request.optics or SymbolLink(request.link, request.behaviour)
     client_info = link.client.describe()
-    plan = make_plan(
-        request.model,
-        _photons(request, client_info),
-        encoding=request.encoding,
-        modes_per_frame=client_info.modes_per_frame,
-        rows_per_block=request.rows_per_block,
-        samples_per_block=request.samples_per_block,
-    )
+    plan, disguise = _plan(request, client_info)
     receiver = client_info.receiver
+    graph = request.model.graph
     ledger = request.ledger or WeightLedger.create(
         None,
         request.model.digest,
-        {entry.layer: entry.rows for entry in plan.layers},
+        {index: graph.optical_layer(index).rows for index in graph.optical},
         request.budget_bits_per_weight,
     )
     seed = client_info.seed
@@ -263,6 +268,7 @@ def run_inference(
         ),
         ledger,
         random_bits=_random_bits(link, seed),
+        disguise=disguise,
     )
     client = ClientParty(
         link.client,
@@ -288,6 +294,7 @@ def run_inference(
             link=link,
             plan=plan,
             server=server.record,
+            light=server.light,
             client=client.record,
             ledger=ledger,
             outputs=outputs,
@@ -308,6 +315,7 @@ class _Session:
     link: OpticalLink
     plan: Plan
     server: ServerRecord
+    light: WeightLight
     client: ClientRecord
     ledger: WeightLedger
     outputs: Tensor | None
@@ -407,6 +415,7 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
             else queries_within_budget(charge, layer.photons_per_symbol * layer.positions, budget)
         ),
         photons_in_ledger=float((verified + unverified).max()),
+        disguised=session.light.charged.get(layer.layer),
     )
 
 
@@ -418,7 +427,10 @@ def _histogram(
     if kept is None:
         return None
     vectors, products = kept.vectors.double(), kept.products.double()
-    true = vectors @ model.matrix(layer.layer).double().T
+    # What is kept is of the first block of samples, and so of its disguise.
+    sent = session.light.first_matrices.get(layer.layer)
+    matrix = model.matrix(layer.layer).double() if sent is None else torch.from_numpy(sent)
+    true = vectors @ matrix.T
     norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     noise = norms * client_info.snr_factor**-0.5 / layer.scale_snu
     lit = norms[:, 0] > 0
@@ -433,6 +445,33 @@ def _histogram(
         mean=float(deviations.mean()),
         variance=float(deviations.var()),
     )
+
+
+def _plan(
+    request: InferenceRequest, info: ClientOpticsInfo
+) -> tuple[Plan, DisguisedNetwork | None]:
+    """How the network is sent, and in which disguise if in any."""
+    photons = _photons(request, info)
+    if not request.defences.active:
+        plan = make_plan(
+            request.model,
+            photons,
+            encoding=request.encoding,
+            modes_per_frame=info.modes_per_frame,
+            rows_per_block=request.rows_per_block,
+            samples_per_block=request.samples_per_block,
+        )
+        return plan, None
+    disguise = disguise_network(
+        request.model,
+        request.defences,
+        photons,
+        encoding=request.encoding,
+        modes_per_frame=info.modes_per_frame,
+        rows_per_block=request.rows_per_block,
+        samples_per_block=request.samples_per_block,
+    )
+    return disguise.plan, disguise
 
 
 def _photons(request: InferenceRequest, info: ClientOpticsInfo) -> tuple[float, ...]:

@@ -4,11 +4,15 @@ pyvisa's own reading stops at a mark and copies; here only its raw session is us
 are read by their count.
 """
 
-from contextlib import ExitStack
+import threading
+import time
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from drivers.errors import LinkError, LinkTimeoutError
 from drivers.transports.streams import PIECE, Buffer
+from drivers.transports.timely_opening import TimelyOpening
+from drivers.transports.usbtmc import clear_usbtmc
 
 if TYPE_CHECKING:
     from pyvisa.resources import MessageBasedResource
@@ -24,6 +28,12 @@ _NEEDS = {
     "TCPIP": "pip install pyvisa-py",
 }
 """What pyvisa-py needs for each kind of resource, as one line to run."""
+_LARGEST_READ = 1 << 17
+"""pyvisa-py counts the time of every part of a VXI-11 read again for each later part."""
+_CLEAR_S = 0.5
+"""For a device clear: an instrument that needs more is found out at the next exchange."""
+_CLOSE_S = 0.5
+"""For giving back the session of an instrument that is silent; then it goes on by itself."""
 
 
 def resource_manager(library: str = PURE_PYTHON) -> Any:
@@ -71,8 +81,11 @@ class VisaStream:
         self._session = resource.session
         self._errors: Any = errors
         self._timed_out = constants.StatusCode.error_timeout
+        self._not_supported = constants.StatusCode.error_nonsupported_operation
         self._timeout_attribute = constants.ResourceAttribute.timeout_value
         self._timeout_ms = -1
+        self._gone = self._closed = False
+        self._excess = b""
         # A raw socket has no messages: the library waits for a mark, or for all that it is asked.
         self._marked: bool | None = None
         if "::SOCKET" in address.upper():
@@ -101,10 +114,18 @@ class VisaStream:
         import pyvisa
         from pyvisa.resources import MessageBasedResource
 
+        opening = TimelyOpening(
+            lambda: manager.open_resource(address, open_timeout=int(timeout_s * 1e3))
+        )
         try:
-            resource = manager.open_resource(address, open_timeout=int(timeout_s * 1e3))
+            resource = opening.within(timeout_s)
         except Exception as error:  # pyvisa-py lets through what its back ends raise
             raise LinkError(f"{address}: {_remedy(address, library, error)}") from error
+        if resource is None:
+            raise LinkTimeoutError(
+                f"{address}: no connection within {timeout_s:g} s; check the cable, the address "
+                "and that the instrument is on"
+            )
         if not isinstance(resource, MessageBasedResource):
             resource.close()
             raise LinkError(f"{address}: is no instrument that takes messages; check the address")
@@ -118,41 +139,85 @@ class VisaStream:
 
     def send(self, data: Buffer, timeout_s: float) -> None:
         """See `ByteStream.send`."""
-        self._allow(timeout_s)
-        left = bytes(data)
+        begun_s = time.monotonic()
         try:
-            while left:
-                count, _ = self._library.write(self._session, left)
-                left = left[count:]
+            self._allow(timeout_s)
+            count, _ = self._library.write(self._session, bytes(data))
         except Exception as error:
-            raise self._named(error, timeout_s) from error
+            raise self._named(error, timeout_s, begun_s) from error
+        if count != len(data):
+            # The bus has marked the last byte that went out as the end of a message.
+            raise LinkError(
+                f"{self._address}: took {count} of {len(data)} bytes; the rest would be another "
+                "message; look at the instrument before you go on"
+            )
 
     def receive_into(self, buffer: memoryview, timeout_s: float) -> int:
         """See `ByteStream.receive_into`."""
-        self._allow(timeout_s)
-        if self._marked is not None and self._marked is not (len(buffer) == PIECE):
-            self._marked = len(buffer) == PIECE
-            self._library.set_attribute(self._session, self._mark_attribute, self._marked)
+        if self._excess:
+            return self._into(buffer, self._excess)
+        begun_s = time.monotonic()
         try:
-            data, _ = self._library.read(self._session, len(buffer))
+            self._allow(timeout_s)
+            if self._marked is not None and self._marked is not (len(buffer) == PIECE):
+                self._marked = len(buffer) == PIECE
+                self._library.set_attribute(self._session, self._mark_attribute, self._marked)
+            data, _ = self._library.read(self._session, min(len(buffer), _LARGEST_READ))
         except Exception as error:
-            raise self._named(error, timeout_s) from error
+            raise self._named(error, timeout_s, begun_s) from error
         if not data:
             raise LinkTimeoutError(f"{self._address}: no answer within {timeout_s:.3g} s")
-        buffer[: len(data)] = data
-        return len(data)
+        return self._into(buffer, data)
 
     def discard(self) -> bytes:
-        """See `ByteStream.discard`: on these buses nothing arrives that was not asked for."""
-        return b""
+        """See `ByteStream.discard`: on these buses hardly anything arrives unasked."""
+        excess, self._excess = self._excess, b""
+        return excess
 
     def close(self) -> None:
-        """See `ByteStream.close`: device clear, which drops late answers, then the session."""
-        for step in (self._resource.clear, self._quiet.close, self._resource.close):
+        """See `ByteStream.close`: device clear, which drops late answers, then the session.
+
+        The device clear is waited for: it must not meet what is sent over the next session.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if not self._gone:
             try:
-                step()
-            except Exception:  # a broken link cannot be cleared or closed tidily
-                continue
+                self._allow(_CLEAR_S)
+                self._clear()
+            except Exception as error:
+                self._gone = not self._is_unsupported(error)
+        with suppress(Exception):
+            self._quiet.close()
+        if not self._gone:
+            self._give_back()
+            return
+        closing = threading.Thread(
+            target=self._give_back, name=f"closes {self._address}", daemon=True
+        )
+        closing.start()
+        closing.join(_CLOSE_S)
+
+    def _clear(self) -> None:
+        try:
+            self._resource.clear()
+        except Exception as error:
+            interface = _usb_interface(self._library, self._session)
+            if interface is None or not self._is_unsupported(error):
+                raise
+            clear_usbtmc(interface, int(_CLEAR_S * 1e3))
+
+    def _into(self, buffer: memoryview, data: bytes) -> int:
+        # Some USB instruments send more than they are asked for, and pyvisa-py passes it on.
+        count = min(len(buffer), len(data))
+        buffer[:count] = data[:count]
+        self._excess = bytes(data[count:])
+        return count
+
+    def _give_back(self) -> None:
+        with suppress(Exception):  # a broken link cannot be closed tidily
+            self._resource.close()
 
     def _allow(self, timeout_s: float) -> None:
         timeout_ms = max(1, int(timeout_s * 1e3))
@@ -160,13 +225,27 @@ class VisaStream:
             self._library.set_attribute(self._session, self._timeout_attribute, timeout_ms)
             self._timeout_ms = timeout_ms
 
-    def _named(self, error: Exception, timeout_s: float) -> LinkError:
+    def _is_unsupported(self, error: Exception) -> bool:
+        return (
+            isinstance(error, self._errors.VisaIOError) and error.error_code == self._not_supported
+        )
+
+    def _named(self, error: Exception, timeout_s: float, begun_s: float) -> LinkError:
         late = isinstance(error, TimeoutError) or (
             isinstance(error, self._errors.VisaIOError) and error.error_code == self._timed_out
         )
-        if late:
+        # pyvisa-py tells so of an instrument that does not even refuse a call of VXI-11 in time.
+        silent = not late and time.monotonic() - begun_s > timeout_s
+        self._gone = self._gone or silent
+        if late or silent:
             return LinkTimeoutError(f"{self._address}: no answer within {timeout_s:.3g} s")
         return LinkError(f"{self._address}: the VISA link broke: {error}")
+
+
+def _usb_interface(library: Any, session: Any) -> Any:
+    """What pyvisa-py reaches a USB-TMC instrument by; None for other libraries and buses."""
+    found = getattr(getattr(library, "sessions", {}).get(session), "interface", None)
+    return found if hasattr(found, "usb_dev") else None
 
 
 def _remedy(address: str, library: str, error: Exception) -> str:

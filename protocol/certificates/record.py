@@ -7,19 +7,21 @@ run alone.
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from drivers.errors import ConfigurationError, DataError
 from protocol.certificates.canonical import fingerprint
 from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
 from protocol.leakage.conventions import Encoding
 from protocol.leakage.general_bound import ReturnedChannel
+from protocol.verification.session_limits import SessionLimits
 
 __all__ = [
     "LayerRecord",
     "LayerThresholds",
     "LedgerRecord",
     "SessionRecord",
+    "TestRecord",
     "Thresholds",
     "session_record_from",
 ]
@@ -70,6 +72,7 @@ class Thresholds:
         receiver_setting: agreed setting.
         trust: the server's calibration.
         layers: one per optical layer.
+        session: limits of the tests over the whole session.
     """
 
     confidence: float
@@ -79,6 +82,7 @@ class Thresholds:
     receiver_setting: float
     trust: ServerTrust
     layers: tuple[LayerThresholds, ...]
+    session: SessionLimits
 
     @property
     def sha256(self) -> str:
@@ -123,6 +127,9 @@ class LedgerRecord:
         budget_bits: None for no limit.
         lifted: whether the budget was switched off.
         most_bits: of the input that has spent most; None for the server's.
+        thresholds_entry: number of the entry with the session's first debit, which holds the
+            fingerprint of the thresholds; None where nothing was debited, or by the client.
+        thresholds_sha256: that fingerprint, as the ledger has it.
     """
 
     session: str
@@ -131,6 +138,31 @@ class LedgerRecord:
     budget_bits: float | None
     lifted: bool
     most_bits: float | None = None
+    thresholds_entry: int | None = None
+    thresholds_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestRecord:
+    """Where a test over the session stood when it ended.
+
+    Attributes:
+        party: whose test it was, "server" or "client".
+        name: of the test.
+        score: its largest value.
+        limit: above which the session is refused.
+        symbols: that were tested; rows or outcomes where those are counted.
+        passed: False if it refused the session.
+    """
+
+    __test__ = False  # not a test class of pytest's
+
+    party: Literal["server", "client"]
+    name: str
+    score: float
+    limit: float
+    symbols: int
+    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +175,9 @@ class SessionRecord:
         layers: counted, one per optical layer.
         ledger: the server's; None without a file.
         data_ledger: the client's; None if it kept none.
+        tests: over the session, of both parties.
+        audited_batches: batches of dummies that were opened.
+        audit_symbols: modes that were sent for dummies and told nothing.
     """
 
     thresholds: Thresholds
@@ -150,6 +185,9 @@ class SessionRecord:
     layers: tuple[LayerRecord, ...]
     ledger: LedgerRecord | None
     data_ledger: LedgerRecord | None
+    tests: tuple[TestRecord, ...] = ()
+    audited_batches: int = 0
+    audit_symbols: int = 0
 
 
 def session_record_from(data: object) -> SessionRecord:

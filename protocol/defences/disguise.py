@@ -14,6 +14,7 @@ plan is pulled back until it does not.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,19 @@ class LayerPart:
     own: HiddenUnits | None
     row_ranges: tuple[tuple[int, int], ...]
     public_before: HiddenUnits | None
+
+    @cached_property
+    def row_squares(self) -> Array:
+        """Sum of the squared weights of each row, `(rows,)`."""
+        return np.asarray(np.sum(self.matrix**2, axis=1))
+
+    @cached_property
+    def unit_squares(self) -> Array:
+        """The same for the columns of each unit before it, `(rows, units)`."""
+        assert self.before is not None
+        columns = self.before.columns
+        squares = self.matrix[:, columns.reshape(-1)] ** 2
+        return np.asarray(squares.reshape(len(self.matrix), *columns.shape).sum(axis=2))
 
     @property
     def closes(self) -> bool:
@@ -127,22 +141,18 @@ def draw_disguise(
 def apply_disguise(part: LayerPart, disguise: Disguise) -> Array:
     """The matrix that is sent: `(rows, entries)`, dummies and dark columns included."""
     matrix = part.matrix
-    own, before = part.own, part.before
-    if own is not None:
+    if part.own is not None:
         matrix = matrix * disguise.scales[part.layer][:, None]
-    if own is not None and part.layer in disguise.dummies:
-        matrix = np.concatenate([matrix, disguise.dummies[part.layer]])
-    if before is not None and part.public_before is not None:
-        matrix = _move_columns(
-            matrix,
-            before.columns,
-            part.public_before.columns[disguise.places[before.layer]],
-            disguise.scales[before.layer],
-            matrix.shape[1] + part.public_before.columns.size - before.columns.size,
-        )
-    if own is None:
+    if part.before is not None:
+        weights = np.ones(matrix.shape[1])
+        weights[part.before.columns] = 1 / disguise.scales[part.before.layer][:, None]
+        matrix = _move_columns(part, matrix * weights, disguise)
+    if part.own is None:
         return matrix
     # Units first, then dummies: the places that no unit has are theirs.
+    if part.layer in disguise.dummies:
+        dummies = disguise.dummies[part.layer]
+        matrix = np.concatenate([matrix, _move_columns(part, dummies, disguise)])
     rows = disguise.places[part.layer]
     free = np.setdiff1d(np.arange(len(matrix)), rows)
     sent = np.empty_like(matrix)
@@ -150,24 +160,21 @@ def apply_disguise(part: LayerPart, disguise: Disguise) -> Array:
     return sent
 
 
-def _move_columns(
-    matrix: Array, columns: Places, targets: Places, scales: Array, entries: int
-) -> Array:
-    """The columns of the units at their new places, over their scales; the bias stays last."""
-    moved = np.zeros((len(matrix), entries))
-    moved[:, targets.reshape(-1)] = (
-        matrix[:, columns.reshape(-1)] / np.repeat(scales, columns.shape[1])[None, :]
-    )
-    # A bias is a column behind all units.
-    bias = matrix.shape[1] - columns.size
+def _move_columns(part: LayerPart, matrix: Array, disguise: Disguise) -> Array:
+    """The columns of the units at their new places, dark ones elsewhere; the bias stays last."""
+    before, public = part.before, part.public_before
+    if before is None or public is None:
+        return matrix
+    moved = np.zeros((len(matrix), matrix.shape[1] + public.columns.size - before.columns.size))
+    targets = public.columns[disguise.places[before.layer]]
+    moved[:, targets.reshape(-1)] = matrix[:, before.columns.reshape(-1)]
+    bias = matrix.shape[1] - before.columns.size
     if bias:
         moved[:, -bias:] = matrix[:, -bias:]
     return moved
 
 
-def _draw_places(
-    part: LayerPart, defences: Defences, numbers: RandomNumbers, name: str
-) -> Places:
+def _draw_places(part: LayerPart, defences: Defences, numbers: RandomNumbers, name: str) -> Places:
     """Where each unit is sent: within its block of rows, so that a block's units stay its own."""
     assert part.own is not None
     total = part.own.units + defences.dummies
@@ -238,12 +245,12 @@ def _scales(
             drawn = photons[part.layer]
             if part.before is not None and part.before.scalable:
                 drawn -= photons[part.before.layer]
-            wanted = math.exp(drawn) / mean ** _drawn(part) * float(np.sum(part.matrix**2))
+            wanted = math.exp(drawn) / mean ** _drawn(part) * float(np.sum(part.row_squares))
             scales[part.layer] = own * math.sqrt(wanted / float(np.sum(own**2 * squares)))
             squares = squares * scales[part.layer] ** 2
         elif part.own is not None:
             scales[part.layer] = np.ones(part.own.units)
-        plain = np.sum(part.matrix**2, axis=1)
+        plain = part.row_squares
         energies[part.layer] = np.divide(
             squares, plain, out=np.zeros_like(squares), where=plain > 0
         )
@@ -252,16 +259,14 @@ def _scales(
 
 def _row_squares(part: LayerPart, scales: Mapping[int, Array]) -> Array:
     """Squared weights of each row once its columns are divided by the scales of their units."""
-    squares: Array = part.matrix**2
     if part.before is None:
-        return np.asarray(squares.sum(axis=1))
-    weights = np.ones(part.matrix.shape[1])
-    weights[part.before.columns] = scales[part.before.layer][:, None] ** -2
-    return np.asarray(squares @ weights)
+        return part.row_squares
+    change = scales[part.before.layer] ** -2 - 1
+    return np.asarray(part.row_squares + part.unit_squares @ change)
 
 
 def _mean_energy(part: LayerPart, energies: Array) -> float:
-    plain = np.sum(part.matrix**2, axis=1)
+    plain = part.row_squares
     return float(np.sum(energies * plain) / np.sum(plain))
 
 
@@ -275,12 +280,7 @@ def _draw_dummies(
     rows, entries = defences.dummies, part.matrix.shape[1]
     rms = math.sqrt(_mean_energy(part, energies) * float(np.mean(part.matrix**2)))
     chance = numbers.uniform(f"{key} {part.layer} dummies", rows * entries)
-    values = rms * ndtri(chance).reshape(rows, entries)
-    if part.before is not None:
-        # Their columns are divided by the scales of the units like those of any other row; that
-        # they keep the statistics of the layer, the scales are taken out beforehand.
-        pass
-    return np.asarray(values)
+    return np.asarray(rms * ndtri(chance).reshape(rows, entries))
 
 
 def _drawn(part: LayerPart) -> int:

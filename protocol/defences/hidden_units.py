@@ -1,5 +1,4 @@
-"""Which columns of the next layer belong to which hidden unit, and where a disguise keeps the
-function.
+"""Which columns of the next layer belong to which hidden unit, and which units can be disguised.
 
 A hidden unit is a row of a layer: its output, a vector's entry, a channel or a feature of tokens,
 goes through the client's digital part and meets its own columns of the next optical layer. Units

@@ -75,7 +75,7 @@ class CertificationDesign:
         failure: probability that the certificate of this layer is wrong, in (0, 1).
         planes: tangent planes; the smallest bound of them counts, their failures are added.
         tests_p: whether P is tested.
-        dither_p_snu: mean square of known displacements of P that carry no weight; 0 for none.
+        gain_p_seen: whether what is sent in P is known displacements alone.
     """
 
     modulation_x_snu: float
@@ -83,7 +83,7 @@ class CertificationDesign:
     failure: float
     planes: tuple[LeakagePlane, ...]
     tests_p: bool
-    dither_p_snu: float = 0.0
+    gain_p_seen: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,7 @@ def certification_design(
     symbols_p: int,
     failure: float,
     trust: ServerTrust | None = None,
+    dither_x_snu: float = 0.0,
     dither_p_snu: float = 0.0,
 ) -> CertificationDesign:
     """Choose the planes for an expected channel and number of symbols, before the light.
@@ -136,12 +137,14 @@ def certification_design(
         symbols_p: the same for P; 0 if P is never tested.
         failure: probability that the certificate is wrong, in (0, 1).
         trust: of the server's detector.
-        dither_p_snu: mean square of the known Gaussian displacements of P, fresh for every
-            symbol, that the server adds to the real encoding; `expected` then has the gain of P
-            and the noise of P about them. They show the gain of P, which is else at its worst.
+        dither_x_snu: mean square of known Gaussian displacements of X, fresh for every symbol,
+            that the server adds to the weights. The gain is then known better; the client's
+            outcome has their noise, unless the server tells them when the light is back.
+        dither_p_snu: the same for P. With the real encoding they show the gain of P, which is
+            else at its worst; `expected` then has that gain, and the noise of P about them.
 
     Raises:
-        ConfigurationError: an argument is out of range, or P carries weights and a dither.
+        ConfigurationError: an argument is out of range, or P has a dither and is never tested.
     """
     _checks.open_fraction("failure probability", failure)
     m_x = _checks.positive("modulation of X", modulation_x_snu, "SNU")
@@ -149,16 +152,18 @@ def certification_design(
     factor = _checks.count("number of copies", copies)
     n_x = _checks.count("symbols to be tested in X", symbols_x, minimum=LEAST_SYMBOLS)
     n_p = _checks.count("symbols to be tested in P", symbols_p, minimum=0)
-    dither = _checks.non_negative("dither of P", dither_p_snu, "SNU")
-    if dither > 0 and (m_p > 0 or n_p < LEAST_SYMBOLS):
+    d_x = _checks.non_negative("dither of X", dither_x_snu, "SNU")
+    d_p = _checks.non_negative("dither of P", dither_p_snu, "SNU")
+    if d_p > 0 and n_p < LEAST_SYMBOLS:
         raise ConfigurationError(
-            f"leakage: P has a dither of {dither:g} SNU, {m_p:g} SNU of weights and {n_p} symbols "
-            "to be tested; a dither is for the real encoding with P tested"
+            f"leakage: P has a dither of {d_p:g} SNU and {n_p} symbols of P are to be tested; "
+            f"test at least {LEAST_SYMBOLS}, or leave the dither out"
         )
+    seen = m_p == 0 and d_p > 0
     eta = (trust or ServerTrust()).efficiency
-    sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x)
+    sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x + d_x)
     if n_p >= LEAST_SYMBOLS:
-        sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0.0, n_p, m_p + dither)
+        sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0.0, n_p, m_p + d_p)
     return CertificationDesign(
         modulation_x_snu=factor * m_x,
         modulation_p_snu=factor * m_p,
@@ -169,12 +174,12 @@ def certification_design(
                 factor * m_x,
                 factor * m_p,
                 [scale * normal_multiplier(_SHARES[0] * failure) * sigma for sigma in sigmas],
-                gain_p_seen=dither > 0,
+                gain_p_seen=seen,
             )
             for scale in _RADII
         ),
         tests_p=n_p >= LEAST_SYMBOLS,
-        dither_p_snu=dither,
+        gain_p_seen=seen,
     )
 
 
@@ -219,10 +224,8 @@ def certified_weight_bits(
     for name, plane, share in zip(_PLANES, design.planes, _SHARES, strict=True):
         bounds[name] = _plane_bits(plane, parts, share * design.failure)
     x, p = parts[0], parts[1] if len(parts) > 1 else None
-    seen = design.dither_p_snu > 0
-    bounds["corner"] = worst_corner_bits(
-        design.modulation_x_snu, design.modulation_p_snu, x, p, gain_p_seen=seen
-    )
+    m_x, m_p, seen = design.modulation_x_snu, design.modulation_p_snu, design.gain_p_seen
+    bounds["corner"] = worst_corner_bits(m_x, m_p, x, p, gain_p_seen=seen)
     found_by = min(bounds, key=bounds.__getitem__)
     return CertifiedBits(
         bits_per_symbol=max(0.0, bounds[found_by]),
@@ -230,7 +233,7 @@ def certified_weight_bits(
         found_by=found_by,
         gain_x=x.gain_region,
         excess_noise_x_snu=x.excess_noise_region,
-        gain_p=p.gain_region if p is not None and (seen or design.modulation_p_snu > 0) else None,
+        gain_p=p.gain_region if p is not None and (seen or m_p > 0) else None,
         excess_noise_p_snu=None if p is None else p.excess_noise_region,
     )
 

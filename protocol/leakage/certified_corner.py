@@ -2,14 +2,12 @@
 
 More noise is worse, and so is more loss in both quadratures alike: an adversary can make either. So
 the worst channel has the most noise, and at least one of its gains is the smallest: any other
-could lose light until one is. Unlike gains need not be worse, and some no channel has: where both
-are seen, the two edges are searched.
+could lose light until one is. Where both gains are seen, those two edges are searched.
 """
 
 import math
 from collections.abc import Callable
 
-from drivers.errors import ConfigurationError
 from protocol.leakage.certified_statistics import EstimatedQuadrature
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
 
@@ -17,6 +15,7 @@ __all__ = ["worst_corner_bits"]
 
 _POINTS = 17
 _ROUNDS = 4
+_EDGE = 1e-9
 
 
 def worst_corner_bits(
@@ -41,44 +40,59 @@ def worst_corner_bits(
     """
     if not all(math.isfinite(part.variance_error) for part in (x, p) if part is not None):
         return math.inf
+    e_x = x.excess_noise_region[1]
+    e_p = None if p is None else p.excess_noise_region[1]
 
     def bits(gain_x: float, gain_p: float) -> float:
         channel = ReturnedChannel(
-            gain_x=gain_x,
-            gain_p=gain_p,
-            excess_noise_x_snu=x.excess_noise_region[1],
-            excess_noise_p_snu=None if p is None else p.excess_noise_region[1],
+            gain_x=gain_x, gain_p=gain_p, excess_noise_x_snu=e_x, excess_noise_p_snu=e_p
         )
         return weight_bits_general(
             modulation_x_snu, modulation_p_snu, channel, gain_p_seen=gain_p_seen
         )
 
     (low_x, high_x), both = x.gain_interval, modulation_p_snu > 0 or gain_p_seen
-    if p is None or not both:
+    if p is None or e_p is None or not both:
         return bits(low_x, 0.0)
     low_p, high_p = p.gain_interval
+    beside_x = _possible(low_x, e_x, e_p, (low_p, high_p))
+    beside_p = _possible(low_p, e_p, e_x, (low_x, high_x))
+    if beside_x is None and beside_p is None:
+        return bits(low_x, low_p)  # says what is wrong
     return max(
-        _largest(lambda gain: bits(gain, low_p), low_x, high_x),
-        _largest(lambda gain: bits(low_x, gain), low_p, high_p),
+        -math.inf if beside_x is None else _largest(lambda gain: bits(low_x, gain), beside_x),
+        -math.inf if beside_p is None else _largest(lambda gain: bits(gain, low_p), beside_p),
     )
 
 
-def _largest(function: Callable[[float], float], low: float, high: float) -> float:
-    """Largest value on [low, high], looked for ever closer; where no channel is, nothing."""
-    best, refusal = -math.inf, None
+def _possible(
+    gain: float, excess: float, other_excess: float, interval: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The part of the other quadrature's interval that the uncertainty principle allows.
+
+    (1 + e_x - h_x^2)(1 + e_p - h_p^2) >= (1 - h_x h_p)^2, a quadratic inequality in h_p.
+    """
+    noisy = 1 + excess
+    product = excess + other_excess + excess * other_excess
+    added = noisy - gain**2
+    if product < 0 or added < 0:
+        return None
+    reach = (1 - _EDGE) * math.sqrt(product * added) / noisy
+    low = max(interval[0], gain / noisy - reach)
+    high = min(interval[1], gain / noisy + reach)
+    return (low, high) if low <= high else None
+
+
+def _largest(function: Callable[[float], float], interval: tuple[float, float]) -> float:
+    """Largest value on an interval, looked for ever closer."""
+    low, high = interval
+    best, centre = -math.inf, low
     for _ in range(_ROUNDS):
         step = (high - low) / (_POINTS - 1)
-        centre = low
         for index in range(_POINTS):
             gain = low + index * step
-            try:
-                value = function(gain)
-            except ConfigurationError as error:
-                refusal = error
-                continue
+            value = function(gain)
             if value > best:
                 best, centre = value, gain
         low, high = max(low, centre - step), min(high, centre + step)
-    if refusal is not None and not math.isfinite(best):
-        raise refusal
     return best

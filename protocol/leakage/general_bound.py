@@ -52,7 +52,7 @@ __all__ = [
 
 _ROUNDING = 1e-12
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_SEARCH_STEPS = 80
+_SEARCH_STEPS = 45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +169,47 @@ def weight_bits_general_untested(modulation_x_snu: float, modulation_p_snu: floa
 
     Bits per optical symbol. No test can certify more than this. Assumes coherent states and
     Gaussian weights, the worst of their variance.
+
+    Args:
+        modulation_x_snu: m_x, mean square of the sent X, >= 0; K times it for K copies.
+        modulation_p_snu: m_p, the same for P.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+    m_x = _checks.non_negative("modulation of X", modulation_x_snu, "SNU")
+    m_p = _checks.non_negative("modulation of P", modulation_p_snu, "SNU")
+    return _entropy(m_x + m_p + m_x * m_p)
+
+
+def weight_bits_general(
+    modulation_x_snu: float,
+    modulation_p_snu: float,
+    channel: ReturnedChannel,
+    *,
+    gain_p_seen: bool = False,
+) -> float:
+    """Client or thief behind any channel that the server's tests saw; bits per optical symbol.
+
+    With delta = (1 + m_x)(1 + m_p) - 1, gains h_x, h_p and excess noises e_x, e_p the joint state
+    has, for its symplectic eigenvalues, with nothing near vacuum subtracted,
+
+    sum of nu^2 - 1 = m_x (1 - 2 h_x h_p + h_x^2) + m_p (1 - 2 h_x h_p + h_p^2)
+    + m_x m_p (1 - h_x h_p)^2 + e_x + e_p + e_x e_p + e_x h_p^2 m_p + e_p h_x^2 m_x,
+    product of nu^2 - 1 = delta Q,
+    Q = e_x (1 - h_p^2) + e_p (1 - h_x^2) + e_x e_p - (h_x - h_p)^2.
+
+    Where nothing is sent in P (m_p = 0) h_p is not observed: the largest value over all h_p with
+    Q >= 0 is taken. Where P was never tested it is the limit e_p -> infinity, and with light sent
+    in P that is never tested, all of it.
+
+    A server may add known random displacements that carry no weight: Gaussian, fresh for every
+    symbol, nobody else's before the light is back. Telling the adversary afterwards only helps it,
+    and given them the secret is the weights alone. Shift the return back by the gain times the
+    displacement: the mean state has the regression's gain as its correlation, because both are the
+    mean response of the return to a displacement of the same sent state (Stein's identity), and
+    the noise about the displacement as its noise. Concavity then gives the bound at that gain,
+    with the modulation of the weights alone; in P with the real encoding, m_p = 0.
 
     Args:
         modulation_x_snu: m_x, mean square of the sent X, >= 0; K times it for K copies.

@@ -7,7 +7,14 @@ nothing here ever starts from zero by itself.
 
 from protocol.ledger._head import LedgerHead
 from protocol.ledger.data import DataEntry, DataLedger, DataTotals
-from protocol.ledger.weights import BitsPerWeight, WeightEntry, WeightLedger, WeightTotals
+from protocol.ledger.history import LedgerHistory, read_history
+from protocol.ledger.weights import (
+    BitsPerWeight,
+    ThresholdsCommitment,
+    WeightEntry,
+    WeightLedger,
+    WeightTotals,
+)
 
 __all__ = [
     "BitsPerWeight",
@@ -15,7 +22,10 @@ __all__ = [
     "DataLedger",
     "DataTotals",
     "LedgerHead",
+    "LedgerHistory",
+    "ThresholdsCommitment",
     "WeightEntry",
     "WeightLedger",
     "WeightTotals",
+    "read_history",
 ]

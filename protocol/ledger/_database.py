@@ -26,6 +26,7 @@ __all__ = [
     "create_file",
     "insert",
     "label",
+    "migrate",
     "refusals",
     "row_hash",
     "take_over",
@@ -35,7 +36,12 @@ __all__ = [
 Clock = Callable[[], float]
 """Seconds since 1970; a label for people, never used to decide anything."""
 
-VERSION = 1
+VERSION = 2
+"""Since 2 the first debit of a session has the fingerprint of its thresholds."""
+
+_OLDER = (1,)
+"""Versions whose rows this one reads as they are."""
+
 CREATED = "created"
 GENESIS = bytes(32)
 _APPLICATION = 0x56_4C_47_52  # "VLGR"
@@ -126,6 +132,21 @@ def write_schema(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def migrate(connection: sqlite3.Connection) -> None:
+    """Mark a ledger of an older version as one of this; its rows stay as they are.
+
+    From then on older programs refuse it by its version instead of calling it damaged.
+
+    Raises:
+        sqlite3.Error: it cannot be written.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+
+
 def insert(connection: sqlite3.Connection, values: tuple[int, str, str, str, bytes, bytes]) -> None:
     """Append one row in one durable commit.
 
@@ -147,7 +168,7 @@ def check_database(connection: sqlite3.Connection, target: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
         raise LedgerError(f"{target}: not a ledger of veilight; give the path of the ledger")
-    if version != VERSION:
+    if version not in (VERSION, *_OLDER):
         raise LedgerError(
             f"{target}: schema version {version}, this veilight knows version {VERSION}; open it "
             "with the version of veilight that wrote it"

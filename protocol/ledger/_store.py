@@ -27,6 +27,7 @@ from protocol.ledger._database import (
     create_file,
     insert,
     label,
+    migrate,
     refusals,
     row_hash,
     take_over,
@@ -142,6 +143,7 @@ class Store:
             check_database(connection, target)
             take_over(connection)
             store._replay(connection, target)
+            migrate(connection)
             if check_head(target, read_head(target), store.head, store._previous.hex()):
                 write_head(target, store.head)
         except BaseException:

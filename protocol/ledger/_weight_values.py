@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["LayerPhotons", "WeightEntry", "WeightTotals"]
+__all__ = ["LayerPhotons", "ThresholdsCommitment", "WeightEntry", "WeightTotals"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class WeightEntry:
             unverified; None if nothing limited it.
         override: charged while the budget was switched off for an evaluation.
         state: "reserved" until settled; after a crash for ever, and spent all the same.
+        thresholds_sha256: fingerprint of the session's thresholds, in its first debit alone; None
+            in all others, and in entries of ledgers of version 1.
     """
 
     entry: int
@@ -37,6 +39,20 @@ class WeightEntry:
     bits_per_weight: float | None
     override: bool
     state: Literal["reserved", "verified", "unverified"] = "reserved"
+    thresholds_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdsCommitment:
+    """Where a session's thresholds were written down before its light.
+
+    Args:
+        entry: number of the session's first debit.
+        thresholds_sha256: their fingerprint; None where the session gave none.
+    """
+
+    entry: int
+    thresholds_sha256: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,20 @@ from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
 from protocol.ledger._store import Row, Store
 from protocol.ledger._weight_budget import BitsPerWeight, Photons, worst_bits_after
-from protocol.ledger._weight_values import LayerPhotons, WeightEntry, WeightTotals
+from protocol.ledger._weight_values import (
+    LayerPhotons,
+    ThresholdsCommitment,
+    WeightEntry,
+    WeightTotals,
+)
 
-__all__ = ["BitsPerWeight", "WeightEntry", "WeightLedger", "WeightTotals"]
+__all__ = [
+    "BitsPerWeight",
+    "ThresholdsCommitment",
+    "WeightEntry",
+    "WeightLedger",
+    "WeightTotals",
+]
 
 _PURPOSE = "weights"
 
@@ -38,6 +49,7 @@ class WeightLedger(Ledger):
         self._model_digest = model_digest
         self._layers: dict[int, LayerPhotons] = {}
         self._entries: dict[int, WeightEntry] = {}
+        self._commitments: dict[str, ThresholdsCommitment] = {}
 
     @classmethod
     def create(
@@ -135,6 +147,8 @@ class WeightLedger(Ledger):
         rows: int,
         photons: float,
         bits: BitsPerWeight,
+        *,
+        thresholds_sha256: str | None = None,
     ) -> int:
         """Charge a block of rows before its light is sent; durable when this returns.
 
@@ -145,6 +159,8 @@ class WeightLedger(Ledger):
             rows: number of rows, >= 1.
             photons: photons per symbol times the number of copies in this block, >= 0.
             bits: what photons leak; not called when nothing limits the ledger.
+            thresholds_sha256: fingerprint of the session's thresholds; with its first debit alone,
+                so that they stand in the hash chain before any of its light.
 
         Returns:
             The number of the entry, for `settle`.
@@ -152,11 +168,22 @@ class WeightLedger(Ledger):
         Raises:
             BudgetError: a weight would leak more than the budget; nothing was charged.
             ConfigurationError: an argument is out of range or NaN.
-            LedgerError: no such rows, `bits` answers with NaN, or the entry cannot be written.
+            LedgerError: no such rows, `bits` answers with NaN, the session has been debited before
+                it gave its thresholds, or the entry cannot be written.
         """
         session = _arguments.text("name of the session", session)
         amount = _arguments.non_negative("photons per weight", photons, "photons")
+        fixed: dict[str, object] = {}
+        if thresholds_sha256 is not None:
+            fixed["thresholds_sha256"] = _arguments.text(
+                "fingerprint of the thresholds", thresholds_sha256
+            )
         with self._in_use():
+            if fixed and session in self._commitments:
+                raise LedgerError(
+                    f"{self._name}: session {session[:12]} has been debited before: its thresholds "
+                    "are fixed with its first debit or never; begin a new session"
+                )
             layer = _arguments.whole("index of the layer", layer, 0)
             block = self._block(layer, first_row, rows)
             body = {
@@ -167,6 +194,7 @@ class WeightLedger(Ledger):
                 "photons": amount,
                 "bits_per_weight": self._worst_bits(layer, block, amount, bits),
                 "override": self._unlimited,
+                **fixed,
             }
             return self._store.append("debit", body)
 
@@ -205,6 +233,15 @@ class WeightLedger(Ledger):
                 self._unsettled(number)
             if numbers:
                 self._store.append("settle", {"entries": numbers, "verified": bool(verified)})
+
+    def commitment(self, session: str) -> ThresholdsCommitment | None:
+        """What a session fixed with its first debit; None if it was never debited.
+
+        Raises:
+            LedgerError: the ledger must not be used.
+        """
+        with self._in_use():
+            return self._commitments.get(session)
 
     def verified_photons(self, layer: int) -> Photons:
         """Photons per weight whose return passed, `(rows,)`.
@@ -264,6 +301,12 @@ class WeightLedger(Ledger):
                 layer, block = self._entry_block(entry)
                 layer.reserve(block, entry.photons)
                 self._entries[row.entry] = entry
+                self._commitments.setdefault(
+                    entry.session,
+                    ThresholdsCommitment(
+                        entry=row.entry, thresholds_sha256=entry.thresholds_sha256
+                    ),
+                )
             case "settle":
                 for number in row.body["entries"]:
                     self._apply_settlement(self._unsettled(number), row.body["verified"])

@@ -36,6 +36,7 @@ class HislipTwin(Twin):
     """A twin whose sessions are the connections of HiSLIP, two to each of its own.
 
     Attributes:
+        speed: simulated seconds per second of the clients' time-outs.
         largest: most bytes of a message's payload to the twin.
         clients: by the numbers of their sessions.
         locks: who has the instrument for itself.
@@ -43,10 +44,14 @@ class HislipTwin(Twin):
     Args:
         twin: who is spoken for.
         clock: simulated time; time-outs of locks are measured by it.
+        speed: as the attribute.
         largest: as the attribute.
     """
 
-    def __init__(self, twin: Twin, clock: SimulatedClock, *, largest: int = 1 << 20) -> None:
+    def __init__(
+        self, twin: Twin, clock: SimulatedClock, *, speed: float = 1.0, largest: int = 1 << 20
+    ) -> None:
+        self.speed = speed
         self.model = twin.model
         self.largest = largest
         self.clients: dict[int, HislipClient] = {}
@@ -220,7 +225,8 @@ class _Channel(Session):
             response = self._box.locks.release(self._known().number)
             self.say(packed(Kind.ASYNC_LOCK_RESPONSE, response))
         elif message.control == _REQUEST:
-            self._try_lock(message.payload, self._clock.now() + message.parameter * 1e-3)
+            wait_s = message.parameter * 1e-3 * self._box.speed
+            self._try_lock(message.payload, self._clock.now() + wait_s)
         else:
             self._complain(Fault.UNKNOWN_CONTROL)
 

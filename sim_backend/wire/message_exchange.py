@@ -113,5 +113,5 @@ class MessageExchange:
 
     def close(self) -> None:
         """The client has gone."""
-        self.clear()
+        self._input.clear()
         self._session.close()

@@ -13,7 +13,7 @@ _HISLIP = re.compile(r"TCPIP\d*::[^:]+::hislip\d+(,\d+)?::INSTR", re.IGNORECASE)
 _VXI11 = re.compile(r"TCPIP\d*::[^:]+(::(?!hislip)[^:]+)?(::INSTR)?", re.IGNORECASE)
 
 
-def networked(twin: Twin, address: str, clock: SimulatedClock) -> Twin:
+def networked(twin: Twin, address: str, clock: SimulatedClock, speed: float = 1.0) -> Twin:
     """A twin that speaks the protocol by which clients reach an instrument at an address.
 
     Args:
@@ -21,12 +21,13 @@ def networked(twin: Twin, address: str, clock: SimulatedClock) -> Twin:
         address: of VISA: `TCPIP::host::hislip0::INSTR` for HiSLIP, `TCPIP::host::inst0::INSTR` or
             `TCPIP::host::INSTR` for VXI-11; all others mean the bare bytes.
         clock: simulated time.
+        speed: simulated seconds per second of the clients' time-outs.
 
     Returns:
         The twin itself where the bytes are bare.
     """
     if _HISLIP.fullmatch(address):
-        return HislipTwin(twin, clock)
+        return HislipTwin(twin, clock, speed=speed)
     if _VXI11.fullmatch(address):
-        return Vxi11Twin(twin, clock)
+        return Vxi11Twin(twin, clock, speed=speed)
     return twin

@@ -201,7 +201,8 @@ class TwinBench(TwinSet):
             path = self.server.open_pty(box.twin)
             return Served(address=path, name=path)
         if box.backend == "visa":
-            name = self.server.listen_tcp(networked(box.twin, box.original, self.clock))
+            twin = networked(box.twin, box.original, self.clock, self.speed)
+            name = self.server.listen_tcp(twin)
             return Served(address=name, name=name)
         name = self.server.listen_tcp(box.twin)
         place = socket_of(name)

@@ -41,6 +41,7 @@ class Vxi11Twin(Twin):
     Args:
         twin: who is spoken for; every link is a session of it.
         clock: simulated time; time-outs are measured by it.
+        speed: simulated seconds per second of the clients' time-outs.
         largest_write: bytes that one `device_write` may carry.
         largest_read: bytes that one `device_read` gives; more are fetched by the next.
     """
@@ -50,13 +51,14 @@ class Vxi11Twin(Twin):
         twin: Twin,
         clock: SimulatedClock,
         *,
+        speed: float = 1.0,
         largest_write: int = 1 << 16,
         largest_read: int = 1 << 20,
     ) -> None:
         self.model = twin.model
         self._clock = clock
         self._table = LinkTable(
-            twin.session, largest_write=largest_write, largest_read=largest_read
+            twin.session, largest_write=largest_write, largest_read=largest_read, speed=speed
         )
 
     def session(self) -> Session:

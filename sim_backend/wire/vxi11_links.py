@@ -60,6 +60,7 @@ class LinkTable:
     Attributes:
         largest_write: bytes that one `device_write` may carry.
         largest_read: bytes that one `device_read` gives; more are fetched by the next.
+        speed: simulated seconds per second of the clients' time-outs.
         links: by number.
         lock: number of the link that has locked the instrument; None while it is free.
         port: where all programs are served; 0 before.
@@ -68,11 +69,18 @@ class LinkTable:
         session: opens a session of the twin.
         largest_write: as the attribute.
         largest_read: as the attribute.
+        speed: as the attribute.
     """
 
     def __init__(
-        self, session: Callable[[], Session], *, largest_write: int, largest_read: int
+        self,
+        session: Callable[[], Session],
+        *,
+        largest_write: int,
+        largest_read: int,
+        speed: float,
     ) -> None:
+        self.speed = speed
         self.largest_write = largest_write
         self.largest_read = largest_read
         self.links: dict[int, Link] = {}

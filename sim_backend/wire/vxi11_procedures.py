@@ -102,7 +102,7 @@ class Procedures:
         error = yield from self._freed(link, flags, lock_ms)
         if not error and len(data) > self._table.largest_write:
             error = DeviceError.PARAMETER
-        until_s = self._clock.now() + io_ms * 1e-3
+        until_s = self._until_s(io_ms)
         while link is not None and not error and link.exchange.is_full:
             error = yield from self._waited(link, until_s, None)
         if link is None or error:
@@ -114,7 +114,7 @@ class Procedures:
         link, size = self._link(given), given.unsigned()
         io_ms, lock_ms, flags, mark = (given.unsigned() for _ in range(4))
         error = yield from self._freed(link, flags, lock_ms)
-        until_s = self._clock.now() + io_ms * 1e-3
+        until_s = self._until_s(io_ms)
         while link is not None and not error and not link.exchange.response():
             error = yield from self._waited(link, until_s, link.exchange.next_at())
         if link is None or error:
@@ -192,12 +192,16 @@ class Procedures:
     def _unlocked(
         self, number: int | None, lock_ms: int
     ) -> Generator[float | None, None, DeviceError]:
-        until_s = self._clock.now() + lock_ms * 1e-3
+        until_s = self._until_s(lock_ms)
         while self._table.lock not in (None, number):
             if self._clock.now() >= until_s:
                 return DeviceError.LOCKED_BY_ANOTHER
             yield until_s
         return DeviceError.NONE
+
+    def _until_s(self, timeout_ms: int) -> float:
+        """Simulated time at which a time-out of a client is over."""
+        return self._clock.now() + timeout_ms * 1e-3 * self._table.speed
 
     def _waited(
         self, link: Link, until_s: float, next_s: float | None

@@ -8,6 +8,7 @@ import typer
 from veilight._version import __version__
 from veilight.cli import _options as options
 from veilight.cli._certify import certify_app
+from veilight.cli._cost import cost
 from veilight.cli._exit_codes import EXIT_CODES_TEXT
 from veilight.cli._reconstruct import reconstruct_app
 from veilight.cli._screen import Screen
@@ -31,6 +32,7 @@ driver_app = typer.Typer(help="Drivers of real instruments: which there are, and
 app.add_typer(driver_app, name="driver")
 app.add_typer(certify_app, name="certify")
 app.add_typer(reconstruct_app, name="reconstruct")
+app.command()(cost)
 
 
 @app.callback(invoke_without_command=True)
@@ -65,11 +67,18 @@ def demo(
 def train(
     save: Annotated[Path, typer.Option("--save", help="Where the model goes: NAME.safetensors.")],
     data: options.DataSpec = "digits",
-    network: Annotated[str, typer.Option("--network", help="mlp or cnn.")] = "mlp",
+    network: Annotated[str, typer.Option("--network", help="mlp, cnn or transformer.")] = "mlp",
     hidden: Annotated[
-        str | None, typer.Option("--hidden", metavar="N,...", help="Hidden layers of an mlp.")
+        str | None, typer.Option("--hidden", metavar="N,...", help="Widths of the hidden layers.")
     ] = None,
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Layers with a bias.")] = True,
+    standardise: Annotated[
+        bool | None,
+        typer.Option(
+            "--standardise/--no-standardise",
+            help="Scale each column of a table by itself (default: where their units differ).",
+        ),
+    ] = None,
     signal_to_noise: Annotated[
         str | None,
         typer.Option(
@@ -118,6 +127,7 @@ def train(
         network=network,
         hidden=None if hidden is None else options.whole_numbers("--hidden", hidden),
         bias=bias,
+        standardise=standardise,
         save=save,
         onnx=onnx,
         overwrite=overwrite,
@@ -136,6 +146,18 @@ def infer(
     receiver: options.ReceiverName = None,
     setting: options.ReceiverSetting = None,
     encoding: options.Encoding = None,
+    defence: Annotated[
+        str | None,
+        typer.Option(
+            "--defence",
+            metavar="WORDS",
+            help="Fresh per block of samples: permute,rescale=1.5,dummies=8,photons=2.",
+        ),
+    ] = None,
+    samples_per_block: Annotated[
+        int | None,
+        typer.Option("--samples-per-block", min=1, help="Sent, verified, disguised together."),
+    ] = None,
     client_behaviour: Annotated[
         str,
         typer.Option(
@@ -209,6 +231,8 @@ def infer(
         photons=photons,
         signal_to_noise=signal_to_noise,
         protocol__encoding=encoding,
+        protocol__defence=defence,
+        protocol__samples_per_block=samples_per_block,
         ledger__budget_bits_per_weight=budget,
     )
     order = InferenceOrder(

@@ -244,6 +244,7 @@ def make_request(
         samples_per_block=protocol.samples_per_block,
         false_alarm=protocol.false_alarm,
         full_return=protocol.full_return,
+        defences=protocol.defences(),
         confidence=configuration.leakage.confidence,
         probe_photons_per_mode=configuration.leakage.probe_photons_per_mode,
         ledger=ledger,

@@ -177,6 +177,12 @@ def _check_order(configuration: "Configuration", order: InferenceOrder) -> None:
         raise ConfigurationError(
             "--client-behaviour is for the simulated link; on a bench the client is who is there"
         )
+    defences = configuration.protocol.defences()
+    if defences.rescale > 1 or defences.dummies or defences.photons > 1:
+        raise ConfigurationError(
+            f"--defence {defences.text}: over a bench only permute is offered; bursts were checked "
+            "and levelled for rows of the network's own number and size"
+        )
     if configuration.protocol.encoding != "real":
         raise ConfigurationError(
             f"protocol.encoding is {configuration.protocol.encoding!r}; the data modulator of a "

@@ -70,7 +70,8 @@ DataSpec: TypeAlias = Annotated[
     typer.Option(
         "--data",
         metavar="SPEC",
-        help="digits, mnist, fashion-mnist, kmnist, a folder of IDX files, .npz or .csv.",
+        help="digits, breast-cancer, mnist, fashion-mnist, kmnist, a folder of IDX files, .npz "
+        "or .csv.",
     ),
 ]
 LabelColumn: TypeAlias = Annotated[

@@ -47,6 +47,10 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
         f"{result.server_info.symbol_rate_hz:.3g} symbols per second; the run took "
         f"{seconds(result.wall_time_s)}"
     )
+    if result.request.defences.active:
+        from veilight.defences import defence_words
+
+        screen.say(f"Defences: {defence_words(result)}")
     columns = ("layer", "photons per mode", "F^2", "charged [bit/weight]", "queries in budget")
     screen.table(
         f"Photon budget: {result.receiver.kind} at {result.receiver.setting:g}",

@@ -29,6 +29,7 @@ def run_train(
     network: str,
     hidden: tuple[int, ...] | None,
     bias: bool,
+    standardise: bool | None,
     save: Path,
     onnx: Path | None,
     overwrite: bool,
@@ -40,9 +41,10 @@ def run_train(
         configuration: its section `training` counts.
         data: name or path of the data set.
         label_column: heading of the labels in a .csv table.
-        network: `mlp` or `cnn`.
+        network: `mlp`, `cnn` or `transformer`.
         hidden: widths of the hidden layers.
         bias: whether the layers have one.
+        standardise: see `network_for`.
         save: NAME.safetensors.
         onnx: NAME.onnx, or None.
         overwrite: replace files that exist.
@@ -55,12 +57,14 @@ def run_train(
     if onnx is not None:
         prepare_file(onnx, ".onnx", overwrite=overwrite)
     from protocol.models.files import save_model
-    from protocol.models.onnx_files import save_onnx
+    from protocol.models.onnx_files import check_onnx_export, save_onnx
     from veilight.datasets import load
 
     settings = configuration.training.settings()
     parts = load(data, label_column=label_column)
-    graph = network_for(network, parts.train, hidden, bias=bias)
+    graph = network_for(network, parts.train, hidden, bias=bias, standardise=standardise)
+    if onnx is not None:
+        check_onnx_export(graph)
     screen.say(_announcement(parts, graph, settings))
     result = train_with_progress(screen, graph, parts, settings, device=configuration.link.device)
     save_model(result.model, save, overwrite=overwrite)

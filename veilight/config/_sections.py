@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from drivers.receivers import Receiver
+    from protocol.defences.settings import Defences
     from protocol.models.training import TrainingSettings
     from sim_backend.settings import DetectorSettings, LinkSettings
 
@@ -176,6 +177,21 @@ class ProtocolSection(_Section):
     full_return: bool = _setting(
         False, "", "keep every returned mode instead of the sums that the tests need"
     )
+    defence: str = _setting(
+        "none",
+        "",
+        "fresh for every block of samples: permute,rescale=1.5,dummies=8,photons=2, or any of them",
+    )
+
+    def defences(self) -> "Defences":
+        """What the server does to its weights from one block of samples to the next.
+
+        Raises:
+            ConfigurationError: an unknown word, or a value out of range.
+        """
+        from protocol.defences.settings import Defences
+
+        return Defences.parse(self.defence)
 
 
 class LedgerSection(_Section):

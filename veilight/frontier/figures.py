@@ -10,24 +10,19 @@ All layers work with one receiver at one setting, and rows are not cut into tile
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import Receiver
-from protocol.leakage import (
-    check_encoding,
-    data_bits_server_any_measurement_of_receiver,
-    data_bits_server_any_measurement_of_receiver_cap,
-    data_bits_server_homodynes_receiver,
-    data_bits_server_homodynes_receiver_cap,
-    data_bits_server_probes_feed_forward_tap,
+from protocol.leakage import check_encoding
+from protocol.leakage.conventions import Encoding
+from veilight.frontier.layer_figures import (
+    LayerDesign,
+    LayerFigures,
+    figures_of_layer,
+    queries_allowed,
 )
-from protocol.leakage.certified import ServerTrust
-from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
-from protocol.leakage.general_bound import weight_bits_general, weight_bits_general_untested
-from veilight.frontier.expected import expected_certificate
-from veilight.frontier.link import DataCharge, LinkAssumptions, ReceiverOnLink, receiver_on_link
+from veilight.frontier.link import DataCharge, LinkAssumptions, receiver_on_link
 from veilight.frontier.shapes import LayerShape
 
 __all__ = ["DataCharge", "LinkAssumptions", "Privacy", "privacy_of"]
@@ -145,44 +140,137 @@ def privacy_of(
         ConfigurationError: a value is out of range, the numbers of layers differ, or the receiver
             does not fit the encoding.
     """
-    _check_layers(shapes, signal_to_noise)
+    if not shapes or len(shapes) != len(signal_to_noise):
+        raise ConfigurationError(
+            f"frontier: {len(signal_to_noise)} values of F^2 for {len(shapes)} optical layers; "
+            "give one per layer"
+        )
     check_encoding(receiver, encoding)
-    symbols = [shape.rows * _modes(shape, encoding) * shape.positions for shape in shapes]
-    tested = _tested_symbols(symbols, link)
+    designs = _designs(shapes, signal_to_noise, receiver, encoding, link)
+    layers = [figures_of_layer(design) for design in designs]
+    symbols = sum(_symbols(design) for design in designs)
+    homodyne = [_charged(link, layer.homodyne_local, layer.homodyne_cap) for layer in layers]
+    everything = [_charged(link, layer.any_local, layer.any_cap) for layer in layers]
+    certified = [x.weight_bits_certified for x in layers if x.weight_bits_certified is not None]
+    probing = [layer.probing for layer in layers if layer.probing is not None]
+    return Privacy(
+        receiver=receiver.kind,
+        setting=receiver.setting,
+        encoding=encoding,
+        snr_factor=receiver_on_link(receiver, link).snr_factor,
+        photons_per_symbol=tuple(layer.photons_per_symbol for layer in layers),
+        weight_bits=_mean([layer.weight_bits for layer in layers], shapes),
+        weight_bits_worst_layer=max(layer.weight_bits for layer in layers),
+        weight_bits_unmatched_p=_mean([x.weight_bits_unmatched_p for x in layers], shapes),
+        weight_bits_certified=_mean(certified, shapes) if certified else None,
+        weight_bits_certified_worst_layer=max(certified, default=None),
+        tested_symbols=tuple(x.tested_symbols for x in designs if x.tested_symbols is not None),
+        data_bits_homodyne=max(homodyne),
+        data_bits_homodyne_local=max(layer.homodyne_local for layer in layers),
+        data_bits_homodyne_cap=max(layer.homodyne_cap for layer in layers),
+        data_bits_homodyne_total=_total(homodyne, layers),
+        data_bits_any=max(everything),
+        data_bits_any_local=max(layer.any_local for layer in layers),
+        data_bits_any_cap=max(layer.any_cap for layer in layers),
+        data_bits_any_total=_total(everything, layers),
+        data_bits_probing=max(probing, default=None),
+        stolen_block_bits=max(
+            layer.stolen_bits * shape.weights for layer, shape in zip(layers, shapes, strict=True)
+        ),
+        stolen_block_bits_per_weight=max(layer.stolen_bits for layer in layers),
+        queries_allowed=(
+            None
+            if budget_bits_per_weight is None
+            else min(queries_allowed(design, budget_bits_per_weight) for design in designs)
+        ),
+        symbols_per_query=symbols,
+        seconds_per_query=symbols / link.symbol_rate_hz,
+        assumptions=_assumptions(receiver, link),
+    )
+
+
+def _designs(
+    shapes: Sequence[LayerShape],
+    signal_to_noise: Sequence[float],
+    receiver: Receiver,
+    encoding: Encoding,
+    link: LinkAssumptions,
+) -> list[LayerDesign]:
+    """The layers, with their shares of the tested symbols and of the failure probability."""
     designs = [
-        _Design(
+        LayerDesign(
             shape=shape,
             signal_to_noise=float(value),
             receiver=receiver,
             encoding=encoding,
             link=link,
-            tested_symbols=number,
+            tested_symbols=None,
             failure=link.failure / len(shapes),
         )
-        for shape, value, number in zip(shapes, signal_to_noise, tested, strict=True)
+        for shape, value in zip(shapes, signal_to_noise, strict=True)
     ]
-    layers = [_layer_figures(design) for design in designs]
-    calibrated = receiver_on_link(receiver, link)
-    total = sum(symbols)
-    return Privacy(
-        receiver=receiver.kind,
-        setting=receiver.setting,
-        encoding=encoding,
-        snr_factor=calibrated.snr_factor,
-        photons_per_symbol=tuple(layer.photons for layer in layers),
-        **_weights_together(layers, shapes, certified=link.tested_symbols is not None),
-        tested_symbols=() if link.tested_symbols is None else tuple(tested),
-        **_data_together(layers, link),
-        stolen_block_bits=max(
-            layer.stolen * shape.weights for layer, shape in zip(layers, shapes, strict=True)
-        ),
-        stolen_block_bits_per_weight=max(layer.stolen for layer in layers),
-        queries_allowed=(
-            None
-            if budget_bits_per_weight is None
-            else min(_queries_allowed(design, budget_bits_per_weight) for design in designs)
-        ),
-        symbols_per_query=total,
-        seconds_per_query=total / link.symbol_rate_hz,
-        assumptions=_assumptions(calibrated, link),
+    if link.tested_symbols is None:
+        return designs
+    session = link.tested_symbols / sum(_symbols(design) for design in designs)
+    return [replace(design, tested_symbols=int(session * _symbols(design))) for design in designs]
+
+
+def _symbols(design: LayerDesign) -> int:
+    """Modes of one layer that are sent for one sample."""
+    return design.shape.rows * design.modes * design.shape.positions
+
+
+def _charged(link: LinkAssumptions, local: float, cap: float) -> float:
+    return local if link.data_charge == "local" else max(local, cap)
+
+
+def _mean(values: Sequence[float], shapes: Sequence[LayerShape]) -> float:
+    """Over all weights."""
+    pairs = zip(values, shapes, strict=True)
+    return math.fsum(value * shape.weights for value, shape in pairs) / sum(
+        shape.weights for shape in shapes
     )
+
+
+def _total(values: Sequence[float], layers: Sequence[LayerFigures]) -> float:
+    pairs = zip(values, layers, strict=True)
+    return math.fsum(value * layer.data_values for value, layer in pairs)
+
+
+def _assumptions(receiver: Receiver, link: LinkAssumptions) -> tuple[str, ...]:
+    """What the figures take for granted, one sentence each."""
+    fibres = (
+        "losses of the fibres are the server's, whom nobody disturbs there"
+        if link.transmittance_trusted
+        else "every photon lost in the fibres is the adversary's"
+    )
+    said = [
+        "weights: Gaussian, collective attacks, any measurement and a perfect memory; " + fibres,
+        "weights: losses and noise of the server's own detector are trusted",
+        f"weights: {link.copies} transmission(s) counted together"
+        + ("" if link.copies > 1 else "; a session of K queries leaks at most K times as much"),
+        "data: the server sends coherent states of the agreed means; squeezed probes are not "
+        "covered",
+    ]
+    if not receiver.preserves_p:
+        said.append(
+            "data, homodyne and any measurement: the server sends no light in P; the probing "
+            + (
+                "server is not counted"
+                if link.probe_photons_per_mode is None
+                else f"server sends up to {link.probe_photons_per_mode:g} photons per mode there"
+            )
+        )
+    if link.tested_symbols is not None:
+        said.append(
+            f"certificate: {link.tested_symbols:.3g} symbols of one session tested, shared by the "
+            f"layers as they are sent, {link.tested_share_x:.0%} of them in X; wrong with a "
+            f"probability of at most {link.failure:g}, shared evenly by the layers; estimates as "
+            "honest light gives on average"
+        )
+    said.append(
+        "data: the larger of local figure and cap counts"
+        if link.data_charge == "larger"
+        else "data: local figures (Fisher information, prior variance 1/N) count, which are no caps"
+    )
+    return tuple(said)

@@ -185,6 +185,4 @@ def receiver_on_link(receiver: Receiver, link: LinkAssumptions) -> ReceiverOnLin
 
 def _check(name: str, value: float, fits: bool, limit: str) -> None:
     if not (math.isfinite(value) and fits):  # also refuses NaN
-        raise ConfigurationError(
-            f"frontier link: {name} is {value}; it must be finite and {limit}"
-        )
+        raise ConfigurationError(f"frontier link: {name} is {value}; it must be finite and {limit}")

@@ -260,7 +260,7 @@ def data_source(spec: str, label_column: str | None = None) -> tuple[DataSource,
     """
     # Workers may run in another folder.
     place = spec if _is_name(spec) else str(Path(spec).expanduser().absolute())
-    parts = _loaded(place, label_column)
+    parts = _load(place, label_column)
     return DataSource(spec=place, label_column=label_column, sha256=_content_sha256(parts)), parts
 
 
@@ -362,6 +362,10 @@ def _is_name(spec: str) -> bool:
 @lru_cache(maxsize=1)
 def _loaded(spec: str, label_column: str | None) -> "TrainTest":
     """The data, kept for the next network of the same worker."""
+    return _load(spec, label_column)
+
+
+def _load(spec: str, label_column: str | None) -> "TrainTest":
     from veilight.datasets import load
 
     # A string that is a name means the data set of that name, a path object always a path.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 
+from veilight.defences import defence_words
 from veilight.report._cells import Column, Table, row_of
 from veilight.report._numbers import count, plain, rate
 from veilight.report._words import moment, receiver_words
@@ -25,6 +26,7 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
         else "whatever the bench's client did",
         "overridden": "; ".join(request.taints) or "nothing",
         "encoding": request.encoding,
+        "server's defences": defence_words(result),
         "rows per block": "all" if not request.rows_per_block else count(request.rows_per_block),
         "samples per block": count(request.samples_per_block),
         "blocks planned": count(result.plan.blocks(len(request.inputs))),

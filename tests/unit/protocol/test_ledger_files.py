@@ -109,8 +109,8 @@ def test_open_refuses_a_file_that_is_no_ledger_and_leaves_it_alone(tmp_path: Pat
 
 
 def test_open_refuses_an_unknown_schema_version(path: Path) -> None:
-    edit(path, "PRAGMA user_version = 2")
-    with pytest.raises(LedgerError, match="schema version 2, this veilight knows version 1"):
+    edit(path, "PRAGMA user_version = 3")
+    with pytest.raises(LedgerError, match="schema version 3, this veilight knows version 2"):
         WeightLedger.open(path, "model")
 
 

@@ -77,7 +77,7 @@ def test_load_means_the_path_when_given_a_path_object(here: Path) -> None:
     [
         ("MNIST", "is no known name, file or folder. Did you mean mnist?"),
         ("fashion_mnist", "Did you mean fashion-mnist?"),
-        ("xyzzy", "is no known name, file or folder. Give one of digits, mnist, fashion-mnist"),
+        ("xyzzy", "is no known name, file or folder. Give one of digits, breast-cancer, mnist"),
         ("own.txt", "data set own.txt is a file of an unknown kind. Give"),
         ("absent.npz", "there is no file absent.npz"),
         ("absent.csv", "there is no file absent.csv"),

@@ -1,0 +1,261 @@
+"""The server's tests over a whole session: small deviations, mixtures, full scale, audits.
+
+Every block is tested by itself (`Verifier`); what is too small for a block, or spread over many, is
+tested here over all blocks that passed. The session's false-alarm rate is shared between all of it
+in fixed parts (`AlarmShares`), so that an honest session is aborted no more often than was agreed.
+
+    running gain, X variance, P variance   Page's sums of the blocks' scores, up and down, for a
+                                           row of deviations from a block's to the session's
+    fourth moment                          kurtosis of the deviations, one-sided
+    rails                                  values at the digitiser's ends, per block
+    audited data                           noise along the vectors that the client has opened
+    audits opened                          that enough of them were opened
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import hypergeom, poisson
+
+from drivers.backend import ReturnSummary
+from protocol.verification.audit import audit_limits
+from protocol.verification.moments import kurtosis_score
+from protocol.verification.session_limits import SessionLimits
+from protocol.verification.verifier import Verdict
+
+__all__ = ["AuditedReturn", "SessionMonitor", "SessionScore", "rails_expected"]
+
+Array = NDArray[np.float64]
+
+_RUNNING = ("gain", "X variance", "P variance")
+_QUADRATURES = (_RUNNING[1], _RUNNING[2])
+
+FEWEST_FOR_MOMENT = 5_000
+"""Values below which the fourth moment is not looked at: its score is an approximation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionScore:
+    """Where one test of the session stands.
+
+    Args:
+        name: of the test.
+        score: largest running sum in nats, normal score, or number of events.
+        limit: above which the session is refused.
+        symbols: tested so far.
+    """
+
+    name: str
+    score: float
+    limit: float
+    symbols: int
+
+    @property
+    def passed(self) -> bool:
+        """True up to the limit; NaN never passes."""
+        return self.score <= self.limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedReturn:
+    """Projections of the returned deviations on opened vectors, in one quadrature.
+
+    Args:
+        frames: how many.
+        energy_snu: sum of their squares.
+        white_variance_snu: expected in every direction.
+        excess_noise_snu: agreed excess noise along the data.
+    """
+
+    frames: int
+    energy_snu: float
+    white_variance_snu: float
+    excess_noise_snu: float
+
+
+class SessionMonitor:
+    """Adds up what every accepted block gave and says when it is too much.
+
+    Args:
+        limits: fixed before the light was on.
+    """
+
+    def __init__(self, limits: SessionLimits) -> None:
+        self._limits = limits
+        self._shifts = np.array(limits.running_shifts)
+        self._sums = np.zeros((len(_RUNNING), 2, len(self._shifts)))
+        self._tested = np.zeros(len(_RUNNING), dtype=np.int64)
+        self._blocks = 0
+        self._moments = np.zeros(3)
+        self._moment: SessionScore | None = None
+        self._rails: SessionScore | None = None
+        self._audited = np.zeros((2, 2))
+        self._openings = 0
+        self._audits: tuple[SessionScore, ...] = ()
+
+    @property
+    def scores(self) -> tuple[SessionScore, ...]:
+        """All tests that had something to look at, in their latest state."""
+        running = tuple(
+            SessionScore(
+                name=f"running {name}",
+                score=float(self._sums[place].max()),
+                limit=self._limits.running_limit,
+                symbols=int(self._tested[place]),
+            )
+            for place, name in enumerate(_RUNNING)
+            if self._tested[place]
+        )
+        later = (self._moment, self._rails, *self._audits)
+        return running + tuple(score for score in later if score is not None)
+
+    def add(self, summary: ReturnSummary, verdict: Verdict, rails: float) -> str:
+        """Count a block in that passed its own tests.
+
+        Args:
+            summary: of the block.
+            verdict: on it.
+            rails: values at the digitiser's ends that an honest return has on average; 0 where the
+                digitiser has no ends.
+
+        Returns:
+            Names of the session's tests that fail now; empty if none does.
+        """
+        self._blocks += 1
+        self._add_scores(verdict)
+        self._add_moments(summary, verdict)
+        if rails:
+            self._count_rails(summary, verdict, rails)
+        return self.failed
+
+    @property
+    def failed(self) -> str:
+        """Names of the tests that fail, without any measured value; empty if none does."""
+        return ", ".join(score.name for score in self.scores if not score.passed)
+
+    def _add_scores(self, verdict: Verdict) -> None:
+        """Page's sums of log-likelihood ratios, d (z - A) - d^2/2 for a shift d of the score.
+
+        A is what the calibration may be off by: it is the same in all blocks, so that it would add
+        up like a deviation.
+        """
+        for score in verdict.scores:
+            if score.name not in _RUNNING:
+                continue
+            place = _RUNNING.index(score.name)
+            # The same relative deviation shows in a small block by less.
+            shifts = self._shifts * self._limits.running_references[place] / score.deviation
+            allowed = self._limits.calibration_score * score.systematic
+            both = np.array([[score.chance_score], [-score.chance_score]]) - allowed
+            walk = self._sums[place] + shifts * both - shifts**2 / 2
+            self._sums[place] = np.maximum(walk, 0.0)
+            self._tested[place] += verdict.symbols
+
+    def _add_moments(self, summary: ReturnSummary, verdict: Verdict) -> None:
+        fourth = summary.residual_fourth_snu
+        if fourth is None:
+            return
+        expected = {score.name: score.expected for score in verdict.scores}
+        for index, name in enumerate(_QUADRATURES):
+            if name in expected:
+                count = float(summary.frames[index].sum()) * summary.modes
+                second = float(summary.residual_energy_snu[index].sum()) / expected[name]
+                power = float(fourth[index].sum()) / expected[name] ** 2
+                self._moments += (count, second, power)
+        looks, count = self._limits.moment_looks, int(self._moments[0])
+        if self._blocks in looks and count >= FEWEST_FOR_MOMENT:
+            self._moment = SessionScore(
+                name="fourth moment",
+                score=self._kurtosis_score(),
+                limit=self._limits.moment_limits[looks.index(self._blocks)],
+                symbols=count,
+            )
+
+    def _kurtosis_score(self) -> float:
+        """Normal score of the kurtosis beyond what an honest return may have."""
+        count, second, fourth = self._moments
+        fourth -= self._limits.moment_allowance * second**2 / count
+        return float(kurtosis_score(np.array([second]), np.array([fourth]), int(count))[0])
+
+    def _count_rails(self, summary: ReturnSummary, verdict: Verdict, expected: float) -> None:
+        self._rails = SessionScore(
+            name="rails",
+            score=float(summary.rails.sum()),
+            limit=float(poisson.isf(self._limits.rail_rate, expected)),
+            symbols=verdict.symbols,
+        )
+
+    def add_audit(self, returned: tuple[AuditedReturn, ...]) -> str:
+        """Count an opened batch in, X first, P second, and test all that were opened.
+
+        Args:
+            returned: per block and quadrature; quadratures alternate.
+
+        Returns:
+            As `add`.
+        """
+        limits = self._limits
+        for index, part in enumerate(returned):
+            variance = part.white_variance_snu + part.excess_noise_snu
+            self._audited[index % 2] += (part.frames, part.energy_snu / variance)
+        self._openings += 1
+        rate = limits.audit_rates[min(self._openings, len(limits.audit_rates)) - 1]
+        self._audits = tuple(
+            _audit_score(f"audited data, {name}", frames, energy, rate, limits.audit_slack)
+            for name, (frames, energy) in zip("XP", self._audited, strict=True)
+            if frames
+        )
+        return self.failed
+
+    def finish(self, batches: int, commanded: int, opened: int) -> str:
+        """Test, at the end, that as many audits were opened as were agreed.
+
+        Args:
+            batches: of the session.
+            commanded: batches that the server told the client to open.
+            opened: of these, dummies.
+
+        Returns:
+            As `add`.
+        """
+        wanted = self._limits.audits
+        if not wanted:
+            return self.failed
+        fewest = hypergeom.ppf(self._limits.opening_rate, batches, wanted, commanded)
+        missing = SessionScore(
+            name="audits opened", score=float(fewest) - opened, limit=0.0, symbols=0
+        )
+        self._audits = (*self._audits, missing)
+        return self.failed
+
+
+def _audit_score(
+    name: str, frames: float, energy: float, rate: float, slack: float
+) -> SessionScore:
+    """Energy over its upper limit, or the lower limit over it: at most 1 for an honest client."""
+    low, high = audit_limits(int(frames), 1.0, 0.0, rate)
+    score = max(energy / (high * (1 + slack)), low * (1 - slack) / max(energy, 1e-300))
+    return SessionScore(name=name, score=score, limit=1.0, symbols=int(frames))
+
+
+def rails_expected(
+    values: float, means: Array, *, gain: float, variance_snu: float, edge_snu: float
+) -> float:
+    """Values at the digitiser's ends that honest light has on average.
+
+    Args:
+        values: how many are recorded.
+        means: launched means of the block's rows, any shape.
+        gain: of a mean in the record.
+        variance_snu: of a recorded value, at most.
+        edge_snu: where the first code at an end begins.
+    """
+    if not math.isfinite(edge_snu):
+        return 0.0
+    deviation = math.sqrt(variance_snu)
+    recorded = gain * means
+    tails = ndtr((recorded - edge_snu) / deviation) + ndtr((-recorded - edge_snu) / deviation)
+    return values * float(tails.mean())

@@ -1,0 +1,204 @@
+"""The leakage figures of one optical layer of a design, and the queries that a budget allows it."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from drivers.receivers import Receiver
+from protocol.leakage import (
+    data_bits_server_any_measurement_of_receiver,
+    data_bits_server_any_measurement_of_receiver_cap,
+    data_bits_server_homodynes_receiver,
+    data_bits_server_homodynes_receiver_cap,
+    data_bits_server_probes_feed_forward_tap,
+)
+from protocol.leakage.certified import ServerTrust
+from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
+from protocol.leakage.general_bound import weight_bits_general, weight_bits_general_untested
+from veilight.frontier.expected import expected_certificate
+from veilight.frontier.link import LinkAssumptions, receiver_on_link
+from veilight.frontier.shapes import LayerShape
+
+__all__ = ["LayerDesign", "LayerFigures", "figures_of_layer", "queries_allowed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerDesign:
+    """One layer with everything that its leakage depends on.
+
+    Attributes:
+        shape: its sizes.
+        signal_to_noise: F^2.
+        receiver: with its setting.
+        encoding: that the receiver can take.
+        link: what is assumed.
+        tested_symbols: of this layer, X and P together; None for no certificate.
+        failure: this layer's share.
+    """
+
+    shape: LayerShape
+    signal_to_noise: float
+    receiver: Receiver
+    encoding: Encoding
+    link: LinkAssumptions
+    tested_symbols: int | None
+    failure: float
+
+    @property
+    def modes(self) -> int:
+        """N, optical modes per row."""
+        return math.ceil(self.shape.columns / weights_per_mode(self.encoding))
+
+    @property
+    def copies(self) -> int:
+        """Transmissions of the same weights that count together."""
+        return self.link.copies * self.shape.positions
+
+    @property
+    def photons_per_symbol(self) -> float:
+        """Mean photons per symbol at launch."""
+        from protocol.encoding import photons_for_signal_to_noise
+
+        factor = receiver_on_link(self.receiver, self.link).snr_factor
+        return photons_for_signal_to_noise(self.signal_to_noise, factor, self.encoding)
+
+    @property
+    def modulations(self) -> tuple[float, float]:
+        """Mean squares of the means in X and P where the adversary begins, of one transmission."""
+        reaching = receiver_on_link(self.receiver, self.link).reaching
+        variance = signal_variance_snu(self.photons_per_symbol * reaching, self.encoding)
+        return variance, variance if self.encoding == "complex" else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerFigures:
+    """Bits per real weight or per real data value; see `veilight.frontier.figures.Privacy`."""
+
+    photons_per_symbol: float
+    weight_bits: float
+    weight_bits_unmatched_p: float
+    weight_bits_certified: float | None
+    stolen_bits: float
+    homodyne_local: float
+    homodyne_cap: float
+    any_local: float
+    any_cap: float
+    probing: float | None
+    data_values: int
+
+
+@lru_cache(maxsize=65536)
+def figures_of_layer(design: LayerDesign) -> LayerFigures:
+    """All figures of one layer.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+    seen = receiver_on_link(design.receiver, design.link)
+    shape, modes, encoding = design.shape, design.modes, design.encoding
+    return LayerFigures(
+        photons_per_symbol=design.photons_per_symbol,
+        weight_bits=_verified(design, 0.0),
+        weight_bits_unmatched_p=_verified(
+            design,
+            # A tap's outcome has mean sqrt(tau) (q . x), so the tapped fraction is a^2.
+            0.0 if seen.preserves_p else design.receiver.signal_gain**2,
+        ),
+        weight_bits_certified=_certified(design),
+        stolen_bits=_kept(design),
+        homodyne_local=data_bits_server_homodynes_receiver(seen, shape.rows, modes, encoding),
+        homodyne_cap=data_bits_server_homodynes_receiver_cap(seen, shape.rows, modes, encoding),
+        any_local=data_bits_server_any_measurement_of_receiver(seen, shape.rows, modes, encoding),
+        any_cap=data_bits_server_any_measurement_of_receiver_cap(seen, shape.rows, modes, encoding),
+        probing=_probing(design),
+        data_values=modes * weights_per_mode(encoding) * shape.positions,
+    )
+
+
+def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
+    """Samples that a layer's budget allows, the last of them charged as unverified.
+
+    Args:
+        design: the layer.
+        budget_bits_per_weight: of the server's ledger.
+    """
+    import numpy as np
+
+    from protocol.budget import bits_per_weight, queries_within_budget
+
+    seen = receiver_on_link(design.receiver, design.link)
+    channel = seen.channel(design.modes)
+
+    def charge(verified: "np.ndarray", unverified: "np.ndarray") -> "np.ndarray":
+        # Without a return nothing is ever verified.
+        untested = channel.gain_x == 0
+        return np.array(
+            [
+                bits_per_weight(
+                    0.0 if untested else float(v),
+                    float(u + v) if untested else float(u),
+                    design.encoding,
+                    transmittance=channel.gain_x**2,
+                    excess_noise_x_snu=channel.excess_noise_x_snu,
+                    excess_noise_p_snu=channel.excess_noise_p_snu or 0.0,
+                )
+                for v, u in zip(verified, unverified, strict=True)
+            ]
+        )
+
+    per_query = design.photons_per_symbol * seen.reaching * design.shape.positions
+    return queries_within_budget(charge, per_query, budget_bits_per_weight)
+
+
+def _verified(design: LayerDesign, unmatched_p: float) -> float:
+    """Asymptotic bits per weight under verification."""
+    seen = receiver_on_link(design.receiver, design.link)
+    m_x, m_p = (design.copies * modulation for modulation in design.modulations)
+    channel = seen.channel(design.modes, unmatched_p=unmatched_p)
+    return weight_bits_general(m_x, m_p, channel) / weights_per_mode(design.encoding)
+
+
+def _certified(design: LayerDesign) -> float | None:
+    if design.tested_symbols is None:
+        return None
+    seen, link = receiver_on_link(design.receiver, design.link), design.link
+    symbols_x = round(design.tested_symbols * link.tested_share_x)
+    m_x, m_p = design.modulations
+    bits = expected_certificate(
+        seen.channel(design.modes),
+        modulation_x_snu=m_x,
+        modulation_p_snu=m_p,
+        copies=design.copies,
+        symbols_x=symbols_x,
+        symbols_p=design.tested_symbols - symbols_x,
+        failure=design.failure,
+        trust=ServerTrust(
+            efficiency=seen.trusted_efficiency,
+            electronic_noise_snu=link.server_electronic_noise_snu,
+        ),
+    )
+    return bits / weights_per_mode(design.encoding)
+
+
+def _kept(design: LayerDesign) -> float:
+    """Bits per weight of all light of one sample's rows, every position a copy."""
+    m_x, m_p = (design.shape.positions * modulation for modulation in design.modulations)
+    return weight_bits_general_untested(m_x, m_p) / weights_per_mode(design.encoding)
+
+
+def _probing(design: LayerDesign) -> float | None:
+    """A server that lights P up to the limit; where P comes back whole that adds nothing."""
+    photons = design.link.probe_photons_per_mode
+    if photons is None:
+        return None
+    seen = receiver_on_link(design.receiver, design.link)
+    rows, modes = design.shape.rows, design.modes
+    if seen.preserves_p:
+        return data_bits_server_any_measurement_of_receiver(seen, rows, modes, design.encoding)
+    return data_bits_server_probes_feed_forward_tap(
+        design.receiver.signal_gain**2,
+        photons,
+        rows,
+        modes,
+        excess_noise_x_snu=seen.excess_noise_x_snu,
+    )
