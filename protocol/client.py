@@ -1,6 +1,7 @@
 """The client's half of a session: owns the data, reads one number per row, does the rest digitally.
 
-It never holds a weight. It drives the session: every exchange starts here.
+It never holds a weight. It drives the session: every exchange starts here. Every block's outcomes
+pass the client's own tests before anything else is sent or measured.
 """
 
 import math
@@ -14,8 +15,18 @@ from torch import Tensor
 
 from drivers import errors
 from drivers.backend import Block, ClientOptics, ClientOpticsInfo
-from drivers.errors import DataError, ProtocolError, VeilightError, VerificationError
+from drivers.errors import (
+    ConfigurationError,
+    DataError,
+    ProtocolError,
+    VeilightError,
+    VerificationError,
+)
+from drivers.receivers import FeedForwardTap
 from protocol.channel import ControlChannel
+from protocol.client_audits import BatchAudit
+from protocol.client_policy import ClientPolicy, batch_kinds
+from protocol.dummies import BatchKind, BatchSecret, dummy_vectors, new_batch, seeded_batch
 from protocol.encoding import decode, encode_data
 from protocol.ledger import DataLedger
 from protocol.messages import (
@@ -37,6 +48,8 @@ from protocol.models.digital import DigitalPart
 from protocol.models.graph import Graph, OpticalLayer
 from protocol.models.model import fold, unfold
 from protocol.plan import LayerPlan, Plan
+from protocol.verification.outcome_tests import OutcomeMonitor, OutcomeSettings
+from protocol.verification.session import SessionScore
 
 _Answer = TypeVar("_Answer", bound=Message)
 
@@ -68,12 +81,29 @@ class LayerSample:
 
 @dataclass(kw_only=True)
 class ClientRecord:
-    """What the client knows at the end of a session."""
+    """What the client knows at the end of a session.
+
+    Args:
+        session: its name.
+        plan: what the server declared.
+        graph: the network without weights.
+        samples: a few inputs per layer, for a look at the noise.
+        thresholds: fingerprint of what the server fixed before the light.
+        tests: the client's own, in their worst state.
+        batches: what each batch held.
+        opened: batches of dummies that the server had opened.
+        dummy_symbols: modes that were measured for dummies and probes and told nothing.
+    """
 
     session: str = ""
     plan: Plan | None = None
     graph: Graph | None = None
     samples: dict[int, LayerSample] = field(default_factory=dict)
+    thresholds: str = ""
+    tests: tuple[SessionScore, ...] = ()
+    batches: tuple[BatchKind, ...] = ()
+    opened: int = 0
+    dummy_symbols: int = 0
 
 
 class ClientParty:
@@ -87,6 +117,7 @@ class ClientParty:
             ledger before the light of the layer is sent.
         keep: how many inputs per layer to keep in the record for a look at the noise.
         on_progress: called after every block.
+        policy: what the client insists on.
     """
 
     def __init__(
@@ -98,8 +129,12 @@ class ClientParty:
         input_bits: Callable[[LayerPlan], float] | None = None,
         keep: int = 0,
         on_progress: Callable[[Progress], None] | None = None,
+        policy: ClientPolicy | None = None,
     ) -> None:
         self._optics, self._channel = optics, channel
+        self._policy = policy or ClientPolicy()
+        self._audit_share, self._commits = 0.0, False
+        self._monitor: OutcomeMonitor | None = None
         self._info = optics.describe()
         self._ledger, self._input_bits, self._keep = ledger, input_bits, keep
         self._on_progress = on_progress
@@ -120,21 +155,57 @@ class ClientParty:
 
         Raises:
             DataError: wrong shape, NaN or infinity.
-            VerificationError: the server found the returned light wrong and ended the session.
+            VerificationError: the server found the returned light wrong and ended the session, or
+                the client found the server's light wrong; nothing more is measured then.
+            ConfigurationError: probes in P that the server does not allow.
             BudgetError: either ledger refuses.
             ProtocolError: the server answers out of turn.
         """
         graph, plan = self._agree()
         data = _checked_inputs(inputs, graph)
-        granted = self._expect(QueryGranted, Query(session=self.record.session, samples=len(data)))
-        self._run = granted.run
         step = plan.samples_per_block
-        outputs = [
-            self._batch(graph, plan, data, range(start, min(start + step, len(data))))
-            for start in range(0, len(data), step)
-        ]
-        self._expect(Farewell, Finish(session=self.record.session, samples=len(data)))
+        kinds = batch_kinds(-(-len(data) // step), self._audit_share, self._policy)
+        # With dummies among them all batches are alike, or the last one would tell what it is.
+        mixed = len(set(kinds)) > 1
+        total = len(kinds) * step if mixed else len(data)
+        granted = self._expect(QueryGranted, Query(session=self.record.session, samples=total))
+        self._run = granted.run
+        self.record.thresholds, self.record.batches = granted.thresholds, tuple(kinds)
+        self._monitor = self._outcome_monitor(plan, kinds, total)
+        outputs, used = [], 0
+        for number, kind in enumerate(kinds):
+            samples = range(number * step, min((number + 1) * step, total))
+            secret = self._new_batch(kind, samples.start)
+            audit = BatchAudit(self._expect, self.record.session, samples.start, secret)
+            if self._commits:
+                audit.begin()
+            if kind == "data":
+                part = data[used : used + step]
+                used += len(part)
+                outputs.append(self._data_batch(graph, plan, part, samples, total)[: len(part)])
+            else:
+                self._dummy_batch(plan, secret, samples, total)
+            if self._commits:
+                self.record.opened += audit.end()
+        self._expect(Farewell, Finish(session=self.record.session, samples=total))
         return torch.cat(outputs)
+
+    def _new_batch(self, kind: BatchKind, first_sample: int) -> BatchSecret:
+        seed = self._policy.seed
+        return new_batch(kind) if seed is None else seeded_batch(kind, seed, first_sample)
+
+    def _outcome_monitor(self, plan: Plan, kinds: list[BatchKind], total: int) -> OutcomeMonitor:
+        policy = self._policy
+        settings = OutcomeSettings(
+            false_alarm=policy.false_alarm,
+            variance_slack=policy.variance_slack,
+            largest_row_norm=policy.largest_row_norm,
+            largest_row_correlation=policy.largest_row_correlation,
+            samples=total,
+            dummies=kinds.count("dummies"),
+            probes=kinds.count("probe"),
+        )
+        return OutcomeMonitor(settings, self._info, plan)
 
     def _agree(self) -> tuple[Graph, Plan]:
         """Greet the server and check what it offers."""
@@ -150,16 +221,44 @@ class ClientParty:
         )
         graph, plan = Graph.from_dict(offer.graph), Plan.from_dict(offer.plan)
         plan.check_graph(graph)
+        if not 0 <= offer.audit_share < 1:
+            raise ProtocolError(
+                f"the server asks for a share of {offer.audit_share} of audits, it must lie in "
+                "[0, 1)"
+            )
+        self._commits = offer.audit_share > 0
+        self._audit_share = max(offer.audit_share, self._policy.audit_share)
+        self._check_probes(plan, offer.probes)
         self.record = ClientRecord(session=offer.session, plan=plan, graph=graph)
         return graph, plan
 
-    def _batch(self, graph: Graph, plan: Plan, data: Tensor, samples: range) -> Tensor:
+    def _check_probes(self, plan: Plan, allowed: bool) -> None:
+        """Refuse probes in P where they would find what belongs there, or look like cheating."""
+        if not self._policy.probe_share:
+            return
+        if any(layer.encoding == "complex" for layer in plan.layers):
+            raise ConfigurationError(
+                "the client's probe_share: complex encoding puts weights on P, so there is nothing "
+                "to find there; use no probes"
+            )
+        if not allowed and isinstance(self._info.receiver, FeedForwardTap):
+            raise ConfigurationError(
+                "the client's probe_share: with this receiver a batch measured in P returns less "
+                "of X, and the server does not allow for it; agree on its setting probes, or use "
+                "no probes"
+            )
+
+    def _data_batch(
+        self, graph: Graph, plan: Plan, raw: Tensor, samples: range, total: int
+    ) -> Tensor:
         """All layers for one batch of samples."""
-        raw = data[samples.start : samples.stop]
         scaling = graph.scaling
         # One pass over the data instead of two.
         start = raw.new_tensor(-scaling.offset * scaling.factor)
         values = torch.add(start, raw, alpha=scaling.factor)
+        if len(values) < len(samples):
+            # Random samples fill the batch up; their outputs are dropped.
+            values = torch.cat([values, torch.randn(len(samples) - len(raw), *values.shape[1:])])
         digital = DigitalPart()
         digests = None if self._ledger is None else [self._ledger.digest(r.numpy()) for r in raw]
         for index, layer in enumerate(graph.layers):
@@ -174,7 +273,7 @@ class ClientParty:
                         entry.rows * entry.positions,
                         np.full(len(digests), bits),
                     )
-                values = self._optical(layer, graph, plan, entry, values, samples, len(data))
+                values = self._optical(layer, graph, plan, entry, values, samples, total)
             else:
                 # In place: nobody else holds the values between two layers.
                 values = digital.apply(layer, values, in_place=True)
@@ -215,12 +314,29 @@ class ClientParty:
             )
         return fold(layer, products, layer.output_shape(graph.shapes[entry.layer]))
 
-    def _frames(self, block: Block, unit: Tensor) -> Tensor:
-        """Outcomes of one block, once the server has accepted what came back."""
+    def _dummy_batch(self, plan: Plan, secret: BatchSecret, samples: range, total: int) -> None:
+        """All layers for one batch of dummies, or of probes in P."""
+        assert self._monitor is not None
+        for entry in plan.layers:
+            vectors = dummy_vectors(secret.seed, entry, len(samples) * entry.positions)
+            tiles = encode_data(vectors, entry)
+            for rows in plan.row_ranges(entry):
+                for tile, (unit, _) in enumerate(tiles):
+                    block = plan.block(self._run, entry, tile, rows, samples)
+                    # A right angle turns what the receiver calls X into P.
+                    self._frames(block, unit if secret.batch == "dummies" else 1j * unit, secret)
+                    self.record.dummy_symbols += block.symbols
+                    self._report(block, plan, samples, total)
+        if secret.batch == "dummies":
+            self._check_light(self._monitor.end_of_dummies())
+
+    def _frames(self, block: Block, unit: Tensor, dummy: BatchSecret | None = None) -> Tensor:
+        """Outcomes of one block, once client and server have accepted the other's light."""
         self._optics.load(block, unit)
         names = {**block.__dict__, "session": self.record.session}
         sent = self._expect(BlockSent, BlockReady(**names))
         outcomes = self._optics.measure(block)
+        self._check_outcomes(block, outcomes, dummy)
         verdict = self._expect(BlockVerdict, BlockMeasured(**names))
         if not sent.block() == verdict.block() == block:
             raise ProtocolError(f"{block.name}: the server answers about another block")
@@ -230,6 +346,31 @@ class ClientParty:
                 "light stays charged. Check the receiver, the fibre and the calibration first."
             )
         return outcomes.cpu()
+
+    def _check_outcomes(self, block: Block, outcomes: Tensor, dummy: BatchSecret | None) -> None:
+        """The client's own tests of one block."""
+        monitor = self._monitor
+        assert monitor is not None
+        failed = monitor.add(block, outcomes)
+        if dummy is not None and dummy.batch == "dummies":
+            failed = monitor.add_dummies(block, outcomes)
+        elif dummy is not None:
+            failed = monitor.add_probe(outcomes)
+        self._check_light(failed)
+
+    def _check_light(self, failed: str) -> None:
+        assert self._monitor is not None
+        self.record.tests = self._monitor.scores
+        if failed:
+            found = "; ".join(
+                f"{test.name} {test.score:.4g} (limit {test.limit:.4g})"
+                for test in self.record.tests
+                if not test.passed
+            )
+            raise VerificationError(
+                f"the client refused the server's light: {found}. Nothing more is measured; what "
+                "was sent stays charged. Check the receiver's calibration, then ask the server."
+            )
 
     def _report(self, block: Block, plan: Plan, samples: range, total: int) -> None:
         self._symbols_done += block.symbols

@@ -15,7 +15,14 @@ from torch import Tensor
 
 from protocol.plan import LayerPlan
 
-__all__ = ["BatchKind", "BatchSecret", "batch_commitment", "dummy_vectors", "new_batch"]
+__all__ = [
+    "BatchKind",
+    "BatchSecret",
+    "batch_commitment",
+    "dummy_vectors",
+    "new_batch",
+    "seeded_batch",
+]
 
 BatchKind: TypeAlias = Literal["data", "dummies", "probe"]
 """What a batch holds: data; dummies that may be opened; dummies by which the client measures P."""
@@ -42,11 +49,22 @@ def new_batch(batch: BatchKind) -> BatchSecret:
     return BatchSecret(batch=batch, seed=seed, nonce=secrets.token_hex(16))
 
 
-def batch_commitment(
-    session: str, first_sample: int, batch: str, seed: str, nonce: str
-) -> str:
-    """SHA-256 over what a batch is and where it stands, in hexadecimal."""
-    text = "\n".join(("veilight batch 1", session, str(first_sample), batch, seed, nonce))
+def seeded_batch(batch: BatchKind, seed: int, first_sample: int) -> BatchSecret:
+    """A batch that repeats, for simulation alone."""
+    texts = [
+        hashlib.sha256(f"{seed} {first_sample} {what}".encode()).hexdigest()[:32]
+        for what in ("seed", "nonce")
+    ]
+    return BatchSecret(batch=batch, seed="" if batch == "data" else texts[0], nonce=texts[1])
+
+
+def batch_commitment(session: str, first_sample: int, batch: str, seed: str, nonce: str) -> str:
+    """SHA-256 over what a batch is and where it stands, in hexadecimal.
+
+    The seed counts for dummies alone: of a batch of probes it is never told.
+    """
+    told = seed if batch == "dummies" else ""
+    text = "\n".join(("veilight batch 1", session, str(first_sample), batch, told, nonce))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -4,22 +4,36 @@ It never holds a datum or an outcome of the client. It answers one message at a 
 that the same code serves a client in the same process and one across a network.
 """
 
+import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from drivers.backend import Block, ReturnSummary, ServerOptics, ServerOpticsInfo
-from drivers.errors import ConfigurationError, LedgerError, ProtocolError, VeilightError
-from drivers.receivers import Receiver
+from drivers.errors import (
+    ConfigurationError,
+    LedgerError,
+    ProtocolError,
+    VeilightError,
+    VerificationError,
+)
+from drivers.receivers import FeedForwardTap
 from drivers.return_summary import summarise
 from protocol.budget import Charge, charge_for_layer
+from protocol.certificates.thresholds import session_thresholds
 from protocol.defences import DisguisedNetwork, WeightLight, numbers_like
 from protocol.ledger import WeightLedger
 from protocol.messages import (
     PROTOCOL_VERSION,
+    AuditCommand,
+    AuditCommitment,
+    AuditDue,
+    AuditNoted,
+    AuditOpening,
+    AuditVerdict,
     BlockMeasured,
     BlockReady,
     BlockSent,
@@ -35,65 +49,21 @@ from protocol.messages import (
 )
 from protocol.models.model import Model
 from protocol.plan import LayerPlan, Plan
-from protocol.randomness import OperatingSystemBits, RandomBits
-from protocol.verification import Evidence, Verdict, Verifier, expected_return
+from protocol.randomness import OperatingSystemBits, RandomBits, SeededBits
+from protocol.server_audits import AuditDesk
+from protocol.server_records import BlockRecord, ServerPolicy, ServerRecord
+from protocol.verification import (
+    Evidence,
+    ReturnExpectation,
+    Verdict,
+    Verifier,
+    expected_return,
+)
 from protocol.verification.expected import largest_alignment
+from protocol.verification.session import SessionMonitor, rails_expected
+from protocol.verification.session_limits import honest_kurtosis, session_limits
 
 __all__ = ["BlockRecord", "ServerParty", "ServerPolicy", "ServerRecord"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerPolicy:
-    """What the server insists on.
-
-    Args:
-        receiver: the agreed receiver and setting; nothing that the client reports replaces it.
-        false_alarm: probability that an honest session is aborted.
-        full_return: measure and keep every mode instead of drawing the tests' sums.
-        largest_query: most samples of one session. The false-alarm rate is shared over the blocks
-            that a client announces, so an unbounded number would let it widen every threshold.
-    """
-
-    receiver: Receiver
-    false_alarm: float = 1e-6
-    full_return: bool = False
-    largest_query: int = 10_000_000
-
-    def __post_init__(self) -> None:
-        if not 0 < self.false_alarm < 0.5:
-            raise ConfigurationError(
-                f"false_alarm is {self.false_alarm}, it must lie in (0, 0.5): the probability "
-                "that an honest session is aborted"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockRecord:
-    """One block as the server saw it; `verdict` is None where nothing can be tested."""
-
-    block: Block
-    verdict: Verdict | None
-
-    @property
-    def accepted(self) -> bool:
-        """True unless a test failed."""
-        return self.verdict is None or self.verdict.accepted
-
-
-@dataclass(kw_only=True)
-class ServerRecord:
-    """What the server knows at the end of a session."""
-
-    session: str
-    samples: int = 0
-    blocks: list[BlockRecord] = field(default_factory=list)
-    evidence: dict[int, Evidence] = field(default_factory=dict)
-    sent_inputs: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def accepted(self) -> bool:
-        """True if every block passed."""
-        return all(record.accepted for record in self.blocks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +73,10 @@ class _Launched:
     block: Block
     means: Tensor
     entry: int
+
+
+HEAVIEST_WEIGHTS = 30.0
+"""Kurtosis of a layer's weights up to which a phase error is allowed for in the fourth moment."""
 
 
 class ServerParty:
@@ -172,6 +146,14 @@ class ServerParty:
         self._closed = False
         self._greeted = False
         self._planned_blocks = 0
+        self._monitor: SessionMonitor | None = None
+        self._desk: AuditDesk | None = None
+        if policy.audit_share:
+            seed = self._bits.seed
+            coins = OperatingSystemBits() if seed is None else SeededBits(seed)
+            self._desk = AuditDesk(
+                plan, optics, policy.audit_rate, coins, keeps_values=policy.full_return
+            )
         self.record = ServerRecord(session=secrets.token_hex(16))
 
     def handle(self, message: Message) -> Message:
@@ -181,6 +163,9 @@ class ServerParty:
             Query: self._query,
             BlockReady: self._ready,
             BlockMeasured: self._measured,
+            AuditCommitment: self._audit_noted,
+            AuditDue: self._audit_due,
+            AuditOpening: self._audit_opened,
             Finish: self._finish,
         }
         try:
@@ -220,6 +205,8 @@ class ServerParty:
         return Offer(
             version=PROTOCOL_VERSION,
             session=self.record.session,
+            audit_share=self._policy.audit_share,
+            probes=self._policy.probes,
             graph=self.light.graph.to_dict(),
             plan=self._plan.to_dict(),
         )
@@ -234,7 +221,43 @@ class ServerParty:
             )
         self._planned_blocks = self._plan.blocks(message.samples)
         self.record.samples = message.samples
-        return QueryGranted(session=self.record.session, run=self._run, blocks=self._planned_blocks)
+        fingerprint = self._fix_thresholds(message.samples)
+        return QueryGranted(
+            session=self.record.session,
+            run=self._run,
+            blocks=self._planned_blocks,
+            thresholds=fingerprint,
+        )
+
+    def _fix_thresholds(self, samples: int) -> str:
+        """Set every limit of the session; their fingerprint goes into the ledger's first debit."""
+        policy, law = self._policy, self._expectation()
+        photons = max(layer.photons_per_symbol for layer in self._plan.layers)
+        limits = session_limits(
+            self._plan,
+            samples,
+            law,
+            false_alarm=policy.false_alarm,
+            shares=policy.shares,
+            honest_kurtosis=honest_kurtosis(
+                law,
+                min(min(layer.tiles) for layer in self._plan.layers),
+                mean_fourth_snu=HEAVIEST_WEIGHTS * (4 * photons) ** 2,
+                oscillator_drift=self._info.oscillator_drift,
+            ),
+            audit_share=policy.audit_share,
+        )
+        self._monitor = SessionMonitor(limits)
+        self.record.thresholds = session_thresholds(
+            self._plan,
+            samples,
+            self._info,
+            policy.receiver,
+            law,
+            confidence=policy.confidence,
+            limits=limits,
+        )
+        return self.record.thresholds.sha256
 
     def _ready(self, message: BlockReady) -> Message:
         block = message.block()
@@ -258,20 +281,56 @@ class ServerParty:
         # The choice is made here, after the client has declared the light to be on its way back.
         key = f"{block.run} {block.layer} {block.tile} {block.first_row}"
         quadratures = self._bits.flips(key, block.inputs, block.rows)
-        verdict = self._test(launched, quadratures)
-        self.record.blocks.append(BlockRecord(block=block, verdict=verdict))
-        accepted = verdict is not None and verdict.accepted
+        found = self._test(launched, quadratures)
+        self.record.blocks.append(found)
         last_tile = block.tile == len(self._plan.of_layer(block.layer).tiles) - 1
-        refused = verdict is not None and not verdict.accepted
-        if refused or last_tile:
-            self._settle(block, launched.entry, accepted)
-        if verdict is not None and refused:
-            self._closed = True
-            # Names alone: measured values are the server's, and would tune the next attempt.
-            return BlockVerdict(**_block_fields(message), accepted=False, reason=verdict.failed)
-        return BlockVerdict(**_block_fields(message), accepted=True, reason="")
+        if last_tile or not found.accepted:
+            self._settle(block, launched.entry, found.accepted and found.verdict is not None)
+        self._closed = not found.accepted
+        # Names alone: measured values are the server's, and would tune the next attempt.
+        return BlockVerdict(**_block_fields(message), accepted=found.accepted, reason=found.failed)
+
+    def _audit_noted(self, message: AuditCommitment) -> Message:
+        self._audits(message).note(message)
+        return AuditNoted(session=message.session, first_sample=message.first_sample)
+
+    def _audit_due(self, message: AuditDue) -> Message:
+        opened = self._audits(message).due(message.first_sample)
+        return AuditCommand(
+            session=message.session, first_sample=message.first_sample, opened=opened
+        )
+
+    def _audit_opened(self, message: AuditOpening) -> Message:
+        returned = self._audits(message).open(message)
+        assert self._monitor is not None
+        if returned and self._expectation().verifiable:
+            self.record.refused = self._monitor.add_audit(returned)
+            self.record.tests = self._monitor.scores
+        self._closed = bool(self.record.refused)
+        return AuditVerdict(
+            session=message.session,
+            first_sample=message.first_sample,
+            accepted=not self.record.refused,
+            reason=self.record.refused,
+        )
+
+    def _audits(self, message: Message) -> AuditDesk:
+        if self._desk is None or not self._planned_blocks:
+            raise ProtocolError(f"message {message.kind}: no audits were agreed")
+        self.record.audits = self._desk.entries
+        return self._desk
 
     def _finish(self, message: Finish) -> Message:
+        if self._desk is not None and self._monitor is not None:
+            batches = -(-self.record.samples // self._plan.samples_per_block)
+            desk = self._desk
+            self.record.refused = self._monitor.finish(batches, desk.commanded, desk.opened)
+            self.record.tests = self._monitor.scores
+            if self.record.refused:
+                raise VerificationError(
+                    f"the server refused the session: {self.record.refused}; its light stays "
+                    "charged. Mix in as many batches of dummies as the server asks for."
+                )
         self._closed = True
         return Farewell(session=message.session, blocks=len(self.record.blocks))
 
@@ -294,6 +353,8 @@ class ServerParty:
             or block != self._plan.block(self._run, layer, block.tile, rows, samples)
         ):
             raise ProtocolError(f"{block.name}: the block is not one of the plan")
+        if self._desk is not None:
+            self._desk.check(block, start)
         if block in self._sent:
             raise ProtocolError(f"{block.name}: the block was sent already; each is sent once")
         self._sent.add(block)
@@ -311,38 +372,75 @@ class ServerParty:
                 rows,
                 self.light.photons(layer) * block.inputs,
                 self._charges[block.layer],
+                thresholds_sha256=self._unwritten_thresholds(),
             )
         if key not in self._debits:
             raise ProtocolError(f"{block.name}: its first tile was not sent")
         return self._debits[key]
 
+    def _unwritten_thresholds(self) -> str | None:
+        """The fingerprint, for the session's first debit alone."""
+        first = self._ledger.commitment(self.record.session) is None
+        fixed = self.record.thresholds
+        return fixed.sha256 if first and fixed is not None else None
+
     def _settle(self, block: Block, entry: int, accepted: bool) -> None:
         self._debits.pop((block.layer, block.first_row, block.first_input), None)
         self._ledger.settle(entry, accepted)
 
-    def _test(self, launched: _Launched, quadratures: Tensor) -> Verdict | None:
-        """Measure the return and test it; None where an honest client returns nothing."""
-        block = launched.block
-        verifier = self._verifier(launched)
-        summary = self._collect(launched, quadratures, verifier.expectation.gain)
-        if not verifier.expectation.verifiable:
-            return None
+    def _test(self, launched: _Launched, quadratures: Tensor) -> BlockRecord:
+        """Measure the return and test it, by itself and with what came before."""
+        block, verifier = launched.block, self._verifier(launched)
+        law = verifier.expectation
+        summary = self._collect(launched, quadratures, law)
+        if not law.verifiable:
+            return BlockRecord(block=block, verdict=None)
         verdict = verifier.test(summary)
-        if verdict.accepted:
+        if not verdict.accepted:
+            return BlockRecord(block=block, verdict=verdict)
+        failed = self._test_session(launched, summary, verdict, law)
+        if not failed:
             self.record.evidence.setdefault(block.layer, Evidence()).add(summary)
-        return verdict
+        return BlockRecord(block=block, verdict=verdict, session_failed=failed)
+
+    def _test_session(
+        self,
+        launched: _Launched,
+        summary: ReturnSummary,
+        verdict: Verdict,
+        law: ReturnExpectation,
+    ) -> str:
+        """Names of the session's tests that fail with this block."""
+        assert self._monitor is not None
+        rails, info = 0.0, self._info
+        if math.isfinite(info.converter_range_snu):
+            rails = rails_expected(
+                verdict.symbols,
+                launched.means.abs().double().cpu().numpy(),
+                gain=law.gain,
+                variance_snu=law.white_variance
+                + max(law.data_mode_excess_x, law.data_mode_excess_p),
+                edge_snu=info.converter_range_snu - 1.5 * info.converter_step_snu,
+            )
+        failed = self._monitor.add(summary, verdict, rails)
+        self.record.tests = self._monitor.scores
+        return failed
 
     def _collect(
-        self, launched: _Launched, quadratures: Tensor, reference_gain: float
+        self, launched: _Launched, quadratures: Tensor, law: ReturnExpectation
     ) -> ReturnSummary:
-        if not self._policy.full_return:
-            return self._optics.collect_summary(launched.block, quadratures, reference_gain)
-        values = self._optics.collect_full(launched.block, quadratures)
+        block, means, values = launched.block, launched.means, None
+        if self._policy.full_return:
+            values = self._optics.collect_full(block, quadratures).cpu()
+        if self._desk is not None:
+            self._desk.hold(block, means.cpu(), quadratures.cpu(), values, law)
+        if values is None:
+            return self._optics.collect_summary(block, quadratures, law.gain)
         return summarise(
-            values.cpu(),
+            values,
             quadratures,
-            launched.means.cpu(),
-            reference_gain,
+            means.cpu(),
+            law.gain,
             self._info.converter_range_snu,
             self._info.converter_step_snu,
         )
@@ -353,16 +451,25 @@ class ServerParty:
         key = (block.layer, block.tile, block.first_row, block.inputs)
         # Scaled rows have another alignment in every disguise.
         if key not in self._verifiers or self.light.fresh:
-            expectation = expected_return(
-                self._info,
-                self._policy.receiver,
-                inputs=block.inputs,
-                alignment=largest_alignment(launched.means[0]),
-            )
+            expectation = self._expectation(block.inputs, largest_alignment(launched.means[0]))
+            policy = self._policy
             self._verifiers[key] = Verifier(
-                expectation, false_alarm=self._policy.false_alarm, blocks=self._planned_blocks
+                expectation,
+                false_alarm=policy.shares.blocks * policy.false_alarm,
+                blocks=self._planned_blocks,
             )
         return self._verifiers[key]
+
+    def _expectation(self, inputs: int = 1, alignment: float = 0.0) -> ReturnExpectation:
+        """The honest return, a batch of probes in P included where the client may send some."""
+        receiver = self._policy.receiver
+        law = expected_return(self._info, receiver, inputs=inputs, alignment=alignment)
+        if not (self._policy.probes and isinstance(receiver, FeedForwardTap)):
+            return law
+        # Turned by a right angle, the tap gives P back and takes its share of X along one mode.
+        taken = 1 - math.sqrt(1 - receiver.tap_fraction)
+        modes = min(min(layer.tiles) for layer in self._plan.layers)
+        return replace(law, gain_uncertainty=math.hypot(law.gain_uncertainty, taken / modes))
 
     @property
     def info(self) -> ServerOpticsInfo:

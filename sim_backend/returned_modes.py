@@ -89,9 +89,7 @@ def projection_from_modes(
         some = slice(start, min(start + step, block.inputs))
         means = flight.means if flight.means.shape[0] == 1 else flight.means[some]
         values = quantiser(draw.draw(some.start, some.stop))
-        parts.append(
-            project_return(values, quadratures[some], means, data[some], reference_gain)
-        )
+        parts.append(project_return(values, quadratures[some], means, data[some], reference_gain))
     return add_projections(parts)
 
 

@@ -6,18 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.backend import ServerOpticsInfo
-from protocol.certificates.record import (
-    LayerRecord,
-    LayerThresholds,
-    LedgerRecord,
-    SessionRecord,
-    Thresholds,
-)
+from protocol.certificates.record import LayerRecord, LedgerRecord, SessionRecord
 from protocol.encoding import encode_weights
-from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
-from protocol.leakage.conventions import signal_variance_snu
-from protocol.leakage.general_bound import ReturnedChannel
+from protocol.leakage.certified import NoiseDependence, TestedQuadrature
 from protocol.plan import LayerPlan
 from protocol.verification import Evidence, ReturnExpectation
 from protocol.verification.expected import largest_alignment
@@ -34,75 +25,17 @@ def certificate_record(result: RunResult) -> dict[str, Any]:
     Args:
         result: of a run.
     """
-    trust = _trust(result.server_info)
-    samples = len(result.request.inputs)
-    thresholds = Thresholds(
-        confidence=float(result.request.confidence),
-        false_alarm=float(result.request.false_alarm),
-        blocks=result.plan.blocks(samples),
-        receiver=result.receiver.kind,
-        receiver_setting=float(result.receiver.setting),
-        trust=trust,
-        layers=tuple(_layer_thresholds(layer, samples, trust) for layer in result.layers),
-    )
     record = SessionRecord(
-        thresholds=thresholds,
-        thresholds_sha256=thresholds.sha256,
+        thresholds=result.thresholds,
+        thresholds_sha256=result.thresholds_told,
         layers=tuple(_layer_record(result, layer) for layer in result.layers),
         ledger=_ledger(result),
         data_ledger=_data_ledger(result),
+        tests=result.tests,
+        audited_batches=result.audited_batches,
+        audit_symbols=result.audit_symbols,
     )
     return asdict(record)
-
-
-def _trust(info: ServerOpticsInfo) -> ServerTrust:
-    return ServerTrust(
-        efficiency=float(info.detection_efficiency),
-        electronic_noise_snu=float(info.electronic_noise_snu + info.converter_step_snu**2 / 12),
-        gain_uncertainty=float(info.gain_uncertainty),
-        variance_uncertainty=float(info.variance_uncertainty),
-    )
-
-
-def _layer_thresholds(layer: LayerResult, samples: int, trust: ServerTrust) -> LayerThresholds:
-    plan, law = layer.plan, layer.expectation
-    copies = samples * plan.positions
-    symbols = copies * plan.rows * plan.modes
-    recorded = _recorded_variance(plan, law)
-    excess = [(value - 1 - trust.electronic_noise_snu) / trust.efficiency for value in recorded]
-    gain = float(law.gain) / trust.efficiency**0.5
-    return LayerThresholds(
-        layer=plan.layer,
-        name=layer.name,
-        rows=plan.rows,
-        modes=plan.modes,
-        weights=plan.rows * plan.entries,
-        encoding=plan.encoding,
-        photons_per_symbol=float(plan.photons_per_symbol),
-        copies=copies,
-        symbols_x=symbols - symbols // 2,
-        symbols_p=symbols // 2,
-        verifiable=law.verifiable,
-        expected=ReturnedChannel(
-            gain_x=gain,
-            gain_p=gain,
-            # An honest return is no quieter than vacuum; less is rounding.
-            excess_noise_x_snu=max(0.0, float(excess[0])),
-            excess_noise_p_snu=max(0.0, float(excess[1])),
-        ),
-    )
-
-
-def _recorded_variance(plan: LayerPlan, law: ReturnExpectation) -> tuple[float, float]:
-    """Variance of X and P about the known mean in the record of an honest return, per mode."""
-    modes = min(plan.tiles)
-    on_x = signal_variance_snu(plan.photons_per_symbol, plan.encoding)
-    on_p = on_x if plan.encoding == "complex" else 0.0
-    same, cross = law.gain_variance, law.cross_gain_variance
-    return (
-        law.white_variance + law.data_mode_excess_x / modes + same * on_x + cross * on_p,
-        law.white_variance + law.data_mode_excess_p / modes + same * on_p + cross * on_x,
-    )
 
 
 def _layer_record(result: RunResult, layer: LayerResult) -> LayerRecord:
@@ -184,12 +117,15 @@ def _ledger(result: RunResult) -> LedgerRecord | None:
     head = result.ledger_head
     if head is None:
         return None
+    fixed = result.thresholds_in_ledger
     return LedgerRecord(
         session=result.session,
         entries=head.entries,
         hash=head.hash,
         budget_bits=result.budget_bits_per_weight,
         lifted=result.budget_lifted,
+        thresholds_entry=None if fixed is None else fixed.entry,
+        thresholds_sha256=None if fixed is None else fixed.thresholds_sha256,
     )
 
 

@@ -80,10 +80,10 @@ class LayerCost:
         symbols: modes of all alike layers.
         slots: on the line, a query's share of its bursts.
         bursts: a query's share.
-        weight_bits: per weight, to a client or thief under verification.
-        kept_weight_bits: per weight, to one that keeps all the query's light and is caught.
-        least_squares_snr: of each weight, for an honest client that inverts the products of one
-            query as if its data vectors were orthogonal: (K/N) F^2.
+        weight_bits: per weight after all queries, to a client or thief under verification.
+        kept_weight_bits: per weight, to one that keeps all light of one query and is caught.
+        least_squares_snr: of each weight, for an honest client that inverts the products of all
+            queries as if its data vectors were orthogonal: (K/N) F^2.
         data_bits_homodyne: per data value, to a server that homodynes; local or cap, the larger.
         data_bits_any: the same with any measurement.
         queries_allowed: within a budget of bits per weight, the last block not yet verified; None
@@ -206,6 +206,7 @@ def cost_of(
     burst: "BurstFormat | None" = None,
     samples_per_block: int = 1,
     largest_burst_samples: int = 1 << 24,
+    queries: int = 1,
     budget_bits_per_weight: float | None = None,
     return_efficiency: float = 1.0,
 ) -> NetworkCost:
@@ -221,6 +222,8 @@ def cost_of(
             used.
         samples_per_block: queries that are sent together and share a burst's overhead.
         largest_burst_samples: what the instruments' memories hold; longer blocks take more bursts.
+        queries: after which `weight_bits` and `least_squares_snr` are counted; all the same
+            weights, by clients who may collude.
         budget_bits_per_weight: of the server's ledger.
         return_efficiency: of losses behind the client that a server cannot remove.
 
@@ -233,10 +236,9 @@ def cost_of(
 
     check_encoding(link.receiver, encoding)
     setting = _setting(loads, link, encoding, signal_to_noise, photons_per_symbol)
-    if samples_per_block < 1:
-        raise ConfigurationError(
-            f"cost: samples_per_block is {samples_per_block}, it must be at least 1"
-        )
+    for name, value in (("samples_per_block", samples_per_block), ("queries", queries)):
+        if value < 1:
+            raise ConfigurationError(f"cost: {name} is {value}, it must be at least 1")
     frames = _Frames(burst or BurstFormat(), samples_per_block, largest_burst_samples)
     return NetworkCost(
         layers=tuple(
@@ -246,6 +248,7 @@ def cost_of(
                 setting,
                 link.receiver,
                 frames,
+                queries,
                 budget_bits_per_weight,
                 return_efficiency,
             )
@@ -347,6 +350,7 @@ def _layer_cost(
     setting: "Setting",
     receiver: "Receiver",
     frames: _Frames,
+    queries: int,
     budget: float | None,
     return_efficiency: float,
 ) -> LayerCost:
@@ -360,7 +364,7 @@ def _layer_cost(
             strict=True,
         ),
     )
-    weights = _weight_figures(plan, receiver, setting.channel(plan.modes, 0))
+    channel, copies = setting.channel(plan.modes, 0), queries * plan.positions
     data = _data_figures(plan, receiver, return_efficiency)
     return LayerCost(
         load=load,
@@ -370,10 +374,10 @@ def _layer_cost(
         symbols=load.count * plan.rows * plan.modes * plan.positions,
         slots=load.count * slots,
         bursts=load.count * bursts,
-        weight_bits=weights[VERIFIED],
-        kept_weight_bits=weights[KEPT],
+        weight_bits=_weight_bits(plan, receiver, channel, copies)[VERIFIED],
+        kept_weight_bits=_weight_bits(plan, receiver, channel, plan.positions)[KEPT],
         least_squares_snr=client_least_squares_weight_snr(
-            plan.photons_per_symbol, setting.snr_factor, plan.positions, plan.modes, plan.encoding
+            plan.photons_per_symbol, setting.snr_factor, copies, plan.modes, plan.encoding
         ),
         data_bits_homodyne=max(data[name] for name in HOMODYNE),
         data_bits_any=max(data[name] for name in ANY),
@@ -381,10 +385,10 @@ def _layer_cost(
     )
 
 
-def _weight_figures(
-    plan: "LayerPlan", receiver: "Receiver", channel: "ChannelEstimate"
+def _weight_bits(
+    plan: "LayerPlan", receiver: "Receiver", channel: "ChannelEstimate", copies: int
 ) -> dict[str, float]:
-    """Bits per weight of one query, every position a copy."""
+    """Bits per weight after so many transmissions, by adversary."""
     from protocol.leakage import LayerLight, weight_figures_for_layer
 
     light = LayerLight(
@@ -392,7 +396,7 @@ def _weight_figures(
         modes=plan.modes,
         photons_per_symbol=plan.photons_per_symbol,
         encoding=plan.encoding,
-        repetitions=plan.positions,
+        repetitions=copies,
     )
     return _bits(weight_figures_for_layer(light, receiver, channel=channel))
 

@@ -5,12 +5,14 @@ both may see (true labels beside noise-free outputs beside the server's evidence
 study or rehearse the protocol.
 """
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,8 +24,10 @@ from drivers.errors import ConfigurationError, VerificationError
 from drivers.receivers import Receiver
 from protocol.accounting import channel_estimate, data_leakage, layer_name, weight_leakage
 from protocol.budget import charge_for_layer, queries_within_budget
+from protocol.certificates.record import TestRecord, Thresholds
 from protocol.channel import LocalChannel
 from protocol.client import ClientParty, ClientRecord, Progress
+from protocol.client_policy import ClientPolicy
 from protocol.defences import (
     ChargedPhotons,
     Defences,
@@ -33,12 +37,13 @@ from protocol.defences import (
 )
 from protocol.encoding import make_plan, photons_for_signal_to_noise, signal_to_noise
 from protocol.leakage import ChannelEstimate, LeakageSummary
-from protocol.ledger import DataLedger, LedgerHead, WeightLedger
+from protocol.ledger import DataLedger, LedgerHead, ThresholdsCommitment, WeightLedger
 from protocol.models.model import Model
 from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.randomness import RandomBits, SeededBits
 from protocol.server import BlockRecord, ServerParty, ServerPolicy, ServerRecord
 from protocol.verification import Evidence, ReturnExpectation, expected_return
+from protocol.verification.session import SessionScore
 from sim_backend.adversaries import HONEST, ReturnBehaviour
 from sim_backend.settings import LinkSettings
 from sim_backend.symbol_link import SymbolLink
@@ -75,6 +80,8 @@ class InferenceRequest:
         samples_per_block: samples that are sent and verified together.
         false_alarm: probability that an honest session is aborted.
         full_return: measure every returned mode instead of the tests' sums.
+        audit_share: share of the batches that are dummies, which the server has opened.
+        client_policy: what the client insists on, its own dummies and probes included.
         defences: what the server does to its weights from one block of samples to the next.
         confidence: of the finite-size certificate.
         probe_photons_per_mode: the client's bound on a server's probe in P, or None.
@@ -100,6 +107,8 @@ class InferenceRequest:
     samples_per_block: int = 100
     false_alarm: float = 1e-6
     full_return: bool = False
+    audit_share: float = 0.0
+    client_policy: ClientPolicy = field(default_factory=ClientPolicy)
     defences: Defences = field(default_factory=Defences)
     confidence: float = 1 - 1e-6
     probe_photons_per_mode: float | None = None
@@ -169,7 +178,7 @@ class RunResult:
     Args:
         request: what was asked for.
         started: UTC time, ISO 8601.
-        accepted: the server's verdict over all blocks.
+        accepted: both parties' verdict over all blocks.
         abort_reason: why the session ended early, empty if it did not.
         plan: how the network was sent.
         receiver: the agreed receiver.
@@ -181,6 +190,12 @@ class RunResult:
         confusion: counts `(true, predicted)`, None without labels or predictions.
         layers: one per optical layer.
         blocks: the server's record, block by block.
+        tests: over the session, of both parties, with their limits.
+        thresholds: fixed before the light.
+        thresholds_told: their fingerprint, as the client was told it before the light.
+        thresholds_in_ledger: where the ledger has it; None where nothing was debited.
+        audited_batches: batches of dummies that were opened.
+        audit_symbols: modes that were sent for dummies and probes; they tell no product.
         symbols_sent: modes that were sent.
         light_time_s: how long that takes at the link's symbol rate.
         wall_time_s: how long the run took.
@@ -213,6 +228,12 @@ class RunResult:
     confusion: NDArray[np.int64] | None
     layers: tuple[LayerResult, ...]
     blocks: tuple[BlockRecord, ...]
+    tests: tuple[TestRecord, ...]
+    thresholds: Thresholds
+    thresholds_told: str
+    thresholds_in_ledger: ThresholdsCommitment | None
+    audited_batches: int
+    audit_symbols: int
     symbols_sent: int
     light_time_s: float
     wall_time_s: float
@@ -264,7 +285,12 @@ def run_inference(
         plan,
         link.server,
         ServerPolicy(
-            receiver=receiver, false_alarm=request.false_alarm, full_return=request.full_return
+            receiver=receiver,
+            false_alarm=request.false_alarm,
+            full_return=request.full_return,
+            confidence=request.confidence,
+            audit_share=request.audit_share,
+            probes=request.client_policy.probe_share > 0,
         ),
         ledger,
         random_bits=_random_bits(link, seed),
@@ -277,14 +303,16 @@ def run_inference(
         input_bits=None if request.data_ledger is None else _input_bits(plan, receiver),
         keep=64,
         on_progress=on_progress,
+        policy=replace(request.client_policy, seed=seed if client_info.simulated else None),
     )
     outputs, abort_reason = None, ""
     try:
         outputs = client.infer(request.inputs)
     except VerificationError as error:
         # The client is told the tests' names alone; the server's record has the numbers.
-        found = server.record.blocks[-1].verdict if server.record.blocks else None
-        abort_reason = str(error) if found is None else f"{error} Measured: {found.reason}."
+        abort_reason = str(error)
+        if not server.record.accepted:
+            abort_reason += f" Measured: {server.record.reason}."
     finished = time.perf_counter()
     return _result(
         request,
@@ -343,6 +371,8 @@ def _result(
             accuracy = float((predictions == request.labels).mean())
             pairs = request.labels * classes + predictions
             confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    thresholds = session.server.thresholds
+    assert thresholds is not None  # a session that was not granted raised its error
     symbols = sum(record.block.symbols for record in session.server.blocks)
 
     def weights(count: Mapping[int, int]) -> tuple[LeakageSummary, ...]:
@@ -365,6 +395,12 @@ def _result(
         confusion=confusion,
         layers=layers,
         blocks=tuple(session.server.blocks),
+        tests=_tests(session),
+        thresholds=thresholds,
+        thresholds_told=session.client.thresholds,
+        thresholds_in_ledger=session.ledger.commitment(session.server.session),
+        audited_batches=session.client.opened,
+        audit_symbols=session.client.dummy_symbols,
         symbols_sent=symbols,
         light_time_s=symbols / server_info.symbol_rate_hz,
         wall_time_s=wall_time_s,
@@ -389,6 +425,27 @@ def _result(
     )
 
 
+def _tests(session: _Session) -> tuple[TestRecord, ...]:
+    """The tests over the session, the server's first."""
+    both: tuple[tuple[Literal["server", "client"], tuple[SessionScore, ...]], ...] = (
+        ("server", session.server.tests),
+        ("client", session.client.tests),
+    )
+    return tuple(
+        TestRecord(
+            party=party,
+            name=test.name,
+            # Of a score that is no number JSON knows nothing; it failed in any case.
+            score=test.score if math.isfinite(test.score) else 1e300,
+            limit=test.limit,
+            symbols=test.symbols,
+            passed=test.passed,
+        )
+        for party, tests in both
+        for test in tests
+    )
+
+
 def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan) -> LayerResult:
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
     expectation = expected_return(server_info, client_info.receiver)
@@ -403,7 +460,7 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
         signal_to_noise=signal_to_noise(
             layer.photons_per_symbol, client_info.snr_factor, layer.encoding
         ),
-        symbols=len(request.inputs) * layer.positions * layer.rows * layer.modes,
+        symbols=session.server.samples * layer.positions * layer.rows * layer.modes,
         expectation=expectation,
         evidence=evidence,
         channel=channel_estimate(evidence, expectation, server_info),

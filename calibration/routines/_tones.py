@@ -16,7 +16,10 @@ from drivers.errors import CalibrationError
 from drivers.instruments import PhaseDriver
 from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 
-__all__ = ["Tone", "beat_power", "steady", "tone"]
+__all__ = ["FRINGES", "Tone", "beat_power", "fringe_powers", "steady", "tone"]
+
+FRINGES: Final = 8
+"""Values of `fringe_powers`."""
 
 _STRETCHES: Final = 16
 _BAND_CYCLES: Final = 0.25
@@ -99,12 +102,39 @@ def beat_power(stage: Stage, party: Party, slots: int, *, light: bool = True) ->
     return np.asarray(2 * power / stretches.shape[1] ** 2)
 
 
-def _fringe_power(stage: Stage, party: Party, slots: int, opening: float) -> Floats:
+def fringe_powers(stage: Stage, party: Party, slots: int) -> Floats:
+    """As `beat_power` with homodyne detection, in values that scatter by all that moves.
+
+    The phase moves by d_k before the record at setting k, and the power errs by its part
+    sin(2 phase) (d_1 + d_3 - d_0 - d_2)/2, which no stretch of the same records shows. So it is
+    measured several times. Each is the mean of two, the second with all settings a quarter turn
+    further on: the sine changes its sign, and an error of V_pi, alike in both, cancels.
+
+    Returns:
+        Mean squares, shape (FRINGES,), V^2.
+    """
+    pairs = [
+        [_fringe_power(stage, party, slots, OPENING, further).mean() for further in (0, 1)]
+        for _ in range(FRINGES)
+    ]
+    return np.asarray(pairs, dtype=np.float64).mean(axis=1)
+
+
+def _fringe_power(
+    stage: Stage, party: Party, slots: int, opening: float, further: int = 0
+) -> Floats:
     """Power of the level that light and oscillator of one frequency make, whatever their phase.
 
     Four settings of the phase shifter, a quarter turn apart, show both quadratures twice and with
     opposite signs, which cancels the detector's own level. They are taken in the order in which a
     steady drift of the phase cancels too.
+
+    Args:
+        stage: lit.
+        party: whose record.
+        slots: length.
+        opening: relative amplitude of the light.
+        further: quarter turns before the first setting.
 
     Returns:
         Mean square amplitude over 2 in each of 16 stretches of the records, V^2.
@@ -113,7 +143,7 @@ def _fringe_power(stage: Stage, party: Party, slots: int, opening: float) -> Flo
     v_pi = stage.phase_v_pi_v(party)
     levels: dict[int, Floats] = {}
     for quarter in (0, 1, 3, 2):
-        driver.set_voltages(np.array([quarter / 2 * v_pi]))
+        driver.set_voltages(np.array([(quarter + further) / 2 * v_pi]))
         volts = steady(stage, party, slots, opening)
         levels[quarter] = volts.reshape(_STRETCHES, -1).mean(axis=1, dtype=np.float64)
     x, p = (levels[0] - levels[2]) / 2, (levels[1] - levels[3]) / 2

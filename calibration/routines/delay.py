@@ -52,7 +52,9 @@ class Delay(StagedRoutine):
     Every value is the mean over repetitions with Student's interval from their scatter, so trigger
     jitter is in it. What all repetitions share is a setting: the receiver's timing errs by
     floor_samples, depending on where in a sample the slots lie, and a clock offset by
-    clock_floor_samples over the length of the burst.
+    clock_floor_samples over the length of the burst. That error is what the beat's image at twice
+    its frequency does to a real record; a homodyne record has none, and neither has the light's
+    timing there.
     """
 
     name = "delay"
@@ -82,10 +84,11 @@ class Delay(StagedRoutine):
         repetitions = context.setting("repetitions", int)
         layout = BurstLayout(format=stage.format, data_symbols=context.setting("symbols", int))
         starts, clocks = _arrivals(context, stage, layout, repetitions)
-        clock_floor = stage.number("clock_floor_samples") / layout.total_samples
         rate_hz = stage.format.sample_rate_hz
         floor_s = stage.number("floor_samples") / rate_hz
-        forward = _mean(starts["client"] / rate_hz, floor_s)
+        imaged = not stage.is_homodyne
+        clock_floor = imaged * stage.number("clock_floor_samples") / layout.total_samples
+        forward = _mean(starts["client"] / rate_hz, imaged * floor_s)
         stage.signal(client="blocked", server="blocked")
         stage.launch(None)
         # Jitter may bring the delay of a short path below 0, where no generator can be set.
@@ -94,7 +97,9 @@ class Delay(StagedRoutine):
         return context.result(
             quantities=[
                 forward.quantity("forward_delay_s", "s"),
-                _mean(starts["server"] / rate_hz, floor_s).quantity("round_trip_delay_s", "s"),
+                _mean(starts["server"] / rate_hz, imaged * floor_s).quantity(
+                    "round_trip_delay_s", "s"
+                ),
                 _mean(times - set_s, floor_s).quantity("oscillator_delay_s", "s"),
                 _mean(clocks["client"], clock_floor).quantity("client_clock_offset", "1"),
                 _mean(clocks["server"], clock_floor).quantity("server_clock_offset", "1"),

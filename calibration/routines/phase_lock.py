@@ -10,7 +10,14 @@ from calibration.fits.estimates import Estimate, normal
 from calibration.fits.variance import variance_estimate
 from calibration.result import FitData, Quantity, Result, Series
 from calibration.routine import Context
-from calibration.routines._bursts import BURST_ROLES, BURST_SETTINGS, OPENING, Floats, light_up
+from calibration.routines._bursts import (
+    BURST_ROLES,
+    BURST_SETTINGS,
+    OPENING,
+    Floats,
+    arrivals_s,
+    light_up,
+)
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
 from drivers.instruments import Trace
 from drivers.optics.burst import BurstLayout
@@ -51,12 +58,19 @@ class PhaseLocks(StagedRoutine):
         stage, _ = light_up(context)
         repetitions = context.setting("repetitions", int)
         layout = BurstLayout(format=stage.format, data_symbols=context.setting("symbols", int))
+        longest_delay_s = arrivals_s(context)["server"]
         balanced = np.resize([-1.0, 1.0], layout.data_symbols)
         found: dict[Party, list[_Burst]] = {party: [] for party in PARTIES}
         for index in range(repetitions):
             context.progress(index, repetitions, "phase error at P")
             signs = context.rng.permutation(balanced)
-            traces = stage.burst(layout, means=OPENING * signs, pilot_level=OPENING, on_p=True)
+            traces = stage.burst(
+                layout,
+                means=OPENING * signs,
+                pilot_level=OPENING,
+                longest_delay_s=longest_delay_s,
+                on_p=True,
+            )
             for party in PARTIES:
                 found[party].append(_burst(stage, party, traces[party], layout, signs))
         quantities: list[Quantity] = []

@@ -20,7 +20,7 @@ from calibration.routines._bursts import (
     light_up,
 )
 from calibration.routines._stage import PARTIES, Party, Stage, StagedRoutine
-from calibration.routines._tones import beat_power
+from calibration.routines._tones import FRINGES, beat_power, fringe_powers
 from drivers.errors import CalibrationError
 from drivers.instruments import PolarisationController, Range
 
@@ -103,15 +103,18 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
     best = _best_axis if controller.turns_axes else _best_retardance
     angles = np.array([_wrapped(float(angle), allowed) for angle in controller.angles()])
 
-    def power() -> tuple[float, float]:
-        controller.set_angles(angles)
-        values = beat_power(stage, party, slots)
+    def seen(values: Floats) -> tuple[float, float]:
         return (
             float(values.mean()) - floor[0],
             float(values.var(ddof=1)) / values.size + floor[1],
         )
 
+    def power() -> tuple[float, float]:
+        controller.set_angles(angles)
+        return seen(beat_power(stage, party, slots))
+
     start = last = power()
+    unaligned = seen(fringe_powers(stage, party, slots)) if stage.is_homodyne else start
     history = [start]
     for done in range(rounds):
         context.progress(done, rounds, f"polarisation of the {party}")
@@ -129,9 +132,11 @@ def _search(context: Context, stage: Stage, party: Party) -> _Found:
         )
         unsteady = _UNSTEADY if stage.is_homodyne else 0.0
         if gain.value < max(stage.number("enough"), 2 * gain.uncertainty, unsteady):
+            aligned = seen(fringe_powers(stage, party, slots)) if stage.is_homodyne else now
+            freedom = FRINGES - 1 if stage.is_homodyne else _FREEDOM
             return _Found(
                 angles_rad=angles,
-                unaligned_share=_share(start, now),
+                unaligned_share=_share(unaligned, aligned, freedom),
                 last_gain=gain,
                 history=[(value, math.sqrt(variance)) for value, variance in history],
             )
@@ -218,14 +223,14 @@ def _check_seen(party: Party, power: tuple[float, float]) -> None:
         )
 
 
-def _share(start: tuple[float, float], end: tuple[float, float]) -> Estimate:
-    """Power at the start over that at the end."""
+def _share(start: tuple[float, float], end: tuple[float, float], freedom: int) -> Estimate:
+    """Power at the start over that at the end, each a mean with that many degrees of freedom."""
     return fieller(
         start[0],
         end[0],
         variance_numerator=start[1],
         variance_denominator=end[1],
-        degrees_of_freedom=_FREEDOM,
+        degrees_of_freedom=freedom,
     )
 
 

@@ -31,9 +31,9 @@ _NEEDS = {
 _LARGEST_READ = 1 << 17
 """pyvisa-py counts the time of every part of a VXI-11 read again for each later part."""
 _CLEAR_S = 0.5
-"""For a device clear: an instrument that needs more is found out at the next exchange."""
+"""For a device clear, at most."""
 _CLOSE_S = 0.5
-"""For giving back the session of an instrument that is silent; then it goes on by itself."""
+"""For giving back a session: pyvisa-py waits for 5 s for a VXI-11 instrument that is silent."""
 
 
 def resource_manager(library: str = PURE_PYTHON) -> Any:
@@ -84,7 +84,7 @@ class VisaStream:
         self._not_supported = constants.StatusCode.error_nonsupported_operation
         self._timeout_attribute = constants.ResourceAttribute.timeout_value
         self._timeout_ms = -1
-        self._gone = self._closed = False
+        self._closed = False
         self._excess = b""
         # A raw socket has no messages: the library waits for a mark, or for all that it is asked.
         self._marked: bool | None = None
@@ -135,7 +135,10 @@ class VisaStream:
             resource.set_visa_attribute(pyvisa.constants.ResourceAttribute.termchar_enabled, False)
         except pyvisa.Error:  # the bus has no such attribute, so it does not end there either
             pass
-        return cls(address, resource)
+        stream = cls(address, resource)
+        if stream._marked is None:  # a raw socket begins empty
+            stream._empty(min(timeout_s, _CLEAR_S))
+        return stream
 
     def send(self, data: Buffer, timeout_s: float) -> None:
         """See `ByteStream.send`."""
@@ -175,38 +178,35 @@ class VisaStream:
         return excess
 
     def close(self) -> None:
-        """See `ByteStream.close`: device clear, which drops late answers, then the session.
+        """See `ByteStream.close`; an instrument that is silent is not waited for.
 
-        The device clear is waited for: it must not meet what is sent over the next session.
+        What is under way stays there: it is dropped when a session is opened, which works too where
+        the connection has broken, and after programs that ended in the middle of an answer.
         """
         if self._closed:
             return
         self._closed = True
-        if not self._gone:
-            try:
-                self._allow(_CLEAR_S)
-                self._clear()
-            except Exception as error:
-                self._gone = not self._is_unsupported(error)
         with suppress(Exception):
             self._quiet.close()
-        if not self._gone:
-            self._give_back()
-            return
         closing = threading.Thread(
             target=self._give_back, name=f"closes {self._address}", daemon=True
         )
         closing.start()
         closing.join(_CLOSE_S)
 
-    def _clear(self) -> None:
-        try:
-            self._resource.clear()
-        except Exception as error:
-            interface = _usb_interface(self._library, self._session)
-            if interface is None or not self._is_unsupported(error):
-                raise
-            clear_usbtmc(interface, int(_CLEAR_S * 1e3))
+    def _empty(self, timeout_s: float) -> None:
+        """Device clear, which drops what an earlier session left in the instrument.
+
+        Not all instruments and buses know it, and one that is silent is found out by who asks next.
+        """
+        with suppress(Exception):
+            self._allow(timeout_s)
+            try:
+                self._resource.clear()
+            except self._errors.VisaIOError as error:
+                interface = _usb_interface(self._library, self._session)
+                if interface is not None and error.error_code == self._not_supported:
+                    clear_usbtmc(interface, self._timeout_ms)
 
     def _into(self, buffer: memoryview, data: bytes) -> int:
         # Some USB instruments send more than they are asked for, and pyvisa-py passes it on.
@@ -225,19 +225,12 @@ class VisaStream:
             self._library.set_attribute(self._session, self._timeout_attribute, timeout_ms)
             self._timeout_ms = timeout_ms
 
-    def _is_unsupported(self, error: Exception) -> bool:
-        return (
-            isinstance(error, self._errors.VisaIOError) and error.error_code == self._not_supported
-        )
-
     def _named(self, error: Exception, timeout_s: float, begun_s: float) -> LinkError:
         late = isinstance(error, TimeoutError) or (
             isinstance(error, self._errors.VisaIOError) and error.error_code == self._timed_out
         )
         # pyvisa-py tells so of an instrument that does not even refuse a call of VXI-11 in time.
-        silent = not late and time.monotonic() - begun_s > timeout_s
-        self._gone = self._gone or silent
-        if late or silent:
+        if late or time.monotonic() - begun_s > timeout_s:
             return LinkTimeoutError(f"{self._address}: no answer within {timeout_s:.3g} s")
         return LinkError(f"{self._address}: the VISA link broke: {error}")
 

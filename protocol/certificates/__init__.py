@@ -6,11 +6,13 @@
 
 from protocol.certificates.build import RunFacts, client_statement, server_statement
 from protocol.certificates.canonical import canonical_json, fingerprint, parse_json
+from protocol.certificates.ledger_check import ledger_mismatches
 from protocol.certificates.record import (
     LayerRecord,
     LayerThresholds,
     LedgerRecord,
     SessionRecord,
+    TestRecord,
     Thresholds,
     session_record_from,
 )
@@ -45,12 +47,14 @@ __all__ = [
     "RunFacts",
     "SessionRecord",
     "Statement",
+    "TestRecord",
     "Thresholds",
     "TotalBits",
     "canonical_json",
     "client_statement",
     "fingerprint",
     "generate_key",
+    "ledger_mismatches",
     "parse_json",
     "public_key_text",
     "read_private_key",

@@ -44,7 +44,8 @@ _DATA_ADVERSARY = (
     "a server that keeps whole rows of the returned light and measures them in any way",
     "from the noise that the agreed receiver puts on the data's mode, as designed: the client "
     "estimates nothing of the light, so there is no confidence region",
-    "not covered: squeezed or entangled probes, hardware side channels",
+    "not covered: squeezed, entangled or bright probes that stay within the limits of the client's "
+    "own tests, hardware side channels",
 )
 
 
@@ -125,6 +126,8 @@ def server_statement(
         ledger=_ledger_state(
             record.ledger, max((counted.bits_charged for counted in record.layers), default=0.0)
         ),
+        tests=tuple(test for test in record.tests if test.party == "server"),
+        audited_batches=record.audited_batches,
         thresholds_sha256=record.thresholds_sha256,
     )
 
@@ -175,6 +178,8 @@ def client_statement(
             all_sessions_worst_bits=spent,
         ),
         ledger=_ledger_state(record.data_ledger, spent or 0.0),
+        tests=tuple(test for test in record.tests if test.party == "client"),
+        audited_batches=record.audited_batches,
         thresholds_sha256=record.thresholds_sha256,
     )
 
@@ -198,6 +203,13 @@ def _check_fingerprint(record: SessionRecord) -> None:
             f"certificate: the thresholds of the record have the fingerprint "
             f"{record.thresholds.sha256[:12]}, recorded was {record.thresholds_sha256[:12]}: they "
             "are not the ones that were fixed beforehand"
+        )
+    ledger = record.ledger
+    if ledger is not None and ledger.thresholds_sha256 != record.thresholds_sha256:
+        raise DataError(
+            f"certificate: the ledger's entry {ledger.thresholds_entry} has thresholds of the "
+            f"fingerprint {str(ledger.thresholds_sha256)[:12]}, the session's is "
+            f"{record.thresholds_sha256[:12]}: nothing shows that they were fixed beforehand"
         )
 
 
@@ -351,6 +363,7 @@ def _ledger_state(ledger: LedgerRecord | None, charged: float) -> LedgerState | 
         charged_bits=charged,
         budget_bits=ledger.budget_bits,
         lifted=ledger.lifted,
+        thresholds_entry=ledger.thresholds_entry,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from drivers.errors import ConfigurationError
+from protocol.certificates.record import TestRecord
 
 __all__ = [
     "FORMAT",
@@ -17,7 +18,7 @@ __all__ = [
     "TotalBits",
 ]
 
-FORMAT = "veilight certificate 1"
+FORMAT = "veilight certificate 2"
 SIMULATED = "SIMULATED: nothing here is a claim about real light"
 REAL = "real light"
 
@@ -122,6 +123,8 @@ class LedgerState:
             design value of the channel.
         budget_bits: None for no limit.
         lifted: whether the budget was switched off.
+        thresholds_entry: number of the entry that fixed the thresholds before the light; None for
+            the client's, or where nothing was debited.
     """
 
     session: str
@@ -130,6 +133,7 @@ class LedgerState:
     charged_bits: float
     budget_bits: float | None
     lifted: bool
+    thresholds_entry: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,8 @@ class Statement:
         layers: bits by layer.
         total: the layers together.
         ledger: None if the side kept none.
+        tests: the side's own tests over the session, with their limits.
+        audited_batches: batches of dummies that were opened.
         thresholds_sha256: fingerprint of the thresholds fixed before the light.
         result_sha256: of the record that the statement was made from.
 
@@ -181,6 +187,8 @@ class Statement:
     layers: tuple[LayerBits, ...]
     total: TotalBits
     ledger: LedgerState | None
+    tests: tuple[TestRecord, ...]
+    audited_batches: int
     thresholds_sha256: str
     result_sha256: str
     format: str = FORMAT

@@ -53,6 +53,7 @@ __all__ = [
     "certification_design",
     "certified_weight_bits",
     "compose_over_sessions",
+    "normal_multiplier",
     "sub_gaussian_multiplier",
 ]
 
@@ -225,7 +226,8 @@ def certified_weight_bits(
         bounds[name] = _plane_bits(plane, parts, share * design.failure)
     x, p = parts[0], parts[1] if len(parts) > 1 else None
     m_x, m_p, seen = design.modulation_x_snu, design.modulation_p_snu, design.gain_p_seen
-    bounds["corner"] = worst_corner_bits(m_x, m_p, x, p, gain_p_seen=seen)
+    least = min(bounds.values())
+    bounds["corner"] = worst_corner_bits(m_x, m_p, x, p, gain_p_seen=seen, enough=least)
     found_by = min(bounds, key=bounds.__getitem__)
     return CertifiedBits(
         bits_per_symbol=max(0.0, bounds[found_by]),

@@ -9,7 +9,11 @@ import math
 from collections.abc import Callable
 
 from protocol.leakage.certified_statistics import EstimatedQuadrature
-from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
+from protocol.leakage.general_bound import (
+    ReturnedChannel,
+    possible_other_gains,
+    weight_bits_general,
+)
 
 __all__ = ["worst_corner_bits"]
 
@@ -25,6 +29,7 @@ def worst_corner_bits(
     p: EstimatedQuadrature | None,
     *,
     gain_p_seen: bool = False,
+    enough: float = math.inf,
 ) -> float:
     """Bits per optical symbol, at most, while all guard intervals hold.
 
@@ -34,6 +39,7 @@ def worst_corner_bits(
         x: what was estimated of X.
         p: of P; None where P was never tested.
         gain_p_seen: whether known displacements of P showed its gain.
+        enough: bits above which the search ends: any such value says that a corner is no better.
 
     Raises:
         ConfigurationError: no quantum channel lies in the box.
@@ -59,32 +65,30 @@ def worst_corner_bits(
     beside_p = _possible(low_p, e_p, e_x, (low_x, high_x))
     if beside_x is None and beside_p is None:
         return bits(low_x, low_p)  # says what is wrong
-    return max(
-        -math.inf if beside_x is None else _largest(lambda gain: bits(low_x, gain), beside_x),
-        -math.inf if beside_p is None else _largest(lambda gain: bits(gain, low_p), beside_p),
-    )
+    best = -math.inf
+    if beside_x is not None:
+        best = _largest(lambda gain: bits(low_x, gain), beside_x, enough)
+    if beside_p is not None and best <= enough:
+        best = max(best, _largest(lambda gain: bits(gain, low_p), beside_p, enough))
+    return best
 
 
 def _possible(
     gain: float, excess: float, other_excess: float, interval: tuple[float, float]
 ) -> tuple[float, float] | None:
-    """The part of the other quadrature's interval that the uncertainty principle allows.
-
-    (1 + e_x - h_x^2)(1 + e_p - h_p^2) >= (1 - h_x h_p)^2, a quadratic inequality in h_p.
-    """
-    noisy = 1 + excess
-    product = excess + other_excess + excess * other_excess
-    added = noisy - gain**2
-    if product < 0 or added < 0:
+    """The part of the other quadrature's interval that the uncertainty principle allows."""
+    allowed = possible_other_gains(gain, excess, other_excess)
+    if allowed is None:
         return None
-    reach = (1 - _EDGE) * math.sqrt(product * added) / noisy
-    low = max(interval[0], gain / noisy - reach)
-    high = min(interval[1], gain / noisy + reach)
+    inwards = _EDGE * (allowed[1] - allowed[0])
+    low, high = max(interval[0], allowed[0] + inwards), min(interval[1], allowed[1] - inwards)
     return (low, high) if low <= high else None
 
 
-def _largest(function: Callable[[float], float], interval: tuple[float, float]) -> float:
-    """Largest value on an interval, looked for ever closer."""
+def _largest(
+    function: Callable[[float], float], interval: tuple[float, float], enough: float
+) -> float:
+    """Largest value on an interval, looked for ever closer; or the first one above `enough`."""
     low, high = interval
     best, centre = -math.inf, low
     for _ in range(_ROUNDS):
@@ -94,5 +98,7 @@ def _largest(function: Callable[[float], float], interval: tuple[float, float]) 
             value = function(gain)
             if value > best:
                 best, centre = value, gain
+            if best > enough:
+                return best
         low, high = max(low, centre - step), min(high, centre + step)
     return best

@@ -11,19 +11,13 @@ and m = 0: the plane is linear in h.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drivers.errors import ConfigurationError
+from protocol.leakage.certified_worst import worst_by_search, worst_by_slopes
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
 
 __all__ = ["LeakagePlane", "QuadratureTangent", "worst_plane"]
-
-_RELATIVE_STEPS = (1e-3, 1e-4, 1e-5)
-_STEPS = 24
-_ENOUGH = 1e-4
-_INSIDE = 0.01
-_SPREAD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +112,11 @@ def worst_plane(
         )
 
     both = tests_p and (gain_p_seen or modulation_p_snu > 0)
-    point, slopes = (_worst_by_search if both else _worst_by_slopes)(bits, centre, reach)
+    touch = (worst_by_search if both else worst_by_slopes)(bits, centre, reach)
+    point, slopes = touch.point, touch.slopes
     modulations = (modulation_x_snu, modulation_p_snu)
     return LeakagePlane(
-        bits=bits(point),
+        bits=touch.bits,
         tangents=tuple(
             QuadratureTangent(
                 gain=point[2 * index],
@@ -134,141 +129,3 @@ def worst_plane(
             for index in range(len(reach) // 2)
         ),
     )
-
-
-def _worst_by_slopes(
-    bits: Callable[[Sequence[float]], float], centre: Sequence[float], reach: Sequence[float]
-) -> tuple[list[float], list[float]]:
-    """Where the plane touches, and its slopes: fixed point of the direction of steepest rise.
-
-    For gains of P that nothing shows: any noise and loss are then a channel.
-    """
-    direction = _least_degraded(reach)
-    best, least = None, math.inf
-    for _ in range(_STEPS):
-        point = _degraded(centre, reach, direction)
-        slopes = _gradient(bits, point, reach)
-        rise = [slope * r for slope, r in zip(slopes, reach, strict=True)]
-        length = math.hypot(*rise)
-        here = _for_the_centre(bits, centre, reach, point, slopes)
-        if best is not None and here >= least * (1 - _ENOUGH):
-            break
-        best, least = (point, slopes), here
-        if length == 0:
-            break
-        mixed = [(a + b / length) / 2 for a, b in zip(direction, rise, strict=True)]
-        norm = math.hypot(*mixed)
-        direction = [value / norm for value in mixed]
-    assert best is not None
-    return best
-
-
-def _worst_by_search(
-    bits: Callable[[Sequence[float]], float], centre: Sequence[float], reach: Sequence[float]
-) -> tuple[list[float], list[float]]:
-    """The same where both gains are seen, so that many points of the ellipsoid are no channel."""
-    import numpy as np
-    from numpy.typing import NDArray
-    from scipy.optimize import minimize
-
-    first = np.array(_least_degraded(reach))
-
-    def point(place: NDArray[np.float64]) -> list[float]:
-        inside = place / max(1.0, float(np.linalg.norm(place)))
-        moved = [c + axis * float(x) for c, axis, x in zip(centre, reach, inside, strict=True)]
-        return [max(0.0, x) if index % 2 == 0 else x for index, x in enumerate(moved)]
-
-    def slopes_at(place: NDArray[np.float64]) -> list[float]:
-        return _gradient(bits, point(place), reach)
-
-    def depth(place: NDArray[np.float64]) -> float:
-        try:
-            return -bits(point(place)) / scale
-        except ConfigurationError:  # no channel is like that: gains of X and P too unlike
-            return 0.0
-
-    def certified(place: NDArray[np.float64]) -> float:
-        try:
-            return _for_the_centre(bits, centre, reach, point(place), slopes_at(place)) / scale
-        except ConfigurationError:
-            return math.inf
-
-    scale = bits(point(first))
-    worst = first
-    # The bound is so flat at its largest that its slopes are wrong there: two searches.
-    for aim, floor in ((depth, 0.0), (certified, certified(first))):
-        corners = np.vstack([worst, worst * (1 - _SPREAD * np.eye(len(reach)))])
-        options = {"initial_simplex": corners, "xatol": 1e-4, "fatol": 1e-5, "maxfev": 400}
-        found = minimize(aim, worst, method="Nelder-Mead", options=options)
-        worst = found.x if found.fun < floor else first
-    return point(worst), slopes_at(worst)
-
-
-def _for_the_centre(
-    bits: Callable[[Sequence[float]], float],
-    centre: Sequence[float],
-    reach: Sequence[float],
-    point: Sequence[float],
-    slopes: Sequence[float],
-) -> float:
-    """What the plane certifies for the expected channel: no plane less than the best."""
-    rise = math.hypot(*(slope * axis for slope, axis in zip(slopes, reach, strict=True)))
-    back = math.fsum(s * (c - x) for s, c, x in zip(slopes, centre, point, strict=True))
-    return bits(point) + back + rise
-
-
-def _least_degraded(reach: Sequence[float]) -> list[float]:
-    """A direction that quantum mechanics allows: the same loss in both quadratures, and noise."""
-    direction = [-1.0, 1.0, -1.0, 1.0][: len(reach)]
-    gains = [reach[index] for index in range(0, len(reach), 2) if reach[index] > 0]
-    for index, axis in enumerate(reach):
-        if axis == 0:
-            direction[index] = 0.0
-        elif index % 2 == 0:
-            direction[index] = -min(gains) / axis
-    length = math.hypot(*direction)
-    return [value / length for value in direction]
-
-
-def _degraded(
-    centre: Sequence[float], reach: Sequence[float], direction: Sequence[float]
-) -> list[float]:
-    """A point of the ellipsoid, a little worse than the centre in everything.
-
-    So that the point and its neighbours are channels that quantum mechanics allows, as the centre
-    is: less gain and more noise can always be made.
-    """
-    point = []
-    for index, (start, axis, share) in enumerate(zip(centre, reach, direction, strict=True)):
-        if index % 2 == 0:
-            point.append(max(0.0, start + axis * min(share, -_INSIDE)))
-        else:
-            point.append(start + axis * max(share, _INSIDE))
-    return point
-
-
-def _gradient(
-    bits: Callable[[Sequence[float]], float], point: Sequence[float], reach: Sequence[float]
-) -> list[float]:
-    """Central differences, on a scale much smaller than that on which the bound bends."""
-    refusal = None
-    for share in _RELATIVE_STEPS:
-        try:
-            return [_slope(bits, point, index, share * axis) for index, axis in enumerate(reach)]
-        except ConfigurationError as error:  # a neighbour is no channel: look closer
-            refusal = error
-    assert refusal is not None
-    raise refusal
-
-
-def _slope(
-    bits: Callable[[Sequence[float]], float], point: Sequence[float], index: int, step: float
-) -> float:
-    if index % 2 == 0:
-        step = min(step, point[index])
-    if step == 0:
-        return 0.0
-    above, below = list(point), list(point)
-    above[index] += step
-    below[index] -= step
-    return (bits(above) - bits(below)) / (above[index] - below[index])

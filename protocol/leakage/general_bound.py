@@ -46,6 +46,7 @@ __all__ = [
     "ReturnedChannel",
     "TrustedDetector",
     "channel_of_moments",
+    "possible_other_gains",
     "weight_bits_general",
     "weight_bits_general_untested",
 ]
@@ -212,46 +213,6 @@ def weight_bits_general(
     with the modulation of the weights alone; in P with the real encoding, m_p = 0.
 
     Args:
-        modulation_x_snu: m_x, mean square of the sent X, >= 0; K times it for K copies.
-        modulation_p_snu: m_p, the same for P.
-
-    Raises:
-        ConfigurationError: a value is out of range.
-    """
-    m_x = _checks.non_negative("modulation of X", modulation_x_snu, "SNU")
-    m_p = _checks.non_negative("modulation of P", modulation_p_snu, "SNU")
-    return _entropy(m_x + m_p + m_x * m_p)
-
-
-def weight_bits_general(
-    modulation_x_snu: float,
-    modulation_p_snu: float,
-    channel: ReturnedChannel,
-    *,
-    gain_p_seen: bool = False,
-) -> float:
-    """Client or thief behind any channel that the server's tests saw; bits per optical symbol.
-
-    With delta = (1 + m_x)(1 + m_p) - 1, gains h_x, h_p and excess noises e_x, e_p the joint state
-    has, for its symplectic eigenvalues, with nothing near vacuum subtracted,
-
-    sum of nu^2 - 1 = m_x (1 - 2 h_x h_p + h_x^2) + m_p (1 - 2 h_x h_p + h_p^2)
-    + m_x m_p (1 - h_x h_p)^2 + e_x + e_p + e_x e_p + e_x h_p^2 m_p + e_p h_x^2 m_x,
-    product of nu^2 - 1 = delta Q,
-    Q = e_x (1 - h_p^2) + e_p (1 - h_x^2) + e_x e_p - (h_x - h_p)^2.
-
-    Where nothing is sent in P (m_p = 0) h_p is not observed: the largest value over all h_p with
-    Q >= 0 is taken. Where P was never tested it is the limit e_p -> infinity, and with light sent
-    in P that is never tested, all of it.
-
-    A server may add known random displacements to P that carry no weight: Gaussian, fresh for
-    every symbol, nobody else's before the light is back. Telling the adversary afterwards only
-    helps it, and given them the secret is X alone. Shift the return back by h_p times the
-    displacement: the mean state has their regression's h_p as the correlation of P, because both
-    are the mean response of the returned P to a displacement of the same sent state (Stein's
-    identity), and e_p as its noise. Concavity then gives the bound at that h_p, with m_p = 0.
-
-    Args:
         modulation_x_snu: m_x, mean square of the sent X, >= 0; K times it for K copies of the same
             weights, which a passive interferometer merges into one.
         modulation_p_snu: m_p, the same for P; 0 for the real encoding.
@@ -282,6 +243,28 @@ def weight_bits_general(
     joint = state.worst_joint_entropy() if unseen else state.joint_entropy(channel.gain_p)
     # Holevo's quantity is never negative; the difference can round to -1e-17.
     return max(0.0, joint - _entropy(max(0.0, noise)))
+
+
+def possible_other_gains(
+    gain: float, excess_noise_snu: float, other_excess_noise_snu: float
+) -> tuple[float, float] | None:
+    """Gains of one quadrature that the uncertainty principle allows, given those of the other.
+
+    (1 + e_x - h_x^2)(1 + e_p - h_p^2) >= (1 - h_x h_p)^2, quadratic in h_p: between
+    (h_x -+ sqrt((e_x + e_p + e_x e_p)(1 + e_x - h_x^2)))/(1 + e_x). None if no gain is.
+
+    Args:
+        gain: of one quadrature.
+        excess_noise_snu: of the same.
+        other_excess_noise_snu: of the other.
+    """
+    noisy = 1 + excess_noise_snu
+    product = excess_noise_snu + other_excess_noise_snu * noisy
+    added = noisy - gain**2
+    if product < 0 or added < 0:
+        return None
+    reach = math.sqrt(product * added)
+    return (gain - reach) / noisy, (gain + reach) / noisy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,9 +59,7 @@ def _chain(connection: sqlite3.Connection, target: Path) -> LedgerHistory:
     commitments: dict[str, ThresholdsCommitment] = {}
     query = "SELECT id, time, kind, body, payload, hash FROM entries ORDER BY id"
     for entry, time, kind, text, payload, digest in connection.execute(query):
-        if entry != len(hashes) + 1 or digest != row_hash(
-            before, entry, time, kind, text, payload
-        ):
+        if entry != len(hashes) + 1 or digest != row_hash(before, entry, time, kind, text, payload):
             raise LedgerError(
                 f"{target}: damaged: the hash chain breaks at entry {entry}; restore the newest "
                 "undamaged copy together with its head file"

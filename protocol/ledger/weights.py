@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from drivers.errors import ConfigurationError, LedgerError
+from drivers.errors import BudgetError, ConfigurationError, LedgerError
 from protocol.ledger import _arguments
 from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
@@ -50,6 +50,7 @@ class WeightLedger(Ledger):
         self._layers: dict[int, LayerPhotons] = {}
         self._entries: dict[int, WeightEntry] = {}
         self._commitments: dict[str, ThresholdsCommitment] = {}
+        self._successor: str | None = None
 
     @classmethod
     def create(
@@ -135,6 +136,11 @@ class WeightLedger(Ledger):
         return self._budget
 
     @property
+    def successor(self) -> str | None:
+        """Identity of the weights that took these weights' place; None while they may be sent."""
+        return self._successor
+
+    @property
     def rows_per_layer(self) -> dict[int, int]:
         """Number of weight rows by index of the optical layer."""
         return {index: len(layer.verified) for index, layer in self._layers.items()}
@@ -166,7 +172,8 @@ class WeightLedger(Ledger):
             The number of the entry, for `settle`.
 
         Raises:
-            BudgetError: a weight would leak more than the budget; nothing was charged.
+            BudgetError: a weight would leak more than the budget, or the ledger is retired; nothing
+                was charged.
             ConfigurationError: an argument is out of range or NaN.
             LedgerError: no such rows, `bits` answers with NaN, the session has been debited before
                 it gave its thresholds, or the entry cannot be written.
@@ -179,6 +186,11 @@ class WeightLedger(Ledger):
                 "fingerprint of the thresholds", thresholds_sha256
             )
         with self._in_use():
+            if self._successor is not None:
+                raise BudgetError(
+                    f"{self._name}: it is retired, the weights were replaced by those of the model "
+                    f"{self._successor[:12]}; send these, with their own ledger"
+                )
             if fixed and session in self._commitments:
                 raise LedgerError(
                     f"{self._name}: session {session[:12]} has been debited before: its thresholds "
@@ -197,6 +209,28 @@ class WeightLedger(Ledger):
                 **fixed,
             }
             return self._store.append("debit", body)
+
+    def retire(self, successor_digest: str) -> None:
+        """Send these weights never again, with any budget; durable when this returns.
+
+        Args:
+            successor_digest: identity of the weights that take their place.
+
+        Raises:
+            ConfigurationError: no text, or the ledger's own model.
+            LedgerError: retired already, or it cannot be written.
+        """
+        successor = _arguments.text("digest of the successor", successor_digest)
+        if successor == self._model_digest:
+            raise ConfigurationError(
+                f"{self._name}: a model cannot take its own place; give the digest of the new one"
+            )
+        with self._in_use():
+            if self._successor is not None:
+                raise LedgerError(
+                    f"{self._name}: it is retired already, in favour of {self._successor[:12]}"
+                )
+            self._store.append("retire", {"successor": successor})
 
     def settle(self, entry: int, verified: bool) -> None:
         """Say how the return of a block was; durable when this returns.
@@ -310,6 +344,8 @@ class WeightLedger(Ledger):
             case "settle":
                 for number in row.body["entries"]:
                     self._apply_settlement(self._unsettled(number), row.body["verified"])
+            case "retire":
+                self._successor = row.body["successor"]
             case _:
                 raise ValueError("unknown kind")
 

@@ -2,44 +2,32 @@
 
 F^2 is the signal-to-noise ratio of each optical layer (`protocol.models.optical_layers`), in their
 order. Accuracies are those of the test part with the noise at the recipe's F^2, mean of five draws
-of the noise, for networks without biases: on MNIST (60,000 and 10,000 images), and on the digits of
-scikit-learn (1,438 and 359 images). Times are those of one busy core.
+of the noise, for networks without biases: on MNIST (60,000 and 10,000 images), on the digits of
+scikit-learn (1,438 and 359 images) and on its breast-cancer records (456 and 113). Times are those
+of one busy core.
 """
 
 import math
 from dataclasses import replace
 
-from drivers.errors import ConfigurationError, ModelError
+from drivers.errors import ConfigurationError
 from protocol.models._training_data import Array, columns_of, mean_of
 from protocol.models._training_settings import TrainingSettings
-from protocol.models.graph import (
-    AddRemembered,
-    Conv2d,
-    Flatten,
-    Graph,
-    InputScaling,
-    Layer,
-    LayerNorm,
-    Linear,
-    MaxPool2d,
-    Patches,
-    Relu,
-    Remember,
-    SelfAttention,
-    Shape,
-    SinusoidalPositions,
-    Standardise,
-    TokenLinear,
-    TokenMean,
-)
+from protocol.models.architectures import mlp, small_cnn, transformer
+from protocol.models.graph import InputScaling, Standardise
 
 __all__ = [
+    "BREAST_CANCER",
     "DIGITS",
+    "DIGITS_CNN",
     "DIGITS_NARROW",
+    "DIGITS_TRANSFORMER",
     "MNIST_CNN",
+    "MNIST_CNN_WIDE",
     "MNIST_FAINT",
     "MNIST_MODERATE",
     "MNIST_NOISE_FREE",
+    "MNIST_TRANSFORMER",
     "MNIST_WIDE",
     "centred_scaling",
     "mlp",
@@ -107,152 +95,57 @@ For an optical bench with few rows. 64-32-10 gives 95.2 % at (2, 4).
 """
 
 
-def mlp(
-    input_shape: Shape,
-    hidden: tuple[int, ...],
-    classes: int,
-    *,
-    bias: bool = False,
-    scaling: InputScaling | None = None,
-    standardise: Standardise | None = None,
-) -> Graph:
-    """Fully connected layers with a ReLU between them.
+MNIST_CNN_WIDE = TrainingSettings(
+    epochs=4, batch_size=128, learning_rate=5e-3, signal_to_noise=(4.0, 2.0, 1.0, 2.0)
+)
+"""`small_cnn` of 16 and 32 channels with `centred_scaling`: 98.5 %, noise-free 99.0 %. 6 minutes.
+"""
 
-    Args:
-        input_shape: of one sample; more than one axis is flattened first.
-        hidden: widths of the hidden layers, none or more.
-        classes: number of outputs.
-        bias: whether the layers have one; it costs one more mode per row.
-        scaling: from raw data to the first layer; none by default.
-        standardise: for tables whose columns have units of their own (`standardising`).
+MNIST_TRANSFORMER = TrainingSettings(
+    epochs=8,
+    batch_size=128,
+    learning_rate=7e-3,
+    signal_to_noise=(8.0, 2.0, 2.0, 2.0, 2.0, 4.0),
+)
+"""`transformer` of 16 tokens of 7 x 7 pixels with `centred_scaling`: 94.4 %, noise-free 96.5 %.
+"""
 
-    Raises:
-        ModelError: a size below 1 or beyond reason.
-    """
-    layers: list[Layer] = [Flatten()] if len(input_shape) > 1 else []
-    if standardise is not None:
-        layers.append(standardise)
-    width = math.prod(input_shape)
-    for outputs in hidden:
-        layers += [Linear(inputs=width, outputs=outputs, bias=bias), Relu()]
-        width = outputs
-    layers.append(Linear(inputs=width, outputs=classes, bias=bias))
-    return Graph(input_shape=input_shape, layers=tuple(layers), scaling=scaling or InputScaling())
+DIGITS_CNN = TrainingSettings(
+    epochs=60,
+    batch_size=64,
+    learning_rate=1e-2,
+    label_smoothing=0.1,
+    signal_to_noise=(4.0, 2.0, 1.0, 2.0),
+)
+"""`small_cnn` of 16 and 32 channels with `centred_scaling` on scikit-learn's digits: 97.9 %,
+noise-free 99.4 %. 12 s.
+"""
 
+DIGITS_TRANSFORMER = TrainingSettings(
+    epochs=60,
+    batch_size=64,
+    learning_rate=1e-2,
+    label_smoothing=0.1,
+    signal_to_noise=(8.0, 2.0, 2.0, 2.0, 2.0, 4.0),
+)
+"""`transformer` of 16 tokens of 2 x 2 pixels with `centred_scaling` on scikit-learn's digits:
+96.8 %, noise-free 98.3 %. 44 s.
 
-def small_cnn(
-    input_shape: Shape,
-    classes: int,
-    *,
-    channels: tuple[int, ...] = (8, 16),
-    hidden: int = 64,
-    bias: bool = False,
-    scaling: InputScaling | None = None,
-) -> Graph:
-    """Blocks of a 3x3 convolution, ReLU and 2x2 maximum, then one hidden layer.
+Four heads instead of eight give 94.4 %; twice the light and a width of 96 give 96.6 %.
+"""
 
-    Over light, every output position of a convolution sends its rows once more.
+BREAST_CANCER = TrainingSettings(
+    epochs=100,
+    batch_size=32,
+    learning_rate=5e-3,
+    label_smoothing=0.1,
+    signal_to_noise=(0.25, 0.5),
+)
+"""30-64-2 with `standardising` on scikit-learn's breast-cancer records: 98.1 %, noise-free 97.3 %.
+3 s.
 
-    Args:
-        input_shape: `(channels, height, width)`.
-        classes: number of outputs.
-        channels: of each convolution.
-        hidden: width of the hidden layer.
-        bias: whether the layers have one.
-        scaling: from raw data to the first layer; none by default.
-
-    Raises:
-        ModelError: no image, one too small for the blocks, a size below 1 or beyond reason.
-    """
-    smallest = 2 ** len(channels)
-    if len(input_shape) != 3 or min(input_shape[1:]) < smallest:
-        raise ModelError(
-            f"a network of {len(channels)} convolution blocks takes (channels, height, width) of "
-            f"at least {smallest} x {smallest}, got {input_shape}; use fewer blocks or `mlp`"
-        )
-    layers: list[Layer] = []
-    entering = input_shape[0]
-    for leaving in channels:
-        layers += [
-            Conv2d(
-                in_channels=entering,
-                out_channels=leaving,
-                kernel=(3, 3),
-                padding=(1, 1),
-                bias=bias,
-            ),
-            Relu(),
-            MaxPool2d(kernel=(2, 2), stride=(2, 2)),
-        ]
-        entering = leaving
-    side = [size // smallest for size in input_shape[1:]]
-    layers += [
-        Flatten(),
-        Linear(inputs=entering * math.prod(side), outputs=hidden, bias=bias),
-        Relu(),
-        Linear(inputs=hidden, outputs=classes, bias=bias),
-    ]
-    return Graph(input_shape=input_shape, layers=tuple(layers), scaling=scaling or InputScaling())
-
-
-def transformer(
-    input_shape: Shape,
-    classes: int,
-    *,
-    patch: tuple[int, int],
-    width: int = 32,
-    heads: int = 4,
-    hidden: int = 64,
-    blocks: int = 1,
-    bias: bool = False,
-    scaling: InputScaling | None = None,
-) -> Graph:
-    """Images as tokens, blocks of attention and a two-layer perceptron, then their mean classified.
-
-    Each half of a block is normalised before and added to what it came from (arXiv 2010.11929,
-    2002.04745). Over light go the linear maps alone: the patches' embedding, per block query, key
-    and value in one, the output of the attention and both layers of the perceptron, and the
-    classifier; 2 + 4 blocks in all. Each sends its rows once per token, the last one once.
-
-    Args:
-        input_shape: `(channels, height, width)`.
-        classes: number of outputs.
-        patch: height and width of a token; they divide the image's.
-        width: features of a token, a multiple of `heads`.
-        heads: of each attention.
-        hidden: width of the perceptrons.
-        blocks: how many, 1 or more.
-        bias: whether the layers have one.
-        scaling: from raw data to the first layer; none by default.
-
-    Raises:
-        ModelError: no image, patches or heads that do not divide, a size beyond reason.
-    """
-    if len(input_shape) != 3:
-        raise ModelError(f"a transformer takes (channels, height, width), got {input_shape}")
-    entries = input_shape[0] * math.prod(patch)
-    layers: list[Layer] = [
-        Patches(size=patch),
-        TokenLinear(inputs=entries, outputs=width, bias=bias),
-        SinusoidalPositions(),
-    ]
-    for _ in range(blocks):
-        layers += [
-            Remember(),
-            LayerNorm(),
-            TokenLinear(inputs=width, outputs=3 * width, bias=bias),
-            SelfAttention(heads=heads),
-            TokenLinear(inputs=width, outputs=width, bias=bias),
-            AddRemembered(),
-            Remember(),
-            LayerNorm(),
-            TokenLinear(inputs=width, outputs=hidden, bias=bias),
-            Relu(),
-            TokenLinear(inputs=hidden, outputs=width, bias=bias),
-            AddRemembered(),
-        ]
-    layers += [LayerNorm(), TokenMean(), Linear(inputs=width, outputs=classes, bias=bias)]
-    return Graph(input_shape=input_shape, layers=tuple(layers), scaling=scaling or InputScaling())
+The test part has 113 records, so that one is 0.9 %. 30-256-2 gives 97.7 % at (0.1, 0.2).
+"""
 
 
 def standardising(inputs: Array) -> Standardise:

@@ -36,8 +36,8 @@ FROM_CLIENT = {
     "finish": {"kind", "session", "samples"},
 }
 FROM_SERVER = {
-    "offer": {"kind", "version", "session", "graph", "plan"},
-    "query-granted": {"kind", "session", "run", "blocks"},
+    "offer": {"kind", "version", "session", "graph", "plan", "audit_share", "probes"},
+    "query-granted": {"kind", "session", "run", "blocks", "thresholds"},
     "farewell": {"kind", "session", "blocks"},
 }
 BLOCK = {
@@ -46,7 +46,7 @@ BLOCK = {
 }
 FROM_CLIENT |= {"block-ready": BLOCK, "block-measured": BLOCK}
 FROM_SERVER |= {"block-sent": BLOCK, "block-verdict": BLOCK | {"accepted", "reason"}}
-FLOATS_ALLOWED = {"receiver_setting", "photons_per_symbol", "scale_snu", "offset", "factor"}
+FLOATS_ALLOWED = {"audit_share", "receiver_setting", "photons_per_symbol", "scale_snu", "offset", "factor"}
 
 
 def run(
@@ -159,6 +159,8 @@ def check_text(field: str, value: str) -> None:
         assert not value or set(value.split(", ")) <= names
     elif field == "session":
         assert len(bytes.fromhex(value)) == 16
+    elif field == "thresholds":
+        assert len(bytes.fromhex(value)) == 32
     else:
         assert field in ("kind", "receiver", "encoding")
 

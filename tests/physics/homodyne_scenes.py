@@ -55,7 +55,7 @@ METER_ERROR = 0.01
 TRANSIMPEDANCE_ERROR = 0.02
 _ON_THE_GRID_M = 5.0
 """Below this length the scene rounds a fibre's delay to a sample: none is drawn there."""
-_DRAWS = 1 << 16
+_DRAWS = 1 << 14
 _STILL = FrequencyShifterSettings(shift_hz=0.0, loss_db=0.0)
 _HEADS = ("server.launch_power_meter", "server.oscillator_power_meter")
 _CLIENT_HEAD = "client.oscillator_power_meter"
@@ -149,9 +149,9 @@ def _laser(rng: np.random.Generator) -> LaserSettings:
 
 
 def _fibre(rng: np.random.Generator) -> FibreSettings:
-    """A spool of 5 m to 2 km, every order of magnitude as likely, that lies more or less still."""
+    """A spool of 5 m to 500 m, every order of magnitude as likely, that lies more or less still."""
     return FibreSettings(
-        length_m=float(10 ** rng.uniform(math.log10(_ON_THE_GRID_M), math.log10(2e3))),
+        length_m=float(10 ** rng.uniform(math.log10(_ON_THE_GRID_M), math.log10(500.0))),
         connector_loss_db=float(rng.uniform(0.2, 1.0)),
         thermal_phase_rad_per_sqrt_s=float(10 ** rng.uniform(-1.7, -0.7)),
     )

@@ -29,6 +29,7 @@ from protocol.leakage.general_bound import (
     ReturnedChannel,
     TrustedDetector,
     channel_of_moments,
+    possible_other_gains,
     weight_bits_general,
     weight_bits_general_untested,
 )
@@ -184,6 +185,73 @@ def test_general_bound_is_the_worst_when_unseen_correlations_are_drawn(encoding:
     assert tried > 500
     assert best <= bound + 1e-9
     assert best > 0.97 * bound
+
+
+@pytest.mark.parametrize("t", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("thermal", [1.0, 1.5, 20.0])
+def test_bound_with_seen_gain_is_what_a_cloner_holds_when_its_modes_are_written_out(
+    t: float, thermal: float
+) -> None:
+    """The entangling cloner's two modes: entropy with and without the weights on X, no P sent."""
+    m_x = 1.7
+    pair = math.sqrt(thermal**2 - 1)
+
+    def held(sent_x: float) -> float:
+        cross = math.sqrt(t) * pair
+        x = [[(1 - t) * (1 + sent_x) + t * thermal, cross], [cross, thermal]]
+        p = [[(1 - t) + t * thermal, -cross], [-cross, thermal]]
+        gamma = np.zeros((4, 4))
+        gamma[np.ix_([0, 2], [0, 2])], gamma[np.ix_([1, 3], [1, 3])] = x, p
+        return covariance_entropy_bits(gamma)
+
+    channel = _channel(t, (1 - t) * (thermal - 1), (1 - t) * (thermal - 1))
+    seen = weight_bits_general(m_x, 0.0, channel, gain_p_seen=True)
+    assert seen == pytest.approx(held(m_x) - held(0.0), abs=2e-6)
+    assert seen <= weight_bits_general(m_x, 0.0, channel) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("m_d", [1e-6, 0.01, 0.3, 5.0])
+@pytest.mark.parametrize("kept", [0.05, 0.5, 1.0])
+def test_bound_with_seen_gain_covers_a_thief_when_it_takes_some_symbols_only(
+    m_d: float, kept: float
+) -> None:
+    """Not Gaussian: a fifth of the symbols loses a part of its light, which the thief knows.
+
+    It gains a fifth of a tap; the server sees the mean gain of the dither, and as noise of either
+    quadrature what the changing gain makes of that quadrature's own light.
+    """
+    m_x, share, gain = 0.8, 0.2, math.sqrt(1 - kept)
+    mean = 1 - share + share * gain
+    spread = share * (1 - share) * (1 - gain) ** 2
+    channel = ReturnedChannel(
+        gain_x=mean,
+        gain_p=mean,
+        excess_noise_x_snu=spread * m_x,
+        excess_noise_p_snu=spread * m_d,
+    )
+    gained = share * weight_bits_client_keeps_fraction_real(m_x / 4, kept)
+    assert weight_bits_general(m_x, 0.0, channel, gain_p_seen=True) >= gained
+
+
+def test_possible_gains_end_where_the_bound_refuses_when_noise_is_small() -> None:
+    for gain, e_x, e_p in ((1.0, 1e-3, 2e-3), (0.9, 0.0, 0.01), (0.8, 0.1, 0.0)):
+        possible = possible_other_gains(gain, e_x, e_p)
+        assert possible is not None
+        for edge, away in zip(possible, (-1.0, 1.0), strict=True):
+            width = possible[1] - possible[0]
+            for step, allowed in ((-1e-3, True), (1e-3, False)):
+                channel = ReturnedChannel(
+                    gain_x=gain,
+                    gain_p=edge + away * step * width,
+                    excess_noise_x_snu=e_x,
+                    excess_noise_p_snu=e_p,
+                )
+                if allowed:
+                    assert weight_bits_general(0.4, 0.0, channel, gain_p_seen=True) >= 0
+                else:
+                    with pytest.raises(ConfigurationError, match="uncertainty principle"):
+                        weight_bits_general(0.4, 0.0, channel, gain_p_seen=True)
+    assert possible_other_gains(1.1, 0.0, 0.0) is None
 
 
 @settings(max_examples=100, deadline=None)

@@ -10,7 +10,9 @@ from veilight.cli import _options as options
 from veilight.cli._certify import certify_app
 from veilight.cli._cost import cost
 from veilight.cli._exit_codes import EXIT_CODES_TEXT
+from veilight.cli._frontier import frontier_app
 from veilight.cli._reconstruct import reconstruct_app
+from veilight.cli._renew import renew
 from veilight.cli._screen import Screen
 
 __all__ = ["app"]
@@ -32,6 +34,8 @@ driver_app = typer.Typer(help="Drivers of real instruments: which there are, and
 app.add_typer(driver_app, name="driver")
 app.add_typer(certify_app, name="certify")
 app.add_typer(reconstruct_app, name="reconstruct")
+app.command("renew")(renew)
+app.add_typer(frontier_app, name="frontier")
 app.command()(cost)
 
 

@@ -102,10 +102,22 @@ def certify_verify(
     real_light: Annotated[
         bool, typer.Option("--real-light", help="Refuse a certificate of simulated light.")
     ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            "--ledger", help="The ledger itself: its chain must hold head and thresholds."
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> int:
     """Check signature, ledger head and thresholds of a certificate; say what does not match."""
-    from protocol.certificates import parse_json, require_real_light, verify_certificate
+    from protocol.certificates import (
+        ledger_mismatches,
+        parse_json,
+        require_real_light,
+        verify_certificate,
+    )
+    from protocol.ledger import read_history
 
     screen = Screen(as_json=as_json)
     certificate = parse_json(_bytes(file), str(file))
@@ -114,6 +126,8 @@ def certify_verify(
     if result is not None or beside.is_file():
         expected = _expected(beside, certificate)
     found = verify_certificate(certificate, public_key=_public_key(public_key), **expected)
+    if ledger is not None:
+        found += ledger_mismatches(certificate, read_history(ledger))
     statement, signature = certificate["statement"], certificate.get("signature") or {}
     screen.result(
         {
@@ -123,6 +137,7 @@ def certify_verify(
             "light": statement.get("light"),
             "public_key": signature.get("public_key"),
             "compared_with_result": bool(expected),
+            "compared_with_ledger": ledger is not None,
         }
     )
     if found:
@@ -138,6 +153,8 @@ def certify_verify(
     if expected:
         compared = "ledger head, thresholds, result and numbers match"
     screen.tell(f"{compared}; light: {statement.get('light')}")
+    if ledger is not None:
+        screen.tell(f"{ledger}: its chain holds the head that is named, and what was fixed before")
     return 0
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits
+from veilight.cli._tables import bits, tests_table
 
 if TYPE_CHECKING:
     from protocol.certificates import Statement
@@ -42,6 +42,7 @@ def show_statement(screen: Screen, statement: "Statement") -> None:
         numbers=(1,),
     )
     _show_estimates(screen, statement)
+    tests_table(screen, statement.tests)
     _show_bits(screen, statement)
 
 
@@ -102,4 +103,8 @@ def _show_bits(screen: Screen, statement: "Statement") -> None:
             f"Ledger: entry {ledger.entries}, {ledger.hash[:16]}..., charged "
             f"{bits(ledger.charged_bits)} bit at the design value"
         )
-    screen.tell(f"Thresholds fixed beforehand: {statement.thresholds_sha256[:16]}...\n")
+    where = "in no ledger file"
+    if statement.ledger is not None and statement.ledger.thresholds_entry is not None:
+        where = f"in entry {statement.ledger.thresholds_entry} of the ledger"
+    fingerprint = f"{statement.thresholds_sha256[:16]}..."
+    screen.tell(f"Thresholds fixed beforehand: {fingerprint}, {where}\n")

@@ -39,6 +39,9 @@ def cost(
     samples_per_block: Annotated[
         int, typer.Option("--samples-per-block", min=1, help="Queries that share a burst.")
     ] = 1,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, help="After which the weights' figures count.")
+    ] = 1,
     frames: Annotated[
         Path | None, typer.Option("--frames", help="Bench file whose frame section counts.")
     ] = None,
@@ -67,6 +70,7 @@ def cost(
         model=model,
         known=known,
         samples_per_block=samples_per_block,
+        queries=queries,
         frames=frames,
     )
 
@@ -78,6 +82,7 @@ def run_cost(
     model: Path | None,
     known: str | None,
     samples_per_block: int,
+    queries: int,
     frames: Path | None,
 ) -> int:
     """Work out and show the cost; no light is sent, not even simulated.
@@ -88,6 +93,7 @@ def run_cost(
         model: model file; or
         known: name of a network of the literature.
         samples_per_block: queries that are sent together.
+        queries: after which the weights' figures count.
         frames: bench file whose frame section counts; None takes the usual frames.
 
     Raises:
@@ -115,6 +121,7 @@ def run_cost(
         photons_per_symbol=network.photons_per_symbol,
         burst=_burst(frames),
         samples_per_block=samples_per_block,
+        queries=queries,
         budget_bits_per_weight=budget,
     )
     receiver = configuration.link.client_receiver()
@@ -126,6 +133,7 @@ def run_cost(
             "encoding": protocol.encoding,
             "symbol_rate_hz": found.symbol_rate_hz,
             "samples_per_block": samples_per_block,
+            "queries": queries,
             "budget_bits_per_weight": budget,
             "notes": list(network.notes),
             **_totals(found),
@@ -133,7 +141,7 @@ def run_cost(
         }
     )
     light = f"{receiver.kind} at {receiver.setting:g}"
-    _show(screen, found, f"{network.title}: {light}, one {network.query}")
+    _show(screen, found, f"{network.title}: {light}, one {network.query}", queries)
     for note in network.notes:
         screen.tell(f"  {note}")
     return 0
@@ -210,8 +218,8 @@ def _totals(found: "NetworkCost") -> dict[str, object]:
         "light_time_per_query_s": found.light_s,
         "line_time_per_query_s": found.line_s,
         "rounds_per_query": found.rounds,
-        "weight_bits_per_query": found.weight_bits,
-        "weight_bits_per_query_worst_layer": found.worst_weight_bits,
+        "weight_bits": found.weight_bits,
+        "weight_bits_worst_layer": found.worst_weight_bits,
         "data_bits_homodyne_worst_layer": found.worst_data_bits_homodyne,
         "data_bits_any_worst_layer": found.worst_data_bits_any,
         "queries_within_budget": found.queries_allowed,
@@ -223,7 +231,7 @@ def _plain(layer: "LayerCost") -> dict[str, object]:
     return {**values.pop("load"), **values}
 
 
-def _show(screen: Screen, found: "NetworkCost", title: str) -> None:
+def _show(screen: Screen, found: "NetworkCost", title: str, queries: int) -> None:
     rows = [
         (
             layer.load.name + (f" (x {layer.load.count})" if layer.load.count > 1 else ""),
@@ -251,8 +259,9 @@ def _show(screen: Screen, found: "NetworkCost", title: str) -> None:
     )
     screen.table(title, columns, rows, numbers=tuple(range(1, 9)))
     screen.say(
-        "  verified, kept: bit per weight to a client under verification (asymptotic), and to one "
-        "that keeps the query's light and is caught.\n"
+        "  verified, kept: bit per weight to a client under verification (asymptotic, after "
+        f"{counted(queries, 'query')}), and to one that keeps all light of one query and is "
+        "caught.\n"
         "  homodyne, any: bit per data value to a server that homodynes, or measures at will; the "
         "larger of local figure and cap."
     )
@@ -262,8 +271,9 @@ def _show(screen: Screen, found: "NetworkCost", title: str) -> None:
         f"{counted(found.rounds, 'layer')} one after the other."
     )
     screen.tell(
-        f"Verified it leaks {bits(found.weight_bits)} bit per weight on average, "
-        f"{bits(found.worst_weight_bits)} in the worst layer."
+        f"After {counted(queries, 'verified query')} the weights have leaked "
+        f"{bits(found.weight_bits)} bit per weight on average, {bits(found.worst_weight_bits)} in "
+        "the worst layer."
     )
     if found.queries_allowed is not None:
         screen.tell(f"The budget allows {counted(found.queries_allowed, 'query')}.")

@@ -2,17 +2,18 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from drivers.errors import ConfigurationError, OutputError
 from veilight.cli import _options as options
-from veilight.cli._screen import Screen
-from veilight.cli._tables import counted
+from veilight.cli._frontier_show import duration, show_report
+from veilight.cli._outputs import prepare_file
+from veilight.cli._screen import Advance, Screen
 
 if TYPE_CHECKING:
     from protocol.models.training import TrainingSettings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from veilight.frontier.networks import DataSource, NetworkSpec
     from veilight.frontier.report import FrontierReport
     from veilight.frontier.store import ResultStore
-    from veilight.frontier.sweep import SweepProgress, SweepResult
+    from veilight.frontier.sweep import SweepProgress
 
 __all__ = ["frontier_app"]
 
@@ -31,6 +32,9 @@ MANY_HIDDEN = "784"
 FEW_FIRST = (0.1, 0.15, 0.25, 0.4, 0.6, 1.0)
 FEW_RATIOS = (2.0, 4.0)
 FEW_HIDDEN = "512"
+ALL_RECEIVERS = "amplifier,feed-forward-tap,passive-tap"
+ALL_ENCODINGS = "real,complex"
+PLOT_FILE = "frontier.png"
 
 frontier_app = typer.Typer(
     no_args_is_help=True,
@@ -62,13 +66,13 @@ Probe = Annotated[
     typer.Option("--probe-photons", min=0, help="The client's limit on light in P, per mode."),
 ]
 Budget = Annotated[
-    float, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak, for queries.")
+    float,
+    typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak, for queries."),
 ]
 Receivers = Annotated[
     str, typer.Option("--receivers", help="Which to consider, with commas between them.")
 ]
 Encodings = Annotated[str, typer.Option("--encodings", help="real, complex, or both.")]
-ALL_RECEIVERS = "amplifier,feed-forward-tap,passive-tap"
 
 
 @frontier_app.command("run")
@@ -113,9 +117,9 @@ def frontier_run(
         str | None,
         typer.Option("--scheduler", metavar="ADDRESS", help="Dask cluster instead of processes."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="Of the workers: auto, cpu, cuda.")] = (
-        "auto"
-    ),
+    device: Annotated[
+        str, typer.Option("--device", help="Of the workers: auto, cpu or cuda.")
+    ] = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train again what diverged earlier.")
     ] = False,
@@ -123,14 +127,14 @@ def frontier_run(
         Path, typer.Option("--out", help="Results folder; what is there is not trained again.")
     ] = Path("runs/frontier"),
     receivers: Receivers = ALL_RECEIVERS,
-    encodings: Encodings = "real,complex",
+    encodings: Encodings = ALL_ENCODINGS,
     transmittance: Transmittance = 1.0,
     efficiency: Efficiency = 1.0,
     electronic_noise: ElectronicNoise = 0.0,
     tested_symbols: TestedSymbols = 1e8,
     failure: Failure = 1e-6,
     probe_photons: Probe = 0.01,
-    budget: Budget = 1.0,
+    budget: Budget = 4.0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -140,23 +144,11 @@ def frontier_run(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     link = _link(
-        transmittance=transmittance,
-        efficiency=efficiency,
-        electronic_noise=electronic_noise,
-        tested_symbols=tested_symbols,
-        failure=failure,
-        probe_photons=probe_photons,
+        transmittance, efficiency, electronic_noise, tested_symbols, failure, probe_photons
     )
-    kinds = _words(receivers)
+    _check_receivers(receivers, encodings)
     source, parts = data_source(data, label_column)
-    settings = _settings(
-        parts,
-        network,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
+    settings = _settings(parts, network, epochs, batch_size, learning_rate, seed)
     specs = _grid(
         source,
         parts,
@@ -170,20 +162,321 @@ def frontier_run(
     )
     del parts
     store = ResultStore(out, on_note=screen.say)
+    quietly = as_json or quiet
     with store.lock():
         _refuse_other_data(store, source)
-        result = _trained(
-            screen,
+        lost = _train(
+            screen, store, source, specs, workers, scheduler, device, retry_failed, quietly
+        )
+        report = _evaluate(screen, store, link, receivers, encodings, budget)
+    _finish(screen, out, report)
+    if lost:
+        raise OutputError(
+            f"{len(lost)} of {len(specs)} networks were not trained: {lost[0]}; what is finished "
+            "is kept: give the same command again"
+        )
+    return 0
+
+
+@frontier_app.command("evaluate")
+def frontier_evaluate(
+    folder: Folder,
+    receivers: Receivers = ALL_RECEIVERS,
+    encodings: Encodings = ALL_ENCODINGS,
+    transmittance: Transmittance = 1.0,
+    efficiency: Efficiency = 1.0,
+    electronic_noise: ElectronicNoise = 0.0,
+    tested_symbols: TestedSymbols = 1e8,
+    failure: Failure = 1e-6,
+    probe_photons: Probe = 0.01,
+    budget: Budget = 4.0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Work out the frontier anew from what is trained so far, for another link or budget."""
+    from veilight.frontier.store import ResultStore
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    link = _link(
+        transmittance, efficiency, electronic_noise, tested_symbols, failure, probe_photons
+    )
+    _check_receivers(receivers, encodings)
+    store = ResultStore(folder, on_note=screen.say)
+    _finish(screen, folder, _evaluate(screen, store, link, receivers, encodings, budget))
+    return 0
+
+
+@frontier_app.command("show")
+def frontier_show(
+    folder: Folder,
+    receivers: Receivers = ALL_RECEIVERS,
+    accuracy: Annotated[
+        float, typer.Option("--accuracy", min=0, max=1, help="Only points of at least this.")
+    ] = 0.0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """The frontier of a results folder as tables; --json gives the whole report."""
+    from veilight.frontier.report_file import read_report, report_to_dict
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    report = _narrowed(read_report(folder), _words(receivers), accuracy)
+    screen.result(report_to_dict(report))
+    show_report(screen, report)
+    return 0
+
+
+@frontier_app.command("plot")
+def frontier_plot(
+    folder: Folder,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="NAME.png (default: frontier.png in the folder).")
+    ] = None,
+    receivers: Receivers = ALL_RECEIVERS,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that exists.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Draw the frontier of a results folder, with the paper's published map beside it."""
+    from veilight.frontier.plots import write_frontier_plot
+    from veilight.frontier.report_file import read_report
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    path = folder / PLOT_FILE if save is None else save
+    report = _narrowed(read_report(folder), _words(receivers), 0.0)
+    prepare_file(path, ".png", overwrite=overwrite or save is None)
+    write_frontier_plot(report, path)
+    screen.result({"plot": str(path)})
+    screen.tell(f"Plot: {path}")
+    return 0
+
+
+def _link(
+    transmittance: float,
+    efficiency: float,
+    electronic_noise: float,
+    tested_symbols: float,
+    failure: float,
+    probe_photons: float,
+) -> "LinkAssumptions":
+    from veilight.frontier.link import LinkAssumptions
+
+    return LinkAssumptions(
+        transmittance=transmittance,
+        detection_efficiency=efficiency,
+        electronic_noise_snu=electronic_noise,
+        tested_symbols=tested_symbols or None,
+        failure=failure,
+        probe_photons_per_mode=probe_photons,
+    )
+
+
+def _settings(
+    parts: "TrainTest",
+    network: str,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int,
+) -> "TrainingSettings":
+    """The recipe that suits the data, with what was said otherwise."""
+    from veilight.frontier.networks import recipe_for
+
+    recipe = recipe_for(parts, network)
+    return replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        batch_size=recipe.batch_size if batch_size is None else batch_size,
+        learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+        seed=seed,
+    )
+
+
+def _grid(
+    source: "DataSource",
+    parts: "TrainTest",
+    settings: "TrainingSettings",
+    *,
+    network: str,
+    hidden: str | None,
+    first: tuple[float, ...] | None,
+    ratios: tuple[float, ...] | None,
+    bias: bool,
+    draws: int,
+) -> "tuple[NetworkSpec, ...]":
+    """The networks to train; the defaults suit the size of the data set."""
+    from veilight.frontier.networks import MANY_SAMPLES, network_grid
+
+    many = parts.train.samples >= MANY_SAMPLES
+    if hidden is None:
+        hidden = "" if network != "mlp" else MANY_HIDDEN if many else FEW_HIDDEN
+    return network_grid(
+        source,
+        parts,
+        settings,
+        architecture=network,
+        hidden=_widths(hidden),
+        first=first or (MANY_FIRST if many else FEW_FIRST),
+        ratios=ratios or (MANY_RATIOS if many else FEW_RATIOS),
+        bias=bias,
+        draws=draws,
+    )
+
+
+def _widths(text: str) -> tuple[tuple[int, ...], ...]:
+    """Hidden layers of each network of an option such as `256,784x64`; nothing is one of none."""
+    if not text:
+        return ((),)
+    return tuple(
+        options.whole_numbers("--hidden", ",".join(part.split("x"))) for part in text.split(",")
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _check_receivers(receivers: str, encodings: str) -> None:
+    """Refuse before hours of training what could not be worked out after them."""
+    from protocol.leakage.conventions import weights_per_mode
+    from veilight.frontier.couplings import fits
+
+    chosen: tuple[Any, ...] = _words(encodings)
+    for encoding in chosen:
+        weights_per_mode(encoding)
+    kinds = _words(receivers)
+    if not any(fits(kind, encoding) for kind in kinds for encoding in chosen):
+        raise ConfigurationError(
+            f"frontier: none of the receivers {receivers!r} takes one of the encodings "
+            f"{encodings!r}; leave them out to consider all"
+        )
+
+
+def _refuse_other_data(store: "ResultStore", source: "DataSource") -> None:
+    """`ConfigurationError` where the folder holds networks of other data."""
+    others = [n for n in store.networks() if n.spec.dataset_sha256 != source.sha256]
+    if others:
+        raise ConfigurationError(
+            f"results folder {store.folder} holds networks of another data set "
+            f"({others[0].spec.dataset or 'a file or folder'}); choose another --out"
+        )
+
+
+def _train(
+    screen: Screen,
+    store: "ResultStore",
+    source: "DataSource",
+    specs: "Sequence[NetworkSpec]",
+    workers: int | None,
+    scheduler: str | None,
+    device: str,
+    retry_failed: bool,
+    quietly: bool,
+) -> list[str]:
+    """Train behind a progress bar, or a line per network where there is no terminal.
+
+    Returns:
+        What was lost, in words.
+    """
+    from veilight.frontier.sweep import run_sweep, training_cluster
+
+    processes = workers or len(os.sched_getaffinity(0))
+    where = f"the cluster at {scheduler}" if scheduler else f"{processes} processes"
+    screen.say(
+        f"Training {len(specs)} networks on {where}; each goes to {store.folder} when it is "
+        "finished, and Ctrl-C keeps those ..."
+    )
+    plain = not quietly and not sys.stderr.isatty()
+    with screen.progress("networks", total=len(specs)) as advance:
+        result = run_sweep(
             store,
             source,
             specs,
-            workers=workers or _cores(),
-            scheduler=scheduler,
+            lambda: training_cluster(processes, scheduler),
             device=device,
             retry_failed=retry_failed,
+            on_progress=lambda progress: _on_network(progress, advance, plain),
         )
-        report = _evaluated(screen, store, link, kinds, _words(encodings), budget)
-        _write(store.folder, report)
-    _show(screen, store.folder, report, result)
-    _refuse_lost(result, out)
-    return 0
+    for failed in result.failed:
+        screen.say(f"Failed: F^2 = {_ratios(failed.spec)}: {failed.reason}")
+    return [f"F^2 = {_ratios(lost.spec)}: {lost.reason}" for lost in result.lost]
+
+
+def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> None:
+    """One network is done."""
+    left = progress.seconds_left
+    words = [f"{progress.done} of {progress.total} networks"]
+    if progress.latest is None and progress.reused:
+        words.append(f"{progress.reused} of them from earlier")
+    if progress.latest is not None:
+        accuracy = getattr(progress.latest, "accuracy", None)
+        found = "failed" if accuracy is None else f"{accuracy:.2%}"
+        words.append(f"{found} at F^2 = {_ratios(progress.latest.spec)}")
+    if left:
+        words.append(f"about {duration(left)} to go")
+    advance(progress.done, ", ".join(words[1:]))
+    if plain:
+        sys.stderr.write(", ".join(words) + "\n")
+        sys.stderr.flush()
+
+
+def _ratios(spec: "NetworkSpec") -> str:
+    return ", ".join(f"{value:g}" for value in spec.signal_to_noise)
+
+
+def _evaluate(
+    screen: Screen,
+    store: "ResultStore",
+    link: "LinkAssumptions",
+    receivers: str,
+    encodings: str,
+    budget: float,
+) -> "FrontierReport":
+    """All networks of the folder, those of earlier grids included."""
+    from veilight.frontier.report import build_report
+
+    chosen: tuple[Any, ...] = _words(encodings)
+    with screen.progress("settings", total=1.0) as advance:
+        return build_report(
+            store.networks(),
+            store.failures(),
+            kinds=_words(receivers),
+            encodings=chosen,
+            link=link,
+            budget_bits_per_weight=budget,
+            on_progress=advance,
+        )
+
+
+def _finish(screen: Screen, folder: Path, report: "FrontierReport") -> None:
+    """Write the report and its plot, and show it."""
+    from veilight.frontier.plots import write_frontier_plot
+    from veilight.frontier.report_file import report_to_dict, write_report
+
+    files = {"report": str(write_report(report, folder)), "plot": str(folder / PLOT_FILE)}
+    write_frontier_plot(report, folder / PLOT_FILE)
+    screen.result({**report_to_dict(report), "files": files})
+    show_report(screen, report)
+    screen.say("Written: " + ", ".join(files.values()))
+
+
+def _narrowed(
+    report: "FrontierReport", kinds: tuple[str, ...], accuracy: float
+) -> "FrontierReport":
+    """Only the points that are asked for."""
+    return replace(
+        report,
+        frontiers=tuple(
+            replace(
+                part,
+                points=tuple(
+                    point
+                    for point in part.points
+                    if point.privacy.receiver in kinds and point.accuracy >= accuracy
+                ),
+            )
+            for part in report.frontiers
+        ),
+    )

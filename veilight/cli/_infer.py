@@ -228,6 +228,7 @@ def make_request(
     """
     import torch
 
+    from protocol.client_policy import ClientPolicy
     from veilight.runs import InferenceRequest
 
     protocol = configuration.protocol
@@ -244,6 +245,10 @@ def make_request(
         samples_per_block=protocol.samples_per_block,
         false_alarm=protocol.false_alarm,
         full_return=protocol.full_return,
+        audit_share=protocol.audit_share,
+        client_policy=ClientPolicy(
+            false_alarm=protocol.client_false_alarm, probe_share=protocol.probe_share
+        ),
         defences=protocol.defences(),
         confidence=configuration.leakage.confidence,
         probe_photons_per_mode=configuration.leakage.probe_photons_per_mode,

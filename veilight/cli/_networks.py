@@ -14,7 +14,7 @@ DEFAULT_HIDDEN = (784,)
 CHANNELS = (16, 32)
 CNN_HIDDEN = 64
 TRANSFORMER_WIDTHS = (64, 128)
-HEADS = 4
+HEADS = 8
 TOKENS_PER_SIDE = (4, 5, 3, 6, 7, 8, 2)
 """Into how many tokens a side of an image is cut: the first that divides it."""
 UNLIKE_SPREADS = 30.0

@@ -9,6 +9,7 @@ import typer
 from drivers.errors import ConfigurationError
 from veilight.cli import _options as options
 from veilight.cli._outputs import prepare_folder
+from veilight.cli._reconstruct_defences import reconstruct_defences
 from veilight.cli._screen import Screen
 from veilight.cli._tables import bits
 
@@ -35,6 +36,7 @@ reconstruct_app = typer.Typer(
     no_args_is_help=True,
     help="What curious parties get from simulated light, measured beside the stated bounds.",
 )
+reconstruct_app.command("defences")(reconstruct_defences)
 
 
 @reconstruct_app.command("inputs")

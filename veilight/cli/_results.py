@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits, counted, leakage_table, seconds
+from veilight.cli._tables import bits, counted, leakage_table, seconds, tests_table
 
 if TYPE_CHECKING:
     from veilight.runs import LayerResult, RunResult
@@ -60,6 +60,12 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
     )
     if not leakage:
         return
+    tests_table(screen, result.tests)
+    if result.audit_symbols:
+        screen.say(
+            f"Dummies and probes: {result.audit_symbols:,} symbols of these, "
+            f"{counted(result.audited_batches, 'batch').replace('batchs', 'batches')} opened"
+        )
     leakage_table(screen, f"Weights, after {samples} [bit per weight]", result.weights_leaked)
     if result.budget_lifted:
         leakage_table(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
+    from protocol.certificates import TestRecord
     from protocol.leakage import LeakageSummary
 
-__all__ = ["bits", "counted", "leakage_table", "seconds"]
+__all__ = ["bits", "counted", "leakage_table", "seconds", "tests_table"]
 
 
 def bits(value: float) -> str:
@@ -30,6 +31,27 @@ def counted(number: int, what: str) -> str:
         return f"1 {what}"
     plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
     return f"{number:,} {plural}"
+
+
+def tests_table(screen: Screen, tests: Sequence["TestRecord"]) -> None:
+    """Where the tests over the session stood at its end; nothing where none ran."""
+    if tests:
+        screen.table(
+            "Tests over the session: refused above the limit",
+            ("whose", "test", "score", "limit", "symbols", "passed"),
+            [
+                (
+                    test.party,
+                    test.name,
+                    f"{test.score:.3g}",
+                    f"{test.limit:.3g}",
+                    f"{test.symbols:,}",
+                    "yes" if test.passed else "NO",
+                )
+                for test in tests
+            ],
+            numbers=(2, 3, 4),
+        )
 
 
 def leakage_table(screen: Screen, title: str, figures: Sequence["LeakageSummary"]) -> None:

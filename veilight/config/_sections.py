@@ -174,6 +174,19 @@ class ProtocolSection(_Section):
     false_alarm: float = _setting(
         1e-6, "", "probability that an honest session is aborted", gt=0, lt=0.5
     )
+    audit_share: float = _setting(
+        0.0,
+        "",
+        "share of the batches that are dummies, opened once their light is back",
+        ge=0,
+        lt=1,
+    )
+    probe_share: float = _setting(
+        0.0, "", "batches by which the client measures P, for each batch of data", ge=0
+    )
+    client_false_alarm: float = _setting(
+        1e-6, "", "probability that the client refuses an honest server", gt=0, lt=0.5
+    )
     full_return: bool = _setting(
         False, "", "keep every returned mode instead of the sums that the tests need"
     )

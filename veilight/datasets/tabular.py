@@ -15,8 +15,21 @@ from veilight.datasets._types import MAXIMUM_BYTES, MAXIMUM_CLASSES, TrainTest
 
 __all__ = ["load_csv", "load_npz"]
 
-_TWO_PARTS = ("x_train", "y_train", "x_test", "y_test")
-_ONE_PIECE = (("x", "y"), ("inputs", "labels"))
+_TWO_PARTS = (
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_x", "train_y", "test_x", "test_y"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("train_data", "train_labels", "test_data", "test_labels"),
+)
+_ONE_PIECE = (
+    ("x", "y"),
+    ("inputs", "labels"),
+    ("images", "labels"),
+    ("data", "labels"),
+    ("data", "target"),
+)
+_CHANNELS = (1, 3, 4)
+"""Sizes of an image's last axis that are taken for channels."""
 
 # As in the IDX reader: no deflate stream unpacks to more than this many times its size.
 _DEFLATE_LARGEST_RATIO = 1032
@@ -69,10 +82,13 @@ def load_npz(
 ) -> TrainTest:
     """Read a numpy archive with inputs and labels.
 
-    The keys are ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or ``x`` and ``y``, or
-    ``inputs`` and ``labels``; others are left alone. Inputs are real numbers, ``(samples,
-    *shape)``; labels are class numbers from 0, ``(samples,)`` or ``(samples, 1)``. Pickled objects
-    are refused, and the sizes in the archive are checked before memory is taken.
+    The keys are ``x_train``, ``y_train``, ``x_test`` and ``y_test``; the same as ``train_x`` and so
+    on, or ``train_images`` (or ``train_data``) and ``train_labels`` and so on; or, for a set in one
+    piece, ``x`` and ``y``, ``inputs``, ``images`` or ``data`` and ``labels``, or ``data`` and
+    ``target``. Capitals do not matter; other keys are left alone. Inputs are real numbers,
+    ``(samples, *shape)``; images with 1, 3 or 4 channels as their last axis get them as their
+    first. Labels are class numbers from 0, ``(samples,)`` or ``(samples, 1)``. Pickled objects are
+    refused, and the sizes in the archive are checked before memory is taken.
 
     Args:
         path: The file.
@@ -112,15 +128,23 @@ def load_npz(
 def _read_parts(archive: zipfile.ZipFile, path: Path, maximum_bytes: int) -> list[Part]:
     """One part, or the training and the test part, by the keys that are there."""
     keys = {name.removesuffix(".npy") for name in archive.namelist()}
-    pairs = [pair for pair in _ONE_PIECE if keys.issuperset(pair)]
-    if keys.issuperset(_TWO_PARTS):
-        pairs = [_TWO_PARTS[:2], _TWO_PARTS[2:]]
-    elif len(pairs) != 1:
-        found = ", ".join(sorted(keys)[:10]) or "none"
+    found: dict[str, str] = {}
+    for key in sorted(keys):
+        if found.setdefault(key.lower(), key) != key:
+            raise DataError(
+                f"{path} has the keys {found[key.lower()]} and {key}, which differ in capitals "
+                "only; save it again with one of them."
+            )
+    whole = [(names[:2], names[2:]) for names in _TWO_PARTS if set(found).issuperset(names)]
+    pieces = [(names,) for names in _ONE_PIECE if set(found).issuperset(names)]
+    choices: list[tuple[tuple[str, ...], ...]] = [*(whole or pieces)]
+    if len(choices) != 1:
+        listed = ", ".join(sorted(keys)[:10]) or "none"
         raise DataError(
-            f"{path} has the keys {found}; it must have x_train, y_train, x_test and y_test, or "
+            f"{path} has the keys {listed}; it must have x_train, y_train, x_test and y_test, or "
             "one of the pairs x and y, or inputs and labels. Save it again with those names."
         )
+    pairs = [(found[inputs], found[labels]) for inputs, labels in choices[0]]
     parts = []
     for inputs_key, labels_key in pairs:
         labels = _as_labels(_read_array(archive, labels_key, path, maximum_bytes), labels_key, path)
@@ -172,6 +196,8 @@ def _as_inputs(array: NDArray[Any], key: str, path: Path) -> NDArray[np.float32]
         )
     with np.errstate(over="ignore"):
         inputs = array.astype(np.float32)
+    if array.ndim == 4 and array.shape[-1] in _CHANNELS and array.shape[1] not in _CHANNELS:
+        inputs = np.ascontiguousarray(np.moveaxis(inputs, -1, 1))
     if not (math.isfinite(inputs.min()) and math.isfinite(inputs.max())):
         first = np.unravel_index(int(np.argmin(np.isfinite(inputs))), inputs.shape)
         position = ", ".join(str(int(index)) for index in first)

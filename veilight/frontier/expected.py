@@ -30,6 +30,7 @@ def expected_certificate(
     symbols_p: int,
     failure: float,
     trust: ServerTrust,
+    dither_p_snu: float = 0.0,
 ) -> float:
     """Bits per optical symbol, at most, if the estimates come out as an honest return makes them.
 
@@ -46,6 +47,7 @@ def expected_certificate(
         symbols_p: tested in P.
         failure: probability that the certificate is wrong.
         trust: what of losses and noise is the server's own.
+        dither_p_snu: of one copy, where the adversary begins; `channel` then has its gain.
 
     Raises:
         ConfigurationError: a value is out of range.
@@ -62,6 +64,7 @@ def expected_certificate(
         symbols_p=symbols_p,
         failure=failure,
         trust=trust,
+        dither_p_snu=dither_p_snu,
     )
     certified = certified_weight_bits(
         design,
@@ -69,7 +72,11 @@ def expected_certificate(
             symbols_x, modulation_x_snu, channel.gain_x, channel.excess_noise_x_snu, trust
         ),
         _expected_sums(
-            symbols_p, modulation_p_snu, channel.gain_p, channel.excess_noise_p_snu or 0.0, trust
+            symbols_p,
+            modulation_p_snu + dither_p_snu,
+            channel.gain_p,
+            channel.excess_noise_p_snu or 0.0,
+            trust,
         ),
         trust=trust,
     )

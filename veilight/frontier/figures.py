@@ -43,7 +43,8 @@ class Privacy:
         setting: gain or tapped fraction.
         encoding: "real" or "complex".
         snr_factor: f on the link.
-        photons_per_symbol: mu at launch, one per layer.
+        dither_p_snu: of P, as sent; 0 with the complex encoding.
+        photons_per_symbol: mu at launch, one per layer; the dither's d/4 not counted.
         weight_bits: to a client or thief under verification, infinitely many tested symbols; mean.
         weight_bits_worst_layer: the same in the worst layer.
         weight_bits_unmatched_p: the mean once more, with the P that a feed-forward tap dims counted
@@ -76,6 +77,7 @@ class Privacy:
     setting: float
     encoding: Encoding
     snr_factor: float
+    dither_p_snu: float
     photons_per_symbol: tuple[float, ...]
     weight_bits: float
     weight_bits_worst_layer: float
@@ -149,8 +151,9 @@ def privacy_of(
     designs = _designs(shapes, signal_to_noise, receiver, encoding, link)
     layers = [figures_of_layer(design) for design in designs]
     symbols = sum(_symbols(design) for design in designs)
-    homodyne = [_charged(link, layer.homodyne_local, layer.homodyne_cap) for layer in layers]
-    everything = [_charged(link, layer.any_local, layer.any_cap) for layer in layers]
+    data = [layer.data for layer in layers]
+    homodyne = [_charged(link, entry.homodyne_local, entry.homodyne_cap) for entry in data]
+    everything = [_charged(link, entry.any_local, entry.any_cap) for entry in data]
     certified = [x.weight_bits_certified for x in layers if x.weight_bits_certified is not None]
     probing = [layer.probing for layer in layers if layer.probing is not None]
     return Privacy(
@@ -158,6 +161,7 @@ def privacy_of(
         setting=receiver.setting,
         encoding=encoding,
         snr_factor=receiver_on_link(receiver, link).snr_factor,
+        dither_p_snu=designs[0].dither_p_snu,
         photons_per_symbol=tuple(layer.photons_per_symbol for layer in layers),
         weight_bits=_mean([layer.weight_bits for layer in layers], shapes),
         weight_bits_worst_layer=max(layer.weight_bits for layer in layers),
@@ -166,12 +170,12 @@ def privacy_of(
         weight_bits_certified_worst_layer=max(certified, default=None),
         tested_symbols=tuple(x.tested_symbols for x in designs if x.tested_symbols is not None),
         data_bits_homodyne=max(homodyne),
-        data_bits_homodyne_local=max(layer.homodyne_local for layer in layers),
-        data_bits_homodyne_cap=max(layer.homodyne_cap for layer in layers),
+        data_bits_homodyne_local=max(entry.homodyne_local for entry in data),
+        data_bits_homodyne_cap=max(entry.homodyne_cap for entry in data),
         data_bits_homodyne_total=_total(homodyne, layers),
         data_bits_any=max(everything),
-        data_bits_any_local=max(layer.any_local for layer in layers),
-        data_bits_any_cap=max(layer.any_cap for layer in layers),
+        data_bits_any_local=max(entry.any_local for entry in data),
+        data_bits_any_cap=max(entry.any_cap for entry in data),
         data_bits_any_total=_total(everything, layers),
         data_bits_probing=max(probing, default=None),
         stolen_block_bits=max(
@@ -254,12 +258,18 @@ def _assumptions(receiver: Receiver, link: LinkAssumptions) -> tuple[str, ...]:
     ]
     if not receiver.preserves_p:
         said.append(
-            "data, homodyne and any measurement: the server sends no light in P; the probing "
+            "data, homodyne and any measurement: the server sends no light in P but an agreed "
+            "dither; the probing "
             + (
                 "server is not counted"
                 if link.probe_photons_per_mode is None
                 else f"server sends up to {link.probe_photons_per_mode:g} photons per mode there"
             )
+        )
+    if link.dither_p_snu > 0:
+        said.append(
+            f"weights, real encoding: P is displaced by random means of {link.dither_p_snu:g} SNU, "
+            "which the adversary learns only after the light is back"
         )
     if link.tested_symbols is not None:
         said.append(

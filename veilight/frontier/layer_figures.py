@@ -15,11 +15,17 @@ from protocol.leakage import (
 from protocol.leakage.certified import ServerTrust
 from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
 from protocol.leakage.general_bound import weight_bits_general, weight_bits_general_untested
+from veilight.frontier.dither import (
+    data_bits_any_cap_with_dither,
+    data_bits_any_with_dither,
+    data_bits_homodyne_dither,
+    data_bits_homodyne_dither_cap,
+)
 from veilight.frontier.expected import expected_certificate
-from veilight.frontier.link import LinkAssumptions, receiver_on_link
+from veilight.frontier.link import LinkAssumptions, ReceiverOnLink, receiver_on_link
 from veilight.frontier.shapes import LayerShape
 
-__all__ = ["LayerDesign", "LayerFigures", "figures_of_layer", "queries_allowed"]
+__all__ = ["DataFigures", "LayerDesign", "LayerFigures", "figures_of_layer", "queries_allowed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +69,26 @@ class LayerDesign:
         return photons_for_signal_to_noise(self.signal_to_noise, factor, self.encoding)
 
     @property
+    def dither_p_snu(self) -> float:
+        """At launch; 0 for the complex encoding, which shows the gain of P without."""
+        return self.link.dither_p_snu if self.encoding == "real" else 0.0
+
+    @property
     def modulations(self) -> tuple[float, float]:
         """Mean squares of the means in X and P where the adversary begins, of one transmission."""
         reaching = receiver_on_link(self.receiver, self.link).reaching
         variance = signal_variance_snu(self.photons_per_symbol * reaching, self.encoding)
         return variance, variance if self.encoding == "complex" else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFigures:
+    """Bits per real data value to a server that sends what was agreed, the dither included."""
+
+    homodyne_local: float
+    homodyne_cap: float
+    any_local: float
+    any_cap: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +100,7 @@ class LayerFigures:
     weight_bits_unmatched_p: float
     weight_bits_certified: float | None
     stolen_bits: float
-    homodyne_local: float
-    homodyne_cap: float
-    any_local: float
-    any_cap: float
+    data: "DataFigures"
     probing: float | None
     data_values: int
 
@@ -98,18 +116,11 @@ def figures_of_layer(design: LayerDesign) -> LayerFigures:
     shape, modes, encoding = design.shape, design.modes, design.encoding
     return LayerFigures(
         photons_per_symbol=design.photons_per_symbol,
-        weight_bits=_verified(design, 0.0),
-        weight_bits_unmatched_p=_verified(
-            design,
-            # A tap's outcome has mean sqrt(tau) (q . x), so the tapped fraction is a^2.
-            0.0 if seen.preserves_p else design.receiver.signal_gain**2,
-        ),
+        weight_bits=_verified(design),
+        weight_bits_unmatched_p=_verified_unmatched(design),
         weight_bits_certified=_certified(design),
         stolen_bits=_kept(design),
-        homodyne_local=data_bits_server_homodynes_receiver(seen, shape.rows, modes, encoding),
-        homodyne_cap=data_bits_server_homodynes_receiver_cap(seen, shape.rows, modes, encoding),
-        any_local=data_bits_server_any_measurement_of_receiver(seen, shape.rows, modes, encoding),
-        any_cap=data_bits_server_any_measurement_of_receiver_cap(seen, shape.rows, modes, encoding),
+        data=_data(design, seen),
         probing=_probing(design),
         data_values=modes * weights_per_mode(encoding) * shape.positions,
     )
@@ -150,11 +161,24 @@ def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
     return queries_within_budget(charge, per_query, budget_bits_per_weight)
 
 
-def _verified(design: LayerDesign, unmatched_p: float) -> float:
+def _verified(design: LayerDesign) -> float:
     """Asymptotic bits per weight under verification."""
     seen = receiver_on_link(design.receiver, design.link)
     m_x, m_p = (design.copies * modulation for modulation in design.modulations)
-    channel = seen.channel(design.modes, unmatched_p=unmatched_p)
+    dither = design.dither_p_snu * seen.reaching
+    bits = weight_bits_general(
+        m_x, m_p, seen.channel(design.modes, dither_snu=dither), gain_p_seen=dither > 0
+    )
+    return bits / weights_per_mode(design.encoding)
+
+
+def _verified_unmatched(design: LayerDesign) -> float:
+    """The same without a dither, the P that a tap takes out of the data mode counted as noise."""
+    seen = receiver_on_link(design.receiver, design.link)
+    m_x, m_p = (design.copies * modulation for modulation in design.modulations)
+    # A tap's outcome has mean sqrt(tau) (q . x), so the tapped fraction is a^2.
+    unmatched = 0.0 if seen.preserves_p else design.receiver.signal_gain**2
+    channel = seen.channel(design.modes, unmatched_p=unmatched)
     return weight_bits_general(m_x, m_p, channel) / weights_per_mode(design.encoding)
 
 
@@ -164,8 +188,9 @@ def _certified(design: LayerDesign) -> float | None:
     seen, link = receiver_on_link(design.receiver, design.link), design.link
     symbols_x = round(design.tested_symbols * link.tested_share_x)
     m_x, m_p = design.modulations
+    dither = design.dither_p_snu * seen.reaching
     bits = expected_certificate(
-        seen.channel(design.modes),
+        seen.channel(design.modes, dither_snu=dither),
         modulation_x_snu=m_x,
         modulation_p_snu=m_p,
         copies=design.copies,
@@ -176,6 +201,7 @@ def _certified(design: LayerDesign) -> float | None:
             efficiency=seen.trusted_efficiency,
             electronic_noise_snu=link.server_electronic_noise_snu,
         ),
+        dither_p_snu=dither,
     )
     return bits / weights_per_mode(design.encoding)
 
@@ -184,6 +210,28 @@ def _kept(design: LayerDesign) -> float:
     """Bits per weight of all light of one sample's rows, every position a copy."""
     m_x, m_p = (design.shape.positions * modulation for modulation in design.modulations)
     return weight_bits_general_untested(m_x, m_p) / weights_per_mode(design.encoding)
+
+
+def _data(design: LayerDesign, seen: ReceiverOnLink) -> DataFigures:
+    """The server homodynes X or P, whichever tells more, or measures in any way."""
+    sizes = (design.shape.rows, design.modes)
+    dither = design.dither_p_snu * design.link.transmittance
+    homodyne = data_bits_server_homodynes_receiver(seen, *sizes, design.encoding)
+    homodyne_cap = data_bits_server_homodynes_receiver_cap(seen, *sizes, design.encoding)
+    if dither == 0 or seen.preserves_p:
+        return DataFigures(
+            homodyne_local=homodyne,
+            homodyne_cap=homodyne_cap,
+            any_local=data_bits_server_any_measurement_of_receiver(seen, *sizes, design.encoding),
+            any_cap=data_bits_server_any_measurement_of_receiver_cap(seen, *sizes, design.encoding),
+        )
+    tap, noise = design.receiver, seen.excess_noise_x_snu
+    return DataFigures(
+        homodyne_local=max(homodyne, data_bits_homodyne_dither(tap, dither, *sizes)),
+        homodyne_cap=max(homodyne_cap, data_bits_homodyne_dither_cap(tap, dither, *sizes)),
+        any_local=data_bits_any_with_dither(tap, noise, dither, *sizes),
+        any_cap=data_bits_any_cap_with_dither(tap, noise, dither, *sizes),
+    )
 
 
 def _probing(design: LayerDesign) -> float | None:
@@ -197,7 +245,7 @@ def _probing(design: LayerDesign) -> float | None:
         return data_bits_server_any_measurement_of_receiver(seen, rows, modes, design.encoding)
     return data_bits_server_probes_feed_forward_tap(
         design.receiver.signal_gain**2,
-        photons,
+        max(photons, design.dither_p_snu * design.link.transmittance / 4),
         rows,
         modes,
         excess_noise_x_snu=seen.excess_noise_x_snu,

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from drivers.errors import ConfigurationError
 from drivers.receivers import Receiver
 from protocol.leakage.general_bound import ReturnedChannel
+from veilight.frontier.dither import lost_p
 
 __all__ = ["DataCharge", "LinkAssumptions", "ReceiverOnLink", "receiver_on_link"]
 
@@ -40,8 +41,12 @@ class LinkAssumptions:
         copies: K, transmissions of the same weights that are counted together. With 1 a figure is
             what each transmission of a session adds at most, the session being as long as
             `tested_symbols` says; a session as a whole leaks what K = its queries gives.
+        dither_p_snu: d, mean square of known displacements of P, fresh for every symbol, that the
+            server adds to the real encoding to see the gain of P (`veilight.frontier.dither`); the
+            complex encoding, whose weights show it, goes without.
         probe_photons_per_mode: the client's limit on the mean photons per mode in P, which it
-            monitors. None: no figure for a probing server is made.
+            monitors; at least the dither's d/4 are let through. None: no figure for a probing
+            server is made.
         data_charge: which figure of the data's leakage counts.
         most_photons_per_symbol: settings that need more are not used; None for no limit.
         symbol_rate_hz: modes per second.
@@ -60,6 +65,7 @@ class LinkAssumptions:
     tested_share_x: float = 0.5
     failure: float = 1e-6
     copies: int = 1
+    dither_p_snu: float = 0.0
     probe_photons_per_mode: float | None = None
     data_charge: DataCharge = "larger"
     most_photons_per_symbol: float | None = None
@@ -68,7 +74,7 @@ class LinkAssumptions:
     def __post_init__(self) -> None:
         for name in ("transmittance", "detection_efficiency", "server_efficiency"):
             _check(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
-        for name in ("electronic_noise_snu", "server_electronic_noise_snu"):
+        for name in ("electronic_noise_snu", "server_electronic_noise_snu", "dither_p_snu"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         for name in ("failure", "tested_share_x"):
             _check(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1")
@@ -106,6 +112,7 @@ class ReceiverOnLink:
         channel_gain: amplitude gain from where the adversary begins to the server's trusted part.
         channel_excess_x_snu: excess noise of the data mode there.
         channel_excess_p_snu: likewise in P.
+        lost_p: amplitude share of P of the data mode that the receiver does not give back.
         reaching: share of the launched photons that arrive where the adversary begins.
         trusted_efficiency: of everything behind the adversary.
     """
@@ -120,21 +127,27 @@ class ReceiverOnLink:
     channel_gain: float
     channel_excess_x_snu: float
     channel_excess_p_snu: float
+    lost_p: float
     reaching: float
     trusted_efficiency: float
 
-    def channel(self, modes: int, *, unmatched_p: float = 0.0) -> ReturnedChannel:
+    def channel(
+        self, modes: int, *, dither_snu: float = 0.0, unmatched_p: float = 0.0
+    ) -> ReturnedChannel:
         """What the server's tests of honest light find in a row of `modes`, on average per symbol.
 
         Args:
             modes: N.
+            dither_snu: of P, where the adversary begins; the gain of P is then that of the dither.
             unmatched_p: further excess noise of P of the data mode, SNU.
         """
+        dimmed = self.lost_p / modes if dither_snu > 0 else 0.0
+        displaced = self.channel_gain**2 * self.lost_p**2 * dither_snu * (1 - 1 / modes)
         return ReturnedChannel(
             gain_x=self.channel_gain,
-            gain_p=self.channel_gain,
+            gain_p=self.channel_gain * (1 - dimmed),
             excess_noise_x_snu=self.channel_excess_x_snu / modes,
-            excess_noise_p_snu=(self.channel_excess_p_snu + unmatched_p) / modes,
+            excess_noise_p_snu=(self.channel_excess_p_snu + displaced + unmatched_p) / modes,
         )
 
 
@@ -178,6 +191,7 @@ def receiver_on_link(receiver: Receiver, link: LinkAssumptions) -> ReceiverOnLin
         channel_gain=min(1.0, expectation.gain / math.sqrt(reaching * behind)),
         channel_excess_x_snu=expectation.data_mode_excess_x / behind,
         channel_excess_p_snu=expectation.data_mode_excess_p / behind,
+        lost_p=lost_p(receiver),
         reaching=reaching,
         trusted_efficiency=behind,
     )

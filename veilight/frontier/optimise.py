@@ -6,18 +6,16 @@ server less of the data, asymptotically next to nothing more of the weights, but
 the certificate comes from finitely many symbols or a whole block is stolen.
 """
 
-import math
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drivers.errors import ConfigurationError
 from drivers.receivers import receiver
 from protocol.leakage.conventions import Encoding
 from veilight.frontier.couplings import couplings_within, fits, receiver_at, settings_of
 from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
 from veilight.frontier.objective import Rule, Weights
+from veilight.frontier.search import best_setting, strongest_setting
 from veilight.frontier.shapes import LayerShape, shapes_of
 
 if TYPE_CHECKING:
@@ -32,12 +30,8 @@ __all__ = [
     "frontier",
     "non_dominated",
     "settings_of",
+    "strongest_setting",
 ]
-
-_ROUNDS = 3
-_BETWEEN = 400
-_NEIGHBOURS = 4
-_CLOSE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,62 +50,15 @@ class FrontierPoint:
     privacy: Privacy
     network: str
 
-
-def best_setting(
-    shapes: Sequence[LayerShape],
-    signal_to_noise: Sequence[float],
-    kind: str,
-    encoding: Encoding,
-    link: LinkAssumptions,
-    objective: Weights,
-    *,
-    budget_bits_per_weight: float | None = None,
-) -> Privacy:
-    """The setting of a receiver kind that makes the objective smallest, with all its figures.
-
-    A grid over three decades of the coupling first, so that the search is global; then the figures
-    are interpolated, as powers of the coupling, between the neighbours of the best point, and
-    worked out where the interpolation is smallest. A certificate takes a tenth of a second or more,
-    so few are asked for. Never worse than the grid.
-
-    Args:
-        shapes: the optical layers.
-        signal_to_noise: F^2 of each.
-        kind: of the receiver.
-        encoding: "real" or "complex".
-        link: what is assumed.
-        objective: how the adversaries are weighed.
-        budget_bits_per_weight: see `privacy_of`.
-
-    Raises:
-        ConfigurationError: a value is out of range, or no setting keeps the limit of photons.
-    """
-
-    def at(coupling: float) -> Privacy:
-        return privacy_of(shapes, signal_to_noise, receiver_at(kind, coupling), encoding, link)
-
-    table = {
-        coupling: at(coupling)
-        for coupling in couplings_within(kind, encoding, link, signal_to_noise)
-    }
-    if not table:
-        raise ConfigurationError(
-            f"frontier: no setting of receiver {kind} keeps F^2 = {tuple(signal_to_noise)} within "
-            f"{link.most_photons_per_symbol} photons per symbol; allow more or train for less F^2"
+    @classmethod
+    def of(cls, network: "TrainedNetwork", privacy: Privacy) -> "FrontierPoint":
+        """The point of a trained network with these figures."""
+        return cls(
+            accuracy=network.accuracy,
+            accuracy_error=network.accuracy_error,
+            privacy=privacy,
+            network=network.spec.key,
         )
-    for _ in range(_ROUNDS):
-        candidate = _promising(table, objective)
-        if min(abs(math.log(candidate / known)) for known in table) < _CLOSE:
-            break
-        table[candidate] = at(candidate)
-    best = min(table, key=lambda coupling: objective.objective(table[coupling]))
-    return _with_budget(
-        table[best],
-        budget_bits_per_weight,
-        shapes,
-        signal_to_noise,
-        link,
-    )
 
 
 def frontier(
@@ -121,6 +68,7 @@ def frontier(
     link: LinkAssumptions,
     objectives: Sequence[Weights],
     *,
+    dithers_p_snu: Sequence[float] = (),
     budget_bits_per_weight: float | None = None,
     on_network: Callable[[], None] | None = None,
 ) -> tuple[FrontierPoint, ...]:
@@ -137,6 +85,7 @@ def frontier(
         encodings: to be tried with each.
         link: what is assumed.
         objectives: how the adversaries are weighed; none is allowed.
+        dithers_p_snu: further dithers of P that the best settings may take; see `best_setting`.
         budget_bits_per_weight: see `privacy_of`.
         on_network: called after each network and kind, `len(networks) * len(kinds)` times.
 
@@ -159,25 +108,30 @@ def frontier(
                 on_network()
         alive = {(point.network, point.privacy.encoding) for point in non_dominated(points)}
         for network in networks:
-            layers, ratios = shapes[network.spec.key], network.spec.signal_to_noise
-            points += [
-                _point(network, best_setting(layers, ratios, kind, encoding, link, objective))
-                for encoding in usable
-                if (network.spec.key, encoding) in alive
-                for objective in objectives
-            ]
+            for encoding in usable:
+                if (network.spec.key, encoding) in alive:
+                    points += [
+                        FrontierPoint.of(
+                            network,
+                            best_setting(
+                                shapes[network.spec.key],
+                                network.spec.signal_to_noise,
+                                kind,
+                                encoding,
+                                link,
+                                objective,
+                                dithers_p_snu=dithers_p_snu,
+                            ),
+                        )
+                        for objective in objectives
+                    ]
         found += non_dominated(points)
-    ratios_of = {network.spec.key: network.spec.signal_to_noise for network in networks}
+    if budget_bits_per_weight is None:
+        return tuple(found)
+    trained = {network.spec.key: network for network in networks}
     return tuple(
-        replace(
-            point,
-            privacy=_with_budget(
-                point.privacy,
-                budget_bits_per_weight,
-                shapes[point.network],
-                ratios_of[point.network],
-                link,
-            ),
+        _with_budget(
+            point, trained[point.network], shapes[point.network], link, budget_bits_per_weight
         )
         for point in found
     )
@@ -217,18 +171,11 @@ def _trade(
     """One network at settings from weak to strong coupling, as far as they keep to the light."""
     ratios = network.spec.signal_to_noise
     return [
-        _point(network, privacy_of(shapes, ratios, receiver_at(kind, coupling), encoding, link))
+        FrontierPoint.of(
+            network, privacy_of(shapes, ratios, receiver_at(kind, coupling), encoding, link)
+        )
         for coupling in couplings_within(kind, encoding, link, ratios)
     ]
-
-
-def _point(network: "TrainedNetwork", privacy: Privacy) -> FrontierPoint:
-    return FrontierPoint(
-        accuracy=network.accuracy,
-        accuracy_error=network.accuracy_error,
-        privacy=privacy,
-        network=network.spec.key,
-    )
 
 
 def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
@@ -238,67 +185,22 @@ def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
 
 
 def _with_budget(
-    privacy: Privacy,
-    budget: float | None,
-    shapes: Sequence[LayerShape],
-    signal_to_noise: Sequence[float],
+    point: FrontierPoint,
+    network: "TrainedNetwork",
+    shapes: tuple[LayerShape, ...],
     link: LinkAssumptions,
-) -> Privacy:
+    budget_bits_per_weight: float,
+) -> FrontierPoint:
     """The same with the queries that a budget allows, which only the points that stay need."""
-    if budget is None:
-        return privacy
-    return privacy_of(
-        shapes,
-        signal_to_noise,
-        receiver(privacy.receiver, privacy.setting),
-        privacy.encoding,
-        link,
-        budget_bits_per_weight=budget,
+    privacy = point.privacy
+    return replace(
+        point,
+        privacy=privacy_of(
+            shapes,
+            network.spec.signal_to_noise,
+            receiver(privacy.receiver, privacy.setting),
+            privacy.encoding,
+            replace(link, dither_p_snu=privacy.dither_p_snu),
+            budget_bits_per_weight=budget_bits_per_weight,
+        ),
     )
-
-
-def _promising(table: Mapping[float, Privacy], objective: Weights) -> float:
-    """Where the interpolated objective is smallest between the neighbours of the best point."""
-    couplings = sorted(table)
-    weighed = {coupling: objective.weighed(table[coupling]) for coupling in couplings}
-    best = min(couplings, key=lambda coupling: objective.together(weighed[coupling].values()))
-    place = couplings.index(best)
-    low = math.log(couplings[max(0, place - 1)])
-    high = math.log(couplings[min(len(couplings) - 1, place + 1)])
-
-    def interpolated(coupling: float) -> float:
-        return objective.together(_figures_at(coupling, couplings, weighed))
-
-    steps = (math.exp(low + (high - low) * i / _BETWEEN) for i in range(1, _BETWEEN))
-    return min(steps, key=interpolated, default=best)
-
-
-def _figures_at(
-    coupling: float, couplings: Sequence[float], weighed: Mapping[float, Mapping[str, float]]
-) -> list[float]:
-    """Each figure by Lagrange's polynomial through the logarithms at the nearest couplings."""
-    count = min(_NEIGHBOURS, len(couplings))
-    first = min(max(0, bisect_left(couplings, coupling) - count // 2), len(couplings) - count)
-    nodes = couplings[first : first + count]
-    values = []
-    for name in weighed[nodes[0]]:
-        known = [weighed[node][name] for node in nodes]
-        if min(known) <= 0:  # no logarithm: a receiver that leaks nothing
-            values.append(max(known))
-            continue
-        shares = [
-            math.prod(
-                math.log(coupling / other) / math.log(node / other)
-                for other in nodes
-                if other != node
-            )
-            for node in nodes
-        ]
-        values.append(
-            math.exp(
-                math.fsum(
-                    share * math.log(value) for share, value in zip(shares, known, strict=True)
-                )
-            )
-        )
-    return values

@@ -10,13 +10,19 @@ stands beside the one by the local figures.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
+from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, receiver
 from protocol.leakage.conventions import Encoding
-from veilight.frontier.figures import LinkAssumptions, Privacy
-from veilight.frontier.optimise import FrontierPoint, Weights, best_setting, fits
+from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
+from veilight.frontier.optimise import (
+    FrontierPoint,
+    Weights,
+    best_setting,
+    fits,
+    strongest_setting,
+)
 from veilight.frontier.shapes import LayerShape, shapes_of
 
 if TYPE_CHECKING:
@@ -39,6 +45,8 @@ _NAMES = {
     "data_any": "bits per data value to a server with any measurement",
 }
 _ROUNDING = 1e-9
+_FEW = 3
+_Found: TypeAlias = "tuple[TrainedNetwork, FrontierPoint]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,7 @@ class Target:
         data_any: at most, worst layer; None for no limit.
         link: what is assumed.
         kinds: receivers that count.
+        dithers_p_snu: dithers of P that the server may choose, besides none.
     """
 
     name: str
@@ -77,6 +86,7 @@ class Target:
     data_any: float | None
     link: LinkAssumptions
     kinds: tuple[str, ...]
+    dithers_p_snu: tuple[float, ...] = ()
 
     @property
     def weights(self) -> Weights:
@@ -143,6 +153,7 @@ PROJECT_TARGETS = (
         data_any=0.02,
         link=replace(_ASYMPTOTIC, tested_symbols=1e8, failure=1e-6),
         kinds=(Amplifier.kind, FeedForwardTap.kind, PassiveTap.kind),
+        dithers_p_snu=(0.1, 0.2, 0.25, 0.3, 0.5),
     ),
 )
 
@@ -165,6 +176,7 @@ def check(target: Target, points: Sequence[FrontierPoint]) -> TargetResult:
             met_by_caps=False,
             reason=f"there is no point with receiver {' or '.join(target.kinds)}",
         )
+    rigorous = replace(target, link=replace(target.link, data_charge="larger"))
     excess = {index: _excess(target, point) for index, point in enumerate(usable)}
     best = min(excess, key=lambda index: max(excess[index].values()))
     met = max(excess[best].values()) <= 1 + _ROUNDING
@@ -174,7 +186,7 @@ def check(target: Target, points: Sequence[FrontierPoint]) -> TargetResult:
         point=usable[best],
         excess=excess[best],
         met_by_caps=any(
-            max(_excess(target, point, caps=True).values()) <= 1 + _ROUNDING for point in usable
+            max(_excess(rigorous, point).values()) <= 1 + _ROUNDING for point in usable
         ),
         reason=_reason(usable[best].privacy, excess[best], met),
     )
@@ -187,7 +199,11 @@ def examine(
     *,
     budget_bits_per_weight: float | None = None,
 ) -> TargetResult:
-    """Choose every network's settings for a target, by local figures and by caps, and check.
+    """Choose settings for a target by local figures and by caps, and check.
+
+    Every network with every receiver first; the few that come closest then with the dithers, too.
+    A network that meets the target is shown at its strongest coupling that does, which takes the
+    least light.
 
     Args:
         target: the target.
@@ -203,29 +219,76 @@ def examine(
         raise ConfigurationError(
             f"frontier: no network to hold against target {target.name}; train some first"
         )
-    rigorous = replace(target.link, data_charge="larger")
-    points = [
-        FrontierPoint(
-            accuracy=network.accuracy,
-            accuracy_error=network.accuracy_error,
-            privacy=best_setting(
-                _shapes(network),
-                network.spec.signal_to_noise,
-                kind,
-                encoding,
-                link,
-                target.weights,
-                budget_bits_per_weight=budget_bits_per_weight,
-            ),
-            network=network.spec.key,
+    rigorous = replace(target, link=replace(target.link, data_charge="larger"))
+    by_caps = check(rigorous, _closest_points(rigorous, networks, encodings))
+    points = _closest_points(target, networks, encodings)
+    result = check(target, points)
+    if result.point is None:
+        return result
+    shown = _with_least_light(target, result.point, networks, budget_bits_per_weight)
+    return replace(check(target, [shown]), met_by_caps=by_caps.met)
+
+
+def _closest_points(
+    target: Target, networks: "Sequence[TrainedNetwork]", encodings: Sequence[Encoding]
+) -> list[FrontierPoint]:
+    """Every network's best points, and with dithers those of the networks that come closest."""
+
+    def point(network: "TrainedNetwork", kind: str, encoding: Encoding, *dithers: float) -> _Found:
+        privacy = best_setting(
+            _shapes(network),
+            network.spec.signal_to_noise,
+            kind,
+            encoding,
+            target.link,
+            target.weights,
+            dithers_p_snu=dithers,
         )
+        return network, FrontierPoint.of(network, privacy)
+
+    found = [
+        point(network, kind, encoding)
         for network in networks
         for kind in target.kinds
         for encoding in encodings
         if fits(kind, encoding)
-        for link in (target.link, rigorous)
     ]
-    return check(target, points)
+    if target.dithers_p_snu:
+        found.sort(key=lambda entry: max(_excess(target, entry[1]).values()))
+        real = [entry for entry in found if entry[1].privacy.encoding == "real"]
+        found += [
+            point(network, near.privacy.receiver, "real", *target.dithers_p_snu)
+            for network, near in real[:_FEW]
+        ]
+    return [entry[1] for entry in found]
+
+
+def _with_least_light(
+    target: Target,
+    point: FrontierPoint,
+    networks: "Sequence[TrainedNetwork]",
+    budget_bits_per_weight: float | None,
+) -> FrontierPoint:
+    """The same design with the least light that keeps the limits, and a budget's queries."""
+    network = next(entry for entry in networks if entry.spec.key == point.network)
+    shapes, ratios = _shapes(network), network.spec.signal_to_noise
+    privacy = point.privacy
+    link = replace(target.link, dither_p_snu=privacy.dither_p_snu)
+    dim = strongest_setting(
+        shapes, ratios, privacy.receiver, privacy.encoding, link, target.weights
+    )
+    chosen = privacy if dim is None else dim
+    return FrontierPoint.of(
+        network,
+        privacy_of(
+            shapes,
+            ratios,
+            receiver(chosen.receiver, chosen.setting),
+            chosen.encoding,
+            link,
+            budget_bits_per_weight=budget_bits_per_weight,
+        ),
+    )
 
 
 def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
@@ -234,12 +297,11 @@ def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
     return shapes_of(Graph.from_dict(network.graph))
 
 
-def _excess(target: Target, point: FrontierPoint, *, caps: bool = False) -> dict[str, float]:
-    """Figures over limits; with `caps` the larger of local figure and cap."""
+def _excess(target: Target, point: FrontierPoint) -> dict[str, float]:
+    """Figures over limits, the data's as the target's link charges them."""
     privacy = point.privacy
-    larger = caps or target.link.data_charge == "larger"
     homodyne, everything = privacy.data_bits_homodyne_local, privacy.data_bits_any_local
-    if larger:
+    if target.link.data_charge == "larger":
         homodyne = max(homodyne, privacy.data_bits_homodyne_cap)
         everything = max(everything, privacy.data_bits_any_cap)
     excess = {

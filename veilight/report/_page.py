@@ -51,6 +51,7 @@ class _Section:
     returned: Table | None
     returned_words: str
     refused: Table | None
+    session: Table | None
     times: Table
     settings: tuple[Table, ...]
 
@@ -152,6 +153,7 @@ def _section(result: RunResult, number: int) -> _Section:
         returned=_tables.returned_table(result.layers, scores) if scores else None,
         returned_words=_returned_words(result, scores),
         refused=_tables.refused_table(scores),
+        session=_tables.session_table(result),
         times=_tables.link_time_table(result),
         settings=settings_tables(result),
     )
@@ -256,8 +258,9 @@ def _returned_words(result: RunResult, scores: Mapping[str, Sequence[BlockScore]
         "mean, the noise in X and in P, and the noise row by row. A score is the deviation from "
         "an honest return in standard deviations; a block is refused when one leaves the shaded "
         f"band, on either side. The bands share a false-alarm rate of "
-        f"{plain(result.request.false_alarm)} over all "
-        f"{count(result.plan.blocks(len(result.request.inputs)))} planned blocks and four tests. "
+        f"{plain(result.thresholds.session.shares.blocks * result.request.false_alarm)} over all "
+        f"{count(result.thresholds.blocks)} planned blocks and four tests; the rest of the "
+        f"session's {plain(result.request.false_alarm)} is for the tests over the whole session. "
         f"Of the tested blocks, {_share_accepted(result)} were accepted."
     )
 

@@ -29,8 +29,12 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
         "server's defences": defence_words(result),
         "rows per block": "all" if not request.rows_per_block else count(request.rows_per_block),
         "samples per block": count(request.samples_per_block),
-        "blocks planned": count(result.plan.blocks(len(request.inputs))),
+        "blocks planned": count(result.thresholds.blocks),
         "false-alarm rate of the session": plain(request.false_alarm),
+        "false-alarm rate of the client": plain(request.client_policy.false_alarm),
+        "share of dummies that are opened": plain(request.audit_share),
+        "symbols sent for dummies and probes": count(result.audit_symbols),
+        "thresholds (SHA-256)": result.thresholds_told,
         "confidence of finite tests": f"1 \N{MINUS SIGN} {plain(1 - request.confidence)}",
         "returned light": "every mode measured"
         if request.full_return

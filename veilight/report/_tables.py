@@ -30,6 +30,7 @@ __all__ = [
     "photon_table",
     "refused_table",
     "returned_table",
+    "session_table",
     "weights_table",
 ]
 
@@ -216,6 +217,27 @@ def refused_table(scores: Mapping[str, Sequence[BlockScore]]) -> Table | None:
                 f"±{human(score.test.threshold)}",
             )
             for score in sorted(failed, key=lambda score: score.number)
+        ),
+    )
+
+
+def session_table(result: RunResult) -> Table | None:
+    """Tests over the whole session, of both parties; None where none ran."""
+    if not result.tests:
+        return None
+    return Table(
+        caption="Tests over the whole session: it is refused above the limit",
+        columns=columns_of("Test", "whose", "score", "limit", "symbols", "passed"),
+        rows=tuple(
+            row_of(
+                test.name,
+                test.party,
+                human(test.score),
+                human(test.limit),
+                count(test.symbols),
+                "yes" if test.passed else "no",
+            )
+            for test in result.tests
         ),
     )
 

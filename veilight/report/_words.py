@@ -69,7 +69,7 @@ def verdict(result: RunResult) -> Verdict:
 
 
 def _verdict(result: RunResult) -> Verdict:
-    blocks, planned = len(result.blocks), result.plan.blocks(len(result.request.inputs))
+    blocks, planned = len(result.blocks), result.thresholds.blocks
     tested = sum(record.verdict is not None for record in result.blocks)
     done = f"{count(blocks)} of {count(planned)} planned blocks of light were sent."
     if not result.accepted:
@@ -115,10 +115,10 @@ def aborted_plainly(result: RunResult) -> str:
     if result.accepted:
         return ""
     for number, record in enumerate(result.blocks, start=1):
-        if record.verdict is not None and not record.verdict.accepted:
-            failed = [score.name for score in record.verdict.scores if not score.passed]
-            return f"block {number}: {', '.join(failed)}"
-    return "see its section"
+        if not record.accepted:
+            return f"block {number}: {record.failed}"
+    failed = [f"{test.party}: {test.name}" for test in result.tests if not test.passed]
+    return ", ".join(failed) or "see its section"
 
 
 def _behaviour_words(result: RunResult, outcome: str) -> str:

@@ -207,4 +207,9 @@ def test_messages_have_room_for_a_float_in_the_receiver_setting_alone_when_liste
         for field in fields(kind)
         if get_type_hints(kind)[field.name] not in (int, str, bool)
     }
-    assert found == {("hello", "receiver_setting"), ("offer", "graph"), ("offer", "plan")}
+    assert found == {
+        ("hello", "receiver_setting"),
+        ("offer", "graph"),
+        ("offer", "plan"),
+        ("offer", "audit_share"),
+    }

@@ -44,7 +44,7 @@ def hello(bench: Bench, **changes: Any) -> Hello:
     receiver = bench.link_settings.receiver
     return replace(
         Hello(
-            version=1,
+            version=2,
             receiver=receiver.kind,
             receiver_setting=receiver.setting,
             modes_per_frame=bench.link_settings.modes_per_frame,
@@ -111,7 +111,7 @@ def test_progress_reaches_the_end_when_a_session_is_done() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"version": 2}, "version differs: the client has 2, the server 1"),
+        ({"version": 1}, "version differs: the client has 1, the server 2"),
         ({"receiver": "passive-tap"}, "receiver differs: the client has passive-tap"),
         ({"receiver_setting": 1.5}, "receiver setting differs: the client has 1.5"),
         ({"modes_per_frame": 12}, "modes_per_frame differs: the client takes 12"),
@@ -315,11 +315,15 @@ def test_server_refuses_when_the_optics_fail_and_the_entry_stays_spent() -> None
         (Refusal(error="", reason="x"), ProtocolError, "x"),
         (Farewell(session="s", blocks=1), ProtocolError, "answers 'farewell' to 'hello'"),
         (
-            Hello(version=1, receiver="", receiver_setting=1.0, modes_per_frame=1),
+            Hello(version=2, receiver="", receiver_setting=1.0, modes_per_frame=1),
             ProtocolError,
             "hello",
         ),
-        (Offer(version=1, session="s", graph={}, plan={}), ModelError, "layers"),
+        (
+            Offer(version=2, session="s", audit_share=0.0, probes=False, graph={}, plan={}),
+            ModelError,
+            "layers",
+        ),
     ],
 )
 def test_client_raises_the_named_error_when_the_server_answers_otherwise(

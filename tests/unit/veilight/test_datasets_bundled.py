@@ -1,7 +1,7 @@
 import numpy as np
 import sklearn.datasets
 
-from veilight.datasets import load_digits
+from veilight.datasets import load_breast_cancer, load_digits
 
 
 def test_load_digits_returns_every_digit_once_when_split() -> None:
@@ -38,3 +38,30 @@ def test_load_digits_says_what_it_is_when_loaded() -> None:
 def test_load_digits_repeats_when_seed_is_the_same() -> None:
     assert load_digits() == load_digits()
     assert load_digits().test.sha256 != load_digits(seed=1).test.sha256
+
+
+def test_load_breast_cancer_returns_every_record_once_when_split() -> None:
+    data = load_breast_cancer()
+    records = sklearn.datasets.load_breast_cancer()
+    reference = sorted(
+        (*row, label)
+        for row, label in zip(
+            records.data.astype(np.float32).tolist(), records.target.tolist(), strict=True
+        )
+    )
+    loaded = sorted(
+        (*row.tolist(), int(label))
+        for part in (data.train, data.test)
+        for row, label in zip(part.inputs, part.labels, strict=True)
+    )
+    assert loaded == reference
+    assert (data.train.samples, data.test.samples) == (456, 113)
+    assert (data.test.name, data.test.classes, data.test.shape) == ("breast-cancer", 2, (30,))
+
+
+def test_load_breast_cancer_keeps_raw_units_when_loaded() -> None:
+    data = load_breast_cancer(seed=3)
+    assert data.train.value_range == (0.0, float(data.train.inputs.max()))
+    assert data.train.value_range[1] > 2000
+    assert "seed 3" in data.test.source
+    assert load_breast_cancer(seed=3) == data

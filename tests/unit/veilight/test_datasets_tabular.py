@@ -1,4 +1,5 @@
 import io
+import math
 import struct
 import tracemalloc
 import zipfile
@@ -42,7 +43,10 @@ def whole(data: TrainTest) -> list[tuple[float, ...]]:
 REFERENCE = sorted((*row.tolist(), int(label)) for row, label in zip(X, Y, strict=True))
 
 
-@pytest.mark.parametrize("keys", [("x", "y"), ("inputs", "labels")])
+@pytest.mark.parametrize(
+    "keys",
+    [("x", "y"), ("X", "y"), ("inputs", "labels"), ("images", "labels"), ("data", "target")],
+)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int16, np.uint8])
 def test_load_npz_returns_every_sample_once_when_in_one_piece(
     tmp_path: Path, keys: tuple[str, str], dtype: type
@@ -73,6 +77,51 @@ def test_load_npz_keeps_the_parts_when_archive_has_two(tmp_path: Path) -> None:
     assert data.test.labels.tolist() == [3, 0]
     assert data.train.classes == 4
     assert data.test.value_range == (0.0, 23.0)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("X_train", "Y_train", "X_test", "Y_test"),
+        ("train_x", "train_y", "test_x", "test_y"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("train_data", "train_labels", "test_data", "test_labels"),
+    ],
+)
+def test_load_npz_keeps_the_parts_when_the_keys_are_a_usual_variant(
+    tmp_path: Path, keys: tuple[str, str, str, str]
+) -> None:
+    values = dict(zip(keys, (X[:6], Y[:6], X[6:], Y[6:]), strict=True))
+    # Further parts, as archives of medical images have, are left alone.
+    data = load_npz(save(tmp_path / "own.npz", **values, val_images=X, val_labels=Y))
+    np.testing.assert_array_equal(data.train.inputs, X[:6])
+    np.testing.assert_array_equal(data.test.labels, Y[6:])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((5, 6, 3), (3, 5, 6)),
+        ((5, 6, 1), (1, 5, 6)),
+        ((3, 5, 6), (3, 5, 6)),
+        ((3, 5, 3), (3, 5, 3)),
+    ],
+)
+def test_load_npz_puts_channels_first_when_they_are_last(
+    tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    images = np.arange(len(Y) * math.prod(shape), dtype=np.float32).reshape(len(Y), *shape)
+    data = load_npz(save(tmp_path / "own.npz", x=images, y=Y))
+    assert data.train.shape == expected
+    wanted = images if shape == expected else images.transpose(0, 3, 1, 2)
+    known = {image.tobytes() for image in np.ascontiguousarray(wanted)}
+    assert {image.tobytes() for image in data.train.inputs} <= known
+
+
+def test_load_npz_refuses_when_keys_differ_in_capitals_only(tmp_path: Path) -> None:
+    path = save(tmp_path / "own.npz", x=X, X=X, y=Y)
+    with pytest.raises(DataError, match="the keys X and x, which differ in capitals only"):
+        load_npz(path)
 
 
 def test_load_npz_reads_when_archive_is_not_compressed_and_in_fortran_order(tmp_path: Path) -> None:

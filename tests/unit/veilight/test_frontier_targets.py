@@ -1,0 +1,221 @@
+"""The targets: met, missed and why, on made-up points and on networks that were never trained."""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from drivers.errors import ConfigurationError
+from drivers.receivers import FeedForwardTap
+from protocol.models.recipes import mlp
+from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
+from veilight.frontier.networks import NetworkSpec, TrainedNetwork
+from veilight.frontier.optimise import FrontierPoint
+from veilight.frontier.shapes import LayerShape
+from veilight.frontier.targets import (
+    PROJECT_TARGETS,
+    PUBLISHED_POINT,
+    Target,
+    check,
+    examine,
+)
+
+TARGET = Target(
+    name="made up",
+    accuracy=0.97,
+    weight_bits=0.01,
+    data_homodyne=0.001,
+    data_any=0.02,
+    link=LinkAssumptions(data_charge="local"),
+    kinds=("feed-forward-tap",),
+)
+FIGURES = privacy_of(
+    (LayerShape(layer=0, rows=10, columns=20),),
+    (0.25,),
+    FeedForwardTap(tap_fraction=0.1),
+    "real",
+    LinkAssumptions(),
+)
+
+
+def point(accuracy: float = 0.975, name: str = "a", **figures: float | str) -> FrontierPoint:
+    kept: dict[str, float | str] = {
+        "weight_bits": 0.005,
+        "data_bits_homodyne_local": 0.0005,
+        "data_bits_homodyne_cap": 0.0003,
+        "data_bits_any_local": 0.01,
+        "data_bits_any_cap": 0.015,
+        **figures,
+    }
+    changed: Privacy = replace(FIGURES, **kept)  # type: ignore[arg-type]
+    return FrontierPoint(accuracy=accuracy, accuracy_error=0.001, privacy=changed, network=name)
+
+
+def trained(accuracy: float, ratios: tuple[float, float]) -> TrainedNetwork:
+    return TrainedNetwork(
+        spec=NetworkSpec(
+            dataset="mnist",
+            dataset_sha256="0" * 64,
+            architecture="mlp",
+            hidden=(784,),
+            signal_to_noise=ratios,
+            epochs=1,
+            batch_size=8,
+            learning_rate=1e-3,
+        ),
+        graph=MappingProxyType(mlp((784,), (784,), 10).to_dict()),
+        accuracy=accuracy,
+        accuracy_error=0.001,
+        accuracy_noise_free=0.99,
+        test_samples=10_000,
+        seconds=1.0,
+        model_file="models/none.safetensors",
+    )
+
+
+def test_target_is_met_when_every_figure_is_within_its_limit() -> None:
+    result = check(TARGET, [point(0.96, "b"), point()])
+    assert result.met
+    assert result.met_by_caps
+    assert result.point is not None
+    assert result.point.network == "a"
+    assert result.excess == pytest.approx(
+        {"accuracy": 0.025 / 0.03, "weight_bits": 0.5, "data_homodyne": 0.5, "data_any": 0.5}
+    )
+    assert "met by every figure" in result.reason
+
+
+def test_target_is_met_when_every_figure_is_at_its_limit() -> None:
+    exact = point(0.97, weight_bits=0.01, data_bits_homodyne_local=0.001, data_bits_any_local=0.02)
+    assert check(TARGET, [exact]).met
+
+
+def test_caps_have_a_verdict_of_their_own() -> None:
+    result = check(TARGET, [point(data_bits_any_cap=0.05)])
+    assert result.met
+    assert not result.met_by_caps
+    strict = replace(TARGET, link=LinkAssumptions(data_charge="larger"))
+    missed = check(strict, [point(data_bits_any_cap=0.05)])
+    assert not missed.met
+    assert missed.excess["data_any"] == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "said"),
+    [
+        (point(weight_bits=0.03), "weight_bits", "bits per weight at 3 of the limit"),
+        (point(data_bits_any_local=0.03), "data_any", "quantum Fisher information"),
+        (point(data_bits_homodyne_local=0.002), "data_homodyne", "homodyning server at 2"),
+        (point(0.94), "accuracy", "no network with less noise"),
+    ],
+    ids=["weights", "any", "homodyne", "accuracy"],
+)
+def test_reason_names_the_figure_that_binds(missing: FrontierPoint, name: str, said: str) -> None:
+    result = check(TARGET, [missing])
+    assert not result.met
+    assert [key for key, value in result.excess.items() if value > 1] == [name]
+    assert said in result.reason
+
+
+def test_reason_says_what_part_is_finite_size() -> None:
+    certified = replace(
+        point(weight_bits=0.003).privacy, weight_bits_certified=0.03, tested_symbols=(900, 100)
+    )
+    result = check(TARGET, [replace(point(), privacy=certified)])
+    assert result.excess["weight_bits"] == pytest.approx(3.0)
+    assert "only 10.0% are the asymptotic ones" in result.reason
+    assert "1e+03 symbols" in result.reason
+
+
+def test_closest_point_is_the_one_whose_worst_excess_is_smallest() -> None:
+    result = check(
+        TARGET,
+        [
+            point(name="far", weight_bits=0.05),
+            point(name="near", weight_bits=0.011, data_bits_any_local=0.021),
+            point(name="inaccurate", accuracy=0.9),
+        ],
+    )
+    assert not result.met
+    assert result.point is not None
+    assert result.point.network == "near"
+
+
+def test_other_receivers_do_not_count() -> None:
+    result = check(TARGET, [point(receiver="amplifier")])
+    assert (result.met, result.point, result.excess) == (False, None, {})
+    assert "feed-forward-tap" in result.reason
+
+
+def test_target_without_a_limit_on_any_measurement_does_not_look_at_it() -> None:
+    free = replace(TARGET, data_any=None)
+    assert check(free, [point(data_bits_any_local=5.0, data_bits_any_cap=5.0)]).met
+
+
+def test_project_targets_are_those_that_were_set() -> None:
+    limits = [
+        (t.accuracy, t.weight_bits, t.data_homodyne, t.data_any, t.link.tested_symbols, t.kinds)
+        for t in PROJECT_TARGETS
+    ]
+    assert limits == [
+        (0.97, 0.01, 0.002, None, None, ("amplifier",)),
+        (0.97, 0.003, 0.0001, 0.005, None, ("feed-forward-tap",)),
+        (0.97, 0.02, 0.001, 0.02, 1e8, ("amplifier", "feed-forward-tap", "passive-tap")),
+    ]
+    assert PROJECT_TARGETS[2].link.failure == 1e-6
+    assert (PUBLISHED_POINT.accuracy, PUBLISHED_POINT.weight_bits, PUBLISHED_POINT.data_bits) == (
+        0.96,
+        0.1,
+        0.1,
+    )
+
+
+@pytest.mark.parametrize("target", PROJECT_TARGETS[:2], ids=["A", "B"])
+def test_asymptotic_targets_are_met_with_least_light_when_a_network_reaches_97_percent(
+    target: Target,
+) -> None:
+    networks = [trained(0.971, (0.25, 0.5)), trained(0.958, (0.1, 0.5))]
+    result = examine(target, networks, ["real", "complex"], budget_bits_per_weight=5.0)
+    assert result.met
+    assert result.met_by_caps
+    assert result.point is not None
+    assert result.point.network == networks[0].spec.key
+    # As strong a coupling as the limits allow: one of them is reached.
+    leaks = [value for name, value in result.excess.items() if name != "accuracy"]
+    assert 0.99 < max(leaks) <= 1
+    assert result.point.privacy.queries_allowed is not None
+    assert result.point.privacy.queries_allowed > 0
+    assert result.point.privacy.data_bits_probing is not None
+
+
+def test_asymptotic_target_is_missed_when_no_network_is_accurate_enough() -> None:
+    result = examine(PROJECT_TARGETS[0], [trained(0.96, (0.25, 0.5))], ["complex"])
+    assert not result.met
+    assert result.excess["accuracy"] == pytest.approx(4 / 3)
+
+
+def test_paper_s_receiver_needs_the_complex_encoding_at_a_quarter() -> None:
+    networks = [trained(0.971, (0.25, 0.5))]
+    real = examine(PROJECT_TARGETS[0], networks, ["real"])
+    assert not real.met
+    assert real.excess["weight_bits"] > 1
+    assert examine(PROJECT_TARGETS[0], networks, ["complex"]).met
+
+
+def test_certified_target_is_met_with_a_dither_and_not_without() -> None:
+    tap = replace(PROJECT_TARGETS[2], kinds=("feed-forward-tap",), dithers_p_snu=(0.25,))
+    networks = [trained(0.971, (0.25, 0.5))]
+    result = examine(tap, networks, ["real"])
+    assert result.met
+    assert not result.met_by_caps
+    assert result.point is not None
+    assert result.point.privacy.dither_p_snu == 0.25
+    without = examine(replace(tap, dithers_p_snu=()), networks, ["real"])
+    assert not without.met
+    assert without.excess["weight_bits"] > 1
+    assert without.excess["data_any"] > 1
+
+
+def test_examination_is_refused_when_there_is_no_network() -> None:
+    with pytest.raises(ConfigurationError, match="train some first"):
+        examine(PROJECT_TARGETS[0], [], ["real"])
