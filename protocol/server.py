@@ -451,7 +451,10 @@ class ServerParty:
         key = (block.layer, block.tile, block.first_row, block.inputs)
         # Scaled rows have another alignment in every disguise.
         if key not in self._verifiers or self.light.fresh:
-            expectation = self._expectation(block.inputs, largest_alignment(launched.means[0]))
+            alignment = largest_alignment(launched.means[0])
+            expectation = self._expectation(
+                block.inputs, self.light.aligned(block.layer, alignment)
+            )
             policy = self._policy
             self._verifiers[key] = Verifier(
                 expectation,

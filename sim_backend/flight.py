@@ -32,6 +32,7 @@ class LayerStreams:
         self.frames = factory.normals(*key, "return frames")
         self.sums = factory.normals(*key, "return sums")
         self.modes = factory.normals(*key, "return modes")
+        self.hit_modes = factory.normals(*key, "hit modes")
         self.technical_modes = factory.normals(*key, "technical modes")
         self.few = factory.numpy(*key, "few")
         self.fourth = factory.numpy(*key, "fourth powers")
@@ -194,6 +195,8 @@ class ReturnChannel:
         weight_p: share of P, sin of its angle.
         white_variance: variance of the record without excess noise of the data mode or of launch.
         technical_variance: technical noise of launch in the record of modes other than the data's.
+        hit_variance: noise in the record of symbols that a tampering client has picked.
+        hit_share: probability that a symbol is one of them; 0 where all are treated alike.
     """
 
     amplitude: Tensor
@@ -201,6 +204,8 @@ class ReturnChannel:
     weight_p: Tensor
     white_variance: Tensor
     technical_variance: Tensor
+    hit_variance: Tensor
+    hit_share: float
 
 
 def return_channel(
@@ -225,7 +230,9 @@ def return_channel(
         weight_x.square() * behaviour.added_noise_x_snu
         + weight_p.square() * behaviour.added_noise_p_snu
     )
-    white = oscillator**2 * (1 + back * tampered) + detector.electronic_noise_snu
+    alike = behaviour.share == 1
+    added = oscillator**2 * back * tampered
+    white = oscillator**2 + (added if alike else 0) + detector.electronic_noise_snu
     at_client = settings.forward_transmittance * settings.excess_noise_snu
     technical = amplitude.square() * flight.law.other_modes**2 * at_client
     return ReturnChannel(
@@ -234,6 +241,8 @@ def return_channel(
         weight_p=weight_p,
         white_variance=white,
         technical_variance=technical,
+        hit_variance=added,
+        hit_share=0.0 if alike else behaviour.share,
     )
 
 

@@ -126,6 +126,8 @@ class _ModeDraw:
             values *= white.item()
         if self._settings.excess_noise_snu:
             values += self._technical(rows)
+        if channel.hit_share:
+            values += self._hits(rows)
         weight_x = _part(channel.amplitude * channel.weight_x, rows)
         weight_p = _part(channel.amplitude * channel.weight_p, rows)
         means = flight.means if flight.means.shape[0] == 1 else flight.means[rows]
@@ -140,6 +142,14 @@ class _ModeDraw:
             x, p = _part(self._side_x, rows), _part(self._side_p, rows)
             _add_outer(values, x, p, weight_x, weight_p, self._partner[0][rows])
         return values
+
+    def _hits(self, rows: slice) -> Tensor:
+        """Noise in the symbols that the client has picked, each by itself."""
+        channel, shape = self._channel, (rows.stop - rows.start, self._flight.block.rows)
+        draws = self._flight.streams.hit_modes.take(*shape, self._flight.block.modes, 2)
+        # A normal number below a quantile picks with that probability.
+        picked = draws[..., 1] < torch.special.ndtri(torch.tensor(channel.hit_share))
+        return picked * draws[..., 0] * _part(channel.hit_variance, rows).sqrt()[..., None]
 
     def _technical(self, rows: slice) -> Tensor:
         """Launch noise of all modes but the data's, which carries its own since the outcome."""

@@ -129,7 +129,12 @@ class SymbolLink:
         flight, chosen = self._land(block, quadratures)
         settings = self.settings
         quantiser = self._server_quantiser()
-        simple = not (quantiser.step_snu or flight.complex_light or block.modes < LOWEST_MODES)
+        simple = not (
+            quantiser.step_snu
+            or flight.complex_light
+            or block.modes < LOWEST_MODES
+            or self.behaviour.share < 1
+        )
         if simple and self._steady:
             self._keep(flight, chosen, None)
             channels = self._steady_channels(flight)

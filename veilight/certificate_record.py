@@ -93,24 +93,31 @@ def _dependence(
     plan, law = layer.plan, layer.expectation
     if evidence is None or not law.verifiable:
         return NoiseDependence()
-    tiles = encode_weights(result.request.model.matrix(plan.layer), plan)
+    aligned, uneven = _means_shape(result, layer)
     modes, white = min(plan.tiles), law.white_variance
     excess = max(law.data_mode_excess_x, law.data_mode_excess_p)
     mean = white + excess / modes
     squares = ((modes - 1) * white**2 + (white + excess) ** 2) / modes
-    energies = np.array([(tile.abs() ** 2).sum(1).double().numpy() for tile in tiles])
-    uneven = float((energies**2).mean() / energies.mean() ** 2) if energies.any() else 1.0
     frames = float(evidence.frames.sum())
     clump = min(frames, 1 + 2 * law.memory_frames)
     wobble = law.gain_variance + law.cross_gain_variance
     moving = wobble * float(evidence.mean_energy_snu.sum()) / frames
     phase = (2 * moving**2 * clump * uneven + 4 * white * moving) / (2 * modes * mean**2)
-    aligned = max(largest_alignment(tile) for tile in tiles)
     return NoiseDependence(
         variance_inflation=float(max(1.0, squares / mean**2 + phase)),
         gain_inflation=float(max(1.0, (white + excess * aligned) / mean)),
         gain_wobble=float(clump * uneven * wobble / frames),
     )
+
+
+def _means_shape(result: RunResult, layer: LayerResult) -> tuple[float, float]:
+    """Largest share of the launched energy in one mode, and how unlike the rows' energies are."""
+    if layer.disguised is not None:
+        return layer.disguised.alignment, layer.disguised.unevenness
+    tiles = encode_weights(result.request.model.matrix(layer.plan.layer), layer.plan)
+    energies = np.array([(tile.abs() ** 2).sum(1).double().numpy() for tile in tiles])
+    uneven = float((energies**2).mean() / energies.mean() ** 2) if energies.any() else 1.0
+    return max(largest_alignment(tile) for tile in tiles), uneven
 
 
 def _ledger(result: RunResult) -> LedgerRecord | None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
-from drivers.errors import ConfigurationError, DataError, VerificationError
+from drivers.errors import ConfigurationError, DataError
 from drivers.receivers import Receiver
 from protocol.leakage.data import (
     data_bits_server_homodynes_rows,
@@ -36,6 +35,11 @@ from sim_backend.reconstruction import (
     returned_rows,
     squared_overlaps,
 )
+from veilight.reconstruct_bounds import DEVIATIONS, fano_success, hold, share_low
+from veilight.reconstruct_counting import CountingPoint
+from veilight.reconstruct_model import ModelPoint
+from veilight.reconstruct_probing import ProbingPoint
+from veilight.reconstruct_series import Pictures
 from veilight.reconstruct_weights import WeightPoint
 
 __all__ = [
@@ -51,10 +55,6 @@ __all__ = [
     "unit_vectors",
 ]
 
-DEVIATIONS = 6.0
-"""Standard errors by which a measured gain may pass a bound: 1e-9 for a normal error."""
-
-_LEVEL = 1e-9
 _CURVE = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 Array = NDArray[np.float64]
@@ -137,23 +137,6 @@ class InputPoint:
     bits_estimate: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """One input and its reconstructions.
-
-    Attributes:
-        truth: x^, `(modes,)`.
-        rows: M of each reconstruction.
-        estimates: principal components with the sign of the truth, `(len(rows), modes)`.
-        likeliest: the likeliest of the other inputs and the truth, `(len(rows), modes)`.
-    """
-
-    truth: Array
-    rows: tuple[int, ...]
-    estimates: Array
-    likeliest: Array
-
-
 def attack_dictionary(
     receiver: Receiver, *, candidates: int, cosine: float = 0.5, geometry: Geometry = "pairwise"
 ) -> DictionaryAttack:
@@ -183,7 +166,7 @@ def attack_dictionary(
                 rows=rows,
                 success=found.value,
                 at_least=found.at_least,
-                bound=_fano_success(rows * nats, candidates),
+                bound=fano_success(rows * nats, candidates),
                 bits=identified_bits(found.value, candidates),
                 bits_bound=rows * nats / math.log(2),
             )
@@ -269,8 +252,8 @@ def measure_inputs(
                 rows=count,
                 trials=trials,
                 found=found / trials,
-                found_low=float(beta.ppf(_LEVEL, found, trials - found + 1)) if found else 0.0,
-                found_bound=_fano_success(count * nats, number),
+                found_low=share_low(found, trials),
+                found_bound=fano_success(count * nats, number),
                 overlap_x=float(x.mean()),
                 overlap_p=float(p.mean()),
                 overlap_theory=expected_squared_overlap(ell, count, modes),
@@ -325,6 +308,9 @@ def refuse_gains_above_bounds(
     attacks: Sequence[DictionaryAttack] = (),
     inputs: Sequence[InputPoint] = (),
     weights: Sequence[WeightPoint] = (),
+    counting: Sequence[CountingPoint] = (),
+    probing: Sequence[ProbingPoint] = (),
+    models: Sequence[ModelPoint] = (),
 ) -> None:
     """Hold every measured gain against what veilight states.
 
@@ -333,30 +319,23 @@ def refuse_gains_above_bounds(
     """
     for attack in attacks:
         name = f"{attack.receiver.kind} at {attack.receiver.setting:.4g}"
-        _hold(
+        hold(
             f"{name}: stated least rows against rows for 99 %", attack.stated_rows, attack.rows_sure
         )
         for point in attack.curve:
-            _hold(f"{name}: success after {point.rows} rows", point.success, point.bound)
-            _hold(f"{name}: bits after {point.rows} rows", point.bits, point.bits_bound)
+            hold(f"{name}: success after {point.rows} rows", point.success, point.bound)
+            hold(f"{name}: bits after {point.rows} rows", point.bits, point.bits_bound)
     for seen in inputs:
-        _hold(f"input found after {seen.rows} rows", seen.found_low, seen.found_bound)
-        _hold(f"bits per data value after {seen.rows} rows", seen.bits_low, seen.bits_cap)
+        hold(f"input found after {seen.rows} rows", seen.found_low, seen.found_bound)
+        hold(f"bits per data value after {seen.rows} rows", seen.bits_low, seen.bits_cap)
     for weight in weights:
         least = weight.gain.bits - DEVIATIONS * weight.gain.bits_error
         what = f"bits per weight from {weight.copies} copies, {weight.way}"
-        _hold(what, least, weight.bits_bound)
-        _hold(f"{what}, any measurement", least, weight.bits_holevo)
-
-
-def _fano_success(nats: float, candidates: int) -> float:
-    """Largest success that some nats allow: (I + ln 2)/ln R, at most 1."""
-    return min(1.0, (nats + math.log(2)) / math.log(candidates))
-
-
-def _hold(what: str, gain: float, bound: float) -> None:
-    if not gain <= bound * (1 + 1e-9):  # also refuses NaN
-        raise VerificationError(
-            f"reconstruction: {what}: {gain:.6g} is above {bound:.6g}; the bound or the simulation "
-            "is wrong, quote neither before it is found"
-        )
+        hold(what, least, weight.bits_bound)
+        hold(f"{what}, any measurement", least, weight.bits_holevo)
+    for counted in counting:
+        counted.hold()
+    for probed in probing:
+        probed.hold()
+    for model in models:
+        model.hold()

@@ -11,24 +11,39 @@ from numpy.typing import NDArray
 
 from drivers.errors import OutputError
 from drivers.files import replace_files
-from veilight.reconstruct import DictionaryAttack, Pictures
+from veilight.reconstruct import DictionaryAttack
+from veilight.reconstruct_model import ModelPoint
+from veilight.reconstruct_series import Pictures
 from veilight.reconstruct_weights import WeightPoint
 
-__all__ = ["draw_inputs", "draw_success", "draw_weights", "write_picture"]
+__all__ = [
+    "draw_inputs",
+    "draw_model",
+    "draw_rows",
+    "draw_success",
+    "draw_weights",
+    "write_picture",
+]
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73")
 
 
-def draw_inputs(pictures: Pictures, title: str) -> Figure:
-    """The input, its principal components and the likeliest candidates, by number of rows."""
+def draw_inputs(pictures: Pictures, title: str, way: str = "principal\ncomponent") -> Figure:
+    """The input, its estimates and the likeliest candidates, by number of rows.
+
+    Args:
+        pictures: of one attack.
+        title: above them.
+        way: what the estimates are.
+    """
     columns = len(pictures.rows) + 1
     figure = Figure(figsize=(1.5 * columns, 3.8), layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     for panel in axes.flat:
         panel.set_xticks([])
         panel.set_yticks([])
-    for line, label in enumerate(("principal\ncomponent", "likeliest\ncandidate")):
+    for line, label in enumerate((way, "likeliest\ncandidate")):
         axes[line][0].set_ylabel(label)
         axes[line][0].imshow(_image(pictures.truth), cmap="gray")
     axes[0][0].set_title("truth", fontsize="medium")
@@ -83,6 +98,61 @@ def draw_weights(points: Sequence[WeightPoint], title: str) -> Figure:
     axes.set_title(f"{title}\ndashed: at most, any measurement", fontsize="medium")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize="small")
+    return figure
+
+
+def draw_rows(
+    truth: NDArray[np.float64],
+    lines: Sequence[tuple[str, Sequence[tuple[str, NDArray[np.float64]]]]],
+    title: str,
+) -> Figure:
+    """One weight row and its reconstructions: a line for each way, a column for each setting.
+
+    Args:
+        truth: `(modes,)`.
+        lines: name of the way, and for each setting its name and the row.
+        title: above them.
+    """
+    columns = max(len(entries) for _, entries in lines) + 1
+    figure = Figure(figsize=(1.5 * columns, 1.9 * len(lines)), layout="constrained")
+    axes = figure.subplots(len(lines), columns, squeeze=False)
+    for panel in axes.flat:
+        panel.set_xticks([])
+        panel.set_yticks([])
+    for line, (name, entries) in enumerate(lines):
+        axes[line][0].imshow(_image(truth), cmap="gray")
+        axes[line][0].set_ylabel(name, fontsize="small")
+        axes[line][0].set_title("truth", fontsize="medium")
+        for column, (setting, row) in enumerate(entries, 1):
+            length = float(np.linalg.norm(row) * np.linalg.norm(truth))
+            alike = float(row @ truth) / length if length > 0 else 0.0
+            axes[line][column].imshow(_image(row), cmap="gray")
+            axes[line][column].set_title(setting, fontsize="medium")
+            axes[line][column].set_xlabel(f"cosine {alike:.2f}", fontsize="small")
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def draw_model(points: Sequence[ModelPoint], title: str) -> Figure:
+    """What a student decides like its teacher, and what it knows of the weights, by queries."""
+    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    queries = [point.queries for point in points]
+    left.plot(queries, [p.agreement for p in points], color=_COLOURS[0], marker="o")
+    left.axhline(points[0].teacher_accuracy, color="0.5", linestyle="--")
+    left.set(xscale="log", ylim=(0, 1.02), xlabel="queries", ylabel="decides like the teacher")
+    left.set_title("dashed: accuracy of the teacher", fontsize="small")
+    for name, gains, colour in (
+        ("read layer by layer", [p.read.bits for p in points], _COLOURS[0]),
+        ("student of the outputs", [p.student.bits for p in points], _COLOURS[1]),
+    ):
+        right.plot(queries, np.maximum(gains, 1e-6), color=colour, marker="o", label=name)
+    right.plot(queries, [p.bits_bound for p in points], color="0.3", label="stated")
+    right.plot(queries, [p.bits_holevo for p in points], color="0.3", linestyle="--")
+    right.set(xscale="log", yscale="log", xlabel="queries", ylabel="bits per weight")
+    right.set_title("dashed: at most, any measurement", fontsize="small")
+    right.legend(fontsize="small")
+    figure.suptitle(title, fontsize="medium")
     return figure
 
 

@@ -28,7 +28,7 @@ from sim_backend.reconstruction import (
     weight_gain,
 )
 
-__all__ = ["WeightPoint", "measure_weights"]
+__all__ = ["WeightPoint", "measure_weights", "picture_row"]
 
 Array = NDArray[np.float64]
 
@@ -108,6 +108,39 @@ def measure_weights(
             )
         )
     return points
+
+
+def picture_row(
+    receiver: Receiver,
+    rows: Array,
+    *,
+    photons_per_symbol: float,
+    copies: Sequence[int],
+    fraction: float,
+    seed: int,
+) -> list[tuple[str, list[tuple[int, Array]]]]:
+    """The first of some rows as a client gets it, by way and number of queries or copies.
+
+    Args:
+        receiver: the client's.
+        rows: weights on any scale, `(rows, modes)`.
+        photons_per_symbol: mu at launch, real encoding.
+        copies: numbers of queries, and of copies that are tapped.
+        fraction: f of the light kept.
+        seed: of all draws.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+    """
+    generator = np.random.default_rng(seed)
+    variance = signal_variance_snu(photons_per_symbol, "real")
+    means = math.sqrt(variance / float(np.mean(np.square(rows)))) * rows[:1]
+    queried, kept = [], []
+    for count in copies:
+        queried.append((count, _queried(generator, receiver, means, variance, count)[0]))
+        estimate = kept_light_estimate(generator, means, fraction=fraction, copies=count)
+        kept.append((count, estimate[0]))
+    return [("queries inside the rules", queried), ("light kept", kept)]
 
 
 def _queried(

@@ -29,9 +29,9 @@ from protocol.channel import LocalChannel
 from protocol.client import ClientParty, ClientRecord, Progress
 from protocol.client_policy import ClientPolicy
 from protocol.defences import (
-    ChargedPhotons,
     Defences,
     DisguisedNetwork,
+    DisguiseRecord,
     WeightLight,
     disguise_network,
 )
@@ -154,7 +154,7 @@ class LayerResult:
         queries_left: verified queries that the budget still allows at this setting, in all,
             from an empty ledger; None without a budget.
         photons_in_ledger: most photons per symbol that a row was ever sent with, all copies.
-        disguised: the photons that its disguises were charged; None if it is sent as it is.
+        disguised: what its disguises were; None if it is sent as it is.
     """
 
     plan: LayerPlan
@@ -168,7 +168,7 @@ class LayerResult:
     bits_charged: float
     queries_left: int | None
     photons_in_ledger: float
-    disguised: ChargedPhotons | None = None
+    disguised: DisguiseRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -472,7 +472,7 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
             else queries_within_budget(charge, layer.photons_per_symbol * layer.positions, budget)
         ),
         photons_in_ledger=float((verified + unverified).max()),
-        disguised=session.light.charged.get(layer.layer),
+        disguised=session.light.disguised.get(layer.layer),
     )
 
 

@@ -113,11 +113,11 @@ def fringe_powers(stage: Stage, party: Party, slots: int) -> Floats:
     Returns:
         Mean squares, shape (FRINGES,), V^2.
     """
-    pairs = [
-        [_fringe_power(stage, party, slots, OPENING, further).mean() for further in (0, 1)]
-        for _ in range(FRINGES)
-    ]
-    return np.asarray(pairs, dtype=np.float64).mean(axis=1)
+    values = np.zeros(FRINGES)
+    for index in range(FRINGES):
+        pair = [_fringe_power(stage, party, slots, OPENING, further) for further in (0, 1)]
+        values[index] = float(np.mean(pair))
+    return values
 
 
 def _fringe_power(

@@ -52,9 +52,9 @@ class Delay(StagedRoutine):
     Every value is the mean over repetitions with Student's interval from their scatter, so trigger
     jitter is in it. What all repetitions share is a setting: the receiver's timing errs by
     floor_samples, depending on where in a sample the slots lie, and a clock offset by
-    clock_floor_samples over the length of the burst. That error is what the beat's image at twice
-    its frequency does to a real record; a homodyne record has none, and neither has the light's
-    timing there.
+    clock_floor_samples over the length of the burst. Both come with clocks that differ: between its
+    samples a beat at a quarter of the sample rate is followed less exactly than a signal around
+    0 Hz. A homodyne record has no beat, and the light's timing there no such error.
     """
 
     name = "delay"
@@ -86,9 +86,9 @@ class Delay(StagedRoutine):
         starts, clocks = _arrivals(context, stage, layout, repetitions)
         rate_hz = stage.format.sample_rate_hz
         floor_s = stage.number("floor_samples") / rate_hz
-        imaged = not stage.is_homodyne
-        clock_floor = imaged * stage.number("clock_floor_samples") / layout.total_samples
-        forward = _mean(starts["client"] / rate_hz, imaged * floor_s)
+        beats = not stage.is_homodyne
+        clock_floor = beats * stage.number("clock_floor_samples") / layout.total_samples
+        forward = _mean(starts["client"] / rate_hz, beats * floor_s)
         stage.signal(client="blocked", server="blocked")
         stage.launch(None)
         # Jitter may bring the delay of a short path below 0, where no generator can be set.
@@ -97,7 +97,7 @@ class Delay(StagedRoutine):
         return context.result(
             quantities=[
                 forward.quantity("forward_delay_s", "s"),
-                _mean(starts["server"] / rate_hz, imaged * floor_s).quantity(
+                _mean(starts["server"] / rate_hz, beats * floor_s).quantity(
                     "round_trip_delay_s", "s"
                 ),
                 _mean(times - set_s, floor_s).quantity("oscillator_delay_s", "s"),

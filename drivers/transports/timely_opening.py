@@ -30,17 +30,20 @@ class TimelyOpening(Generic[_Opened]):
         self._opened: _Opened | None = None
         self._error: Exception | None = None
 
-    def within(self, timeout_s: float) -> _Opened | None:
+    def within(self, timeout_s: float | None) -> _Opened | None:
         """What was opened; None where it was not open in time. For one call.
 
         Args:
-            timeout_s: in s.
+            timeout_s: in s; None for as long as it takes.
 
         Raises:
             Exception: what the opening raised.
         """
         thread = threading.Thread(target=self._run, name="veilight-opening", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the program ends, and begins no threads any more
+            return self._opening()
         try:
             thread.join(timeout_s)
         finally:

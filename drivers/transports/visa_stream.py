@@ -117,8 +117,10 @@ class VisaStream:
         opening = TimelyOpening(
             lambda: manager.open_resource(address, open_timeout=int(timeout_s * 1e3))
         )
+        # A vendor's library takes its time to find a local bus, and no longer than that.
+        network = address.upper().startswith("TCPIP")
         try:
-            resource = opening.within(timeout_s)
+            resource = opening.within(timeout_s if network else None)
         except Exception as error:  # pyvisa-py lets through what its back ends raise
             raise LinkError(f"{address}: {_remedy(address, library, error)}") from error
         if resource is None:
@@ -191,8 +193,12 @@ class VisaStream:
         closing = threading.Thread(
             target=self._give_back, name=f"closes {self._address}", daemon=True
         )
-        closing.start()
-        closing.join(_CLOSE_S)
+        try:
+            closing.start()
+        except RuntimeError:  # the program ends, and begins no threads any more
+            self._give_back()
+        else:
+            closing.join(_CLOSE_S)
 
     def _empty(self, timeout_s: float) -> None:
         """Device clear, which drops what an earlier session left in the instrument.

@@ -8,7 +8,7 @@ no smaller ones are proven (docs/defences.md).
 """
 
 from protocol.defences.hidden_units import HiddenUnits, hidden_units
-from protocol.defences.light import ChargedPhotons, WeightLight
+from protocol.defences.light import DisguiseRecord, WeightLight
 from protocol.defences.network import DisguisedNetwork, SentWeights, disguise_network
 from protocol.defences.randomness import (
     OperatingSystemNumbers,
@@ -20,8 +20,8 @@ from protocol.defences.settings import LARGEST_FACTOR, Defences
 
 __all__ = [
     "LARGEST_FACTOR",
-    "ChargedPhotons",
     "Defences",
+    "DisguiseRecord",
     "DisguisedNetwork",
     "HiddenUnits",
     "OperatingSystemNumbers",

@@ -20,24 +20,29 @@ from protocol.models.graph import Graph
 from protocol.models.model import Model
 from protocol.plan import LayerPlan, Plan
 
-__all__ = ["ChargedPhotons", "WeightLight"]
+__all__ = ["DisguiseRecord", "WeightLight"]
 
 Array = NDArray[np.float64]
 
 
 @dataclass(kw_only=True)
-class ChargedPhotons:
-    """Photons per weight and copy that the disguises of a session were charged.
+class DisguiseRecord:
+    """What the disguises of a layer were in a session.
 
     Attributes:
         blocks: blocks of samples.
-        total: sum over them.
+        total: photons per weight and copy that they were charged, summed.
         most: of one of them.
+        alignment: largest share of a launched block's energy that lay in one mode, whatever the
+            data; 0 before the first block was tested.
+        unevenness: mean square of the rows' energies over their squared mean, the largest.
     """
 
     blocks: int = 0
     total: float = 0.0
     most: float = 0.0
+    alignment: float = 0.0
+    unevenness: float = 1.0
 
     @property
     def mean(self) -> float:
@@ -73,7 +78,7 @@ class WeightLight:
             raise ConfigurationError(
                 "the plan is not the one of the disguised network; send by its own plan"
             )
-        self.charged: dict[int, ChargedPhotons] = {}
+        self.disguised: dict[int, DisguiseRecord] = {}
         self.first_matrices: Mapping[int, Array] = {}
         self._first_sample = -1
         self._sent: SentWeights | None = None
@@ -105,7 +110,10 @@ class WeightLight:
             self._begin(self._disguise, key, first_sample)
         if layer.layer not in self._means and self._sent is not None:
             matrix = torch.from_numpy(self._sent.matrices[layer.layer]).to(torch.float32)
-            self._means[layer.layer] = encode_weights(matrix, layer)
+            tiles = encode_weights(matrix, layer)
+            self._means[layer.layer] = tiles
+            record = self.disguised[layer.layer]
+            record.unevenness = max(record.unevenness, *(_unevenness(part) for part in tiles))
         return self._means[layer.layer][tile]
 
     def photons(self, layer: LayerPlan) -> float:
@@ -113,6 +121,13 @@ class WeightLight:
         if self._sent is None:
             return layer.photons_per_symbol
         return self._sent.photons_per_symbol[layer.layer]
+
+    def aligned(self, layer: int, alignment: float) -> float:
+        """Note the alignment of a block that was launched; the same number."""
+        if layer in self.disguised:
+            record = self.disguised[layer]
+            record.alignment = max(record.alignment, alignment)
+        return alignment
 
     def ledger_rows(self, layer: LayerPlan, first_row: int, rows: int) -> tuple[int, int]:
         """The model's rows among those of a block: first and number."""
@@ -131,7 +146,13 @@ class WeightLight:
         if not self.first_matrices:
             self.first_matrices = self._sent.matrices
         for layer, photons in self._sent.photons_per_symbol.items():
-            known = self.charged.setdefault(layer, ChargedPhotons())
+            known = self.disguised.setdefault(layer, DisguiseRecord())
             known.blocks += 1
             known.total += photons
             known.most = max(known.most, photons)
+
+
+def _unevenness(means: Tensor) -> float:
+    energies = means.abs().square().sum(1).double()
+    mean = float(energies.mean())
+    return float(energies.square().mean()) / mean**2 if mean else 1.0

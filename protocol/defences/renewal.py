@@ -1,10 +1,13 @@
 """A new network for an old one whose budget is spent: same data, same settings, other weights.
 
-The bits of a ledger are about its weights. A network that is trained anew from another seed has
-weights of its own, so its ledger begins at 0; that of the old one stays closed. What both networks
-share, the function and the data that they were trained on, no ledger of weights accounts for.
+The bits of a ledger are about its weights. To an adversary who has the training data and the
+settings, a network trained from another seed has weights that the old ones tell nothing about, so
+its ledger begins at 0; that of the old one stays closed. To one who has not, the old weights tell
+what the data make of any such network, often nearly all of it (`shared_weights`), and no ledger of
+weights accounts for that. A distilled network depends on the old one whatever the adversary knows.
 """
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +28,7 @@ from protocol.models.training import (
     train,
 )
 
-__all__ = ["Renewal", "renew", "settings_of", "shared_weights"]
+__all__ = ["Renewal", "renew", "settings_of", "shared_weights", "told_by_the_old"]
 
 _DRAWS = 3
 """Draws of the light's noise that an accuracy is the mean of."""
@@ -160,6 +163,20 @@ def shared_weights(first: Model, second: Model) -> tuple[float, float]:
     one, other = (_unit_rows(model.matrix(model.graph.optical[0])) for model in (first, second))
     shuffled = other[:, np.random.default_rng(0).permutation(other.shape[1])]
     return _matched(one, other), _matched(one, shuffled)
+
+
+def told_by_the_old(shared: float, photons_per_weight: float) -> float:
+    """Bits per weight of the new network that the old one's light tells: an estimate, no bound.
+
+    For Gaussian weights of squared correlation `shared`, and all light of the old ones homodyned at
+    a signal-to-noise ratio S = 4 photons: -0.5 log2(1 - shared S / (1 + S)).
+
+    Args:
+        shared: of `shared_weights`.
+        photons_per_weight: that the old network's ledger counts, all copies.
+    """
+    ratio = 4 * photons_per_weight
+    return -0.5 * math.log2(1 - shared * ratio / (1 + ratio))
 
 
 def _matched(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -24,7 +24,7 @@ composable proof. The bits are the average over a layer's weights.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from drivers.errors import ConfigurationError
 from protocol.leakage import _checks
@@ -44,10 +44,12 @@ from protocol.leakage.certified_statistics import (
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
 
 __all__ = [
+    "PLANE_SHARES",
     "CertificationDesign",
     "CertifiedBits",
     "FoundBy",
     "NoiseDependence",
+    "PlaneStatistic",
     "ServerTrust",
     "TestedQuadrature",
     "certification_design",
@@ -59,11 +61,12 @@ __all__ = [
 
 FoundBy: TypeAlias = Literal["plane 0", "plane 1", "plane 2", "corner", "untested"]
 
+PLANE_SHARES = (0.9, 0.02, 0.02)
+"""Shares of the failure probability of the planes; what is left goes to two calibrations and four
+guard intervals."""
 _PLANES: tuple[FoundBy, ...] = ("plane 0", "plane 1", "plane 2")
 _RADII = (1.0, 4.0, 16.0)
-# What is left of the failure goes to two calibrations and four guard intervals.
-_SHARES = (0.9, 0.02, 0.02)
-assert math.fsum(_SHARES) + 2 * CALIBRATION_SHARE + 4 * GUARD_SHARE <= 1
+assert math.fsum(PLANE_SHARES) + 2 * CALIBRATION_SHARE + 4 * GUARD_SHARE <= 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,7 @@ def certification_design(
     trust: ServerTrust | None = None,
     dither_x_snu: float = 0.0,
     dither_p_snu: float = 0.0,
+    reach: float = 1.0,
 ) -> CertificationDesign:
     """Choose the planes for an expected channel and number of symbols, before the light.
 
@@ -143,6 +147,8 @@ def certification_design(
             outcome has their noise, unless the server tells them when the light is back.
         dither_p_snu: the same for P. With the real encoding they show the gain of P, which is
             else at its worst; `expected` then has that gain, and the noise of P about them.
+        reach: how far from the expected channel the planes are best, over the errors at the
+            confidence asked for; below 1 where the certificate is a part of a sum.
 
     Raises:
         ConfigurationError: an argument is out of range, or P has a dither and is never tested.
@@ -165,6 +171,7 @@ def certification_design(
     sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x + d_x)
     if n_p >= LEAST_SYMBOLS:
         sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0.0, n_p, m_p + d_p)
+    radius = _checks.positive("reach", reach) * normal_multiplier(PLANE_SHARES[0] * failure)
     return CertificationDesign(
         modulation_x_snu=factor * m_x,
         modulation_p_snu=factor * m_p,
@@ -174,7 +181,7 @@ def certification_design(
                 expected,
                 factor * m_x,
                 factor * m_p,
-                [scale * normal_multiplier(_SHARES[0] * failure) * sigma for sigma in sigmas],
+                [scale * radius * sigma for sigma in sigmas],
                 gain_p_seen=seen,
             )
             for scale in _RADII
@@ -222,8 +229,8 @@ def certified_weight_bits(
     if design.tests_p and tested_p is not None:
         parts.append(EstimatedQuadrature.of(tested_p, own, law, design.failure))
     bounds: dict[FoundBy, float] = {"untested": untested}
-    for name, plane, share in zip(_PLANES, design.planes, _SHARES, strict=True):
-        bounds[name] = _plane_bits(plane, parts, share * design.failure)
+    for name, plane, share in zip(_PLANES, design.planes, PLANE_SHARES, strict=True):
+        bounds[name] = PlaneStatistic.of(plane, parts).bits(share * design.failure)
     x, p = parts[0], parts[1] if len(parts) > 1 else None
     m_x, m_p, seen = design.modulation_x_snu, design.modulation_p_snu, design.gain_p_seen
     least = min(bounds.values())
@@ -261,24 +268,51 @@ def compose_over_sessions(bits_per_session: Sequence[float], untested_bits: floa
     return min(total, _checks.non_negative("bits of all the light", untested_bits, "bit"))
 
 
-def _plane_bits(plane: LeakagePlane, parts: Sequence[EstimatedQuadrature], failure: float) -> float:
-    """The plane at the estimates, plus its error at the confidence asked for."""
-    value, error, lag = plane.bits, 0.0, 0.0
-    for part, tangent in zip(parts, plane.tangents, strict=True):
-        if not math.isfinite(part.variance_error):
+@dataclass(frozen=True, kw_only=True)
+class PlaneStatistic:
+    """A plane at the estimates.
+
+    Attributes:
+        value: bits, without the errors of the estimates.
+        error: largest standard deviation of the value.
+        lag: by how much the value may be behind a normal error; see the module.
+        lag_deviations: of each part, in its own standard deviations.
+    """
+
+    value: float
+    error: float
+    lag: float
+    lag_deviations: tuple[float, ...]
+
+    @classmethod
+    def of(cls, plane: LeakagePlane, parts: Sequence[EstimatedQuadrature]) -> Self:
+        """Evaluate a plane; infinite where a variance is not known at all."""
+        value, error, lag = plane.bits, 0.0, 0.0
+        for part, tangent in zip(parts, plane.tangents, strict=True):
+            # The plane bends with the gain. Inside the guard interval it stays below a line of the
+            # slope fixed beforehand, which touches it at one of the ends because it is convex.
+            slope = tangent.slope
+            ends = (part.least_gain - part.gain_shift, part.most_gain + part.gain_shift)
+            value += max(tangent.at(end) - slope * (end - part.gain) for end in ends)
+            value += abs(slope) * part.gain_shift
+            value += tangent.per_variance * (part.variance + part.variance_shift - tangent.variance)
+            error += (slope * part.gain_error) ** 2
+            error += (tangent.per_variance * part.variance_error) ** 2
+            lag += tangent.per_variance * part.variance_lag
+        known = all(math.isfinite(part.variance_error) for part in parts)
+        return cls(
+            value=value if known else math.inf,
+            error=math.sqrt(error) if known else math.inf,
+            lag=lag,
+            lag_deviations=tuple(part.lag_deviations for part in parts),
+        )
+
+    def bits(self, failure: float) -> float:
+        """The value plus its error at the confidence asked for."""
+        # By what is known before the light is on, so that one bound has one failure.
+        normal, most = normal_multiplier(failure), sub_gaussian_multiplier(failure)
+        if not math.isfinite(self.error):
             return math.inf
-        # The plane bends with the gain. Inside the guard interval it stays below a line of the
-        # slope fixed beforehand, which touches it at one of the ends because it is convex.
-        slope = tangent.slope
-        ends = (part.least_gain - part.gain_shift, part.most_gain + part.gain_shift)
-        value += max(tangent.at(end) - slope * (end - part.gain) for end in ends)
-        value += abs(slope) * part.gain_shift
-        value += tangent.per_variance * (part.variance + part.variance_shift - tangent.variance)
-        error += (slope * part.gain_error) ** 2
-        error += (tangent.per_variance * part.variance_error) ** 2
-        lag += tangent.per_variance * part.variance_lag
-    # By what is known before the light is on, so that one bound has one failure.
-    normal, most = normal_multiplier(failure), sub_gaussian_multiplier(failure)
-    if normal + math.hypot(*(part.lag_deviations for part in parts)) <= most:
-        return value + lag + normal * math.sqrt(error)
-    return value + most * math.sqrt(error)
+        if normal + math.hypot(*self.lag_deviations) <= most:
+            return self.value + self.lag + normal * self.error
+        return self.value + most * self.error

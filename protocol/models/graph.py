@@ -279,6 +279,12 @@ def _check_residuals(layers: tuple[Layer, ...], shapes: tuple[Shape, ...]) -> No
     for index, layer in enumerate(layers):
         if isinstance(layer, Remember):
             opened.append(index)
+            held = sum(math.prod(shapes[start]) for start in opened)
+            if held > MAX_ENTRIES:
+                raise ModelError(
+                    f"layer {index} (remember): {held} remembered entries exceed the cap of "
+                    f"{MAX_ENTRIES}"
+                )
         elif isinstance(layer, AddRemembered):
             if not opened:
                 raise ModelError(f"layer {index} (add_remembered): no remember before it is open")

@@ -98,16 +98,19 @@ For an optical bench with few rows. 64-32-10 gives 95.2 % at (2, 4).
 MNIST_CNN_WIDE = TrainingSettings(
     epochs=4, batch_size=128, learning_rate=5e-3, signal_to_noise=(4.0, 2.0, 1.0, 2.0)
 )
-"""`small_cnn` of 16 and 32 channels with `centred_scaling`: 98.5 %, noise-free 99.0 %. 6 minutes.
+"""`small_cnn` of 16 and 32 channels with `centred_scaling`: 98.5 %, noise-free 99.0 %.
 """
 
 MNIST_TRANSFORMER = TrainingSettings(
-    epochs=8,
+    epochs=10,
     batch_size=128,
-    learning_rate=7e-3,
-    signal_to_noise=(8.0, 2.0, 2.0, 2.0, 2.0, 4.0),
+    learning_rate=1e-2,
+    signal_to_noise=(16.0, 4.0, 4.0, 4.0, 4.0, 8.0),
 )
-"""`transformer` of 16 tokens of 7 x 7 pixels with `centred_scaling`: 94.4 %, noise-free 96.5 %.
+"""`transformer` of 16 tokens of 7 x 7 pixels with `centred_scaling`: 95.8 %, noise-free 96.8 %.
+140 s.
+
+With half the light and 8 epochs at a learning rate of 7e-3: 94.4 %, noise-free 96.5 %.
 """
 
 DIGITS_CNN = TrainingSettings(

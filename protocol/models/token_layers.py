@@ -158,7 +158,9 @@ class LayerNorm:
             raise ModelError(f"layer_norm epsilon is {self.epsilon}, it must lie in (0, 1)")
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The same shape."""
+        """The same shape; `ModelError` if it is that of an image."""
+        if len(shape) > 2:
+            raise ModelError(f"layer_norm takes (features,) or (tokens, features), gets {shape}")
         return shape
 
 

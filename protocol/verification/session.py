@@ -177,7 +177,9 @@ class SessionMonitor:
     def _kurtosis_score(self) -> float:
         """Normal score of the kurtosis beyond what an honest return may have."""
         count, second, fourth = self._moments
-        fourth -= self._limits.moment_allowance * second**2 / count
+        normal = 3 * second**2 / count
+        # What is allowed for is no reason to take a normal return for one that is flatter.
+        fourth = max(fourth - self._limits.moment_allowance * normal / 3, min(fourth, normal))
         return float(kurtosis_score(np.array([second]), np.array([fourth]), int(count))[0])
 
     def _count_rails(self, summary: ReturnSummary, verdict: Verdict, expected: float) -> None:

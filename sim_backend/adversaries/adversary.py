@@ -5,7 +5,7 @@ The simulator knows no leakage formula: those that a gain is worth come in as `F
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from drivers.errors import ConfigurationError
@@ -129,11 +129,16 @@ def return_behaviour(adversary: Adversary) -> ReturnBehaviour:
     """The same adversary on a `SymbolLink`, for whole sessions over the simulated fibre.
 
     Raises:
-        ConfigurationError: it is more than one Gaussian channel on every returned mode.
+        ConfigurationError: it is more than one Gaussian channel on every returned mode, or on a
+            share of them.
     """
     honest = ReturnedLight()
-    light = adversary.returned(honest)
+    light, share = adversary.returned(honest), 1.0
     noise_x, noise_p = light.variance_x_snu - 1, light.variance_p_snu - 1
+    hit = light.hit
+    if hit is not None and hit.share and hit.gain == light.gain == 1 and noise_x == noise_p == 0:
+        noise_x, noise_p, share = hit.added_x_snu, hit.added_p_snu, hit.share
+        light = replace(light, hit=None)
     plain = (
         light.hit is None
         and not light.clips
@@ -142,7 +147,7 @@ def return_behaviour(adversary: Adversary) -> ReturnBehaviour:
         and 0 <= light.gain <= 1
         and min(noise_x, noise_p) >= 0
     )
-    if not plain or light == honest:
+    if not plain or (light == honest and share == 1):
         raise ConfigurationError(
             f"{adversary.name} {adversary.idea}: a symbol link plays Gaussian channels on every "
             "returned mode alone; draw its blocks instead"
@@ -152,4 +157,5 @@ def return_behaviour(adversary: Adversary) -> ReturnBehaviour:
         transmittance=light.gain**2,
         added_noise_x_snu=noise_x,
         added_noise_p_snu=noise_p,
+        share=share,
     )

@@ -30,17 +30,25 @@ class ReturnBehaviour:
         transmittance: power transmittance of what is given back, in [0, 1].
         added_noise_x_snu: noise added to X of every mode.
         added_noise_p_snu: noise added to P of every mode.
+        share: of the symbols that are treated so, each picked by itself; all others come back as
+            an honest client gives them.
     """
 
     name: str
     transmittance: float = 1.0
     added_noise_x_snu: float = 0.0
     added_noise_p_snu: float = 0.0
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.transmittance <= 1:
             raise ConfigurationError(
                 f"{self.name}: transmittance is {self.transmittance}, it must lie in [0, 1]"
+            )
+        if not 0 < self.share <= 1 or (self.share < 1 and self.transmittance < 1):
+            raise ConfigurationError(
+                f"{self.name}: share is {self.share}, it must lie in (0, 1], and be 1 where light "
+                "is kept"
             )
         for noise in (self.added_noise_x_snu, self.added_noise_p_snu):
             if not (math.isfinite(noise) and noise >= 0):
@@ -73,10 +81,18 @@ def taps_and_amplifies(fraction: float) -> ReturnBehaviour:
     )
 
 
-def intercepts_and_resends() -> ReturnBehaviour:
-    """Heterodynes every mode and prepares what it read: 2 SNU of noise in both quadratures."""
+def intercepts_and_resends(share: float = 1.0) -> ReturnBehaviour:
+    """Heterodynes modes and prepares what it read: 2 SNU of noise in both quadratures.
+
+    Args:
+        share: of the symbols, picked at random.
+    """
+    part = "" if share == 1 else f" {share:g} of the symbols"
     return ReturnBehaviour(
-        name="client intercepts and resends", added_noise_x_snu=2.0, added_noise_p_snu=2.0
+        name=f"client intercepts and resends{part}",
+        added_noise_x_snu=2.0,
+        added_noise_p_snu=2.0,
+        share=share,
     )
 
 

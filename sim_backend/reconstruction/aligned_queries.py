@@ -36,8 +36,10 @@ _SINKHORN_ROUNDS = 30
 _SCALES = 11
 """Points of the grid of scales."""
 
-_LEAST_VARIANCE = 0.1
-"""Of the mean one: what a sample covariance says of its smallest values is not to be trusted."""
+_EDGE_ROUNDS = 10
+
+_LEAST_VARIANCE = 0.01
+"""Of the mean one, so that no direction is given up for good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,21 +194,26 @@ def _principal_axes(
 ) -> tuple[Array, Array]:
     """Variances of the weights along the principal axes of all rows, and these axes.
 
-    The sample covariance of all rows of all queries is pulled towards a multiple of the identity
-    (Chen, Wiesel, Eldar and Hero, arXiv 0907.4698), and the vacuum is taken off.
+    Sample variances beyond the edge of what noise alone spreads are taken for real, less what noise
+    added to them; the others are one, their mean (Donoho, Gavish and Johnstone, arXiv 1311.0851).
     """
     modes = light.shape[-1]
     if not second_moments:
         return np.full(modes, known.signal_variance_snu), np.eye(modes)
     rows = light.reshape(-1, modes)
-    sample = rows.T @ rows / len(rows)
-    trace, squares = float(np.trace(sample)), float(np.sum(sample**2))
-    off = squares - trace**2 / modes
-    pull = ((1 - 2 / modes) * squares + trace**2) / ((len(rows) + 1 - 2 / modes) * off)
-    values, axes = np.linalg.eigh(sample)
-    values = values + min(1.0, pull) * (trace / modes - values)
+    values, axes = np.linalg.eigh(rows.T @ rows / len(rows))
+    shape = modes / len(rows)
+    edge = (1 + math.sqrt(shape)) ** 2
+    level, beyond = float(values.mean()), np.zeros(modes, dtype=np.bool_)
+    for _ in range(_EDGE_ROUNDS):
+        beyond = values > edge * level
+        level = float(values[~beyond].mean()) if not beyond.all() else float(values.min())
+    found = np.full(modes, level)
+    ratio = values[beyond] / level + 1 - shape
+    root = np.sqrt(np.maximum(ratio**2 - 4 * values[beyond] / level, 0.0))
+    found[beyond] = level * (ratio + root) / 2
     lowest = _LEAST_VARIANCE * known.signal_variance_snu
-    return np.maximum((values - 1) / known.fraction, lowest), axes
+    return np.maximum((found - 1) / known.fraction, lowest), axes
 
 
 def _scale_grid(known: AlignmentKnowledge) -> tuple[Array, Array]:

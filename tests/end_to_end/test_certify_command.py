@@ -68,6 +68,33 @@ def test_certificates_are_written_signed_and_verified_when_a_run_is_certified(
         assert "ledger head, thresholds, result and numbers match" in out
 
 
+def test_certificates_are_held_to_the_ledgers_themselves_when_these_are_given(
+    run_folder: Path, certify: Certify, tmp_path: Path
+) -> None:
+    """The server's thresholds stand in its ledger's first debit of the session."""
+    key = tmp_path / "key.pem"
+    assert certify("keys", key)[0] == 0
+    status, out, _ = certify(run_folder, "--key", key, "--overwrite")
+    assert status == 0
+    assert "in entry 2 of the ledger" in out
+    for words in ("Tests over the session", "running gain", "outcome floor"):
+        assert words in out
+    ledgers = {"server": "w.ledger", "client": "d.ledger"}
+    for side, ledger in ledgers.items():
+        file = run_folder / f"certificate.{side}.json"
+        status, out, _ = certify("verify", file, "--ledger", run_folder.parent / ledger)
+        assert status == 0
+        assert "its chain holds the head" in out.replace("\n", " ")
+    file = run_folder / "certificate.server.json"
+    status, _, error = certify("verify", file, "--ledger", run_folder.parent / "d.ledger")
+    assert status == 5
+    assert "ledger head: " in error
+    assert "never debited the certificate's session" in error
+    status, _, error = certify("verify", file, "--ledger", tmp_path / "none")
+    assert status == 4
+    assert "no ledger there" in error
+
+
 def test_verification_fails_and_names_it_when_something_was_changed(
     run_folder: Path, certify: Certify, tmp_path: Path
 ) -> None:

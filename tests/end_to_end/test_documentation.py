@@ -114,6 +114,7 @@ def test_shell_commands_of_the_pages_run_in_their_order(
                 (folder / target).write_text(out)
     assert {command.split()[1] for command in seen} == {
         "attack",
+        "cost",
         "train",
         "infer",
         "leakage",
@@ -121,7 +122,10 @@ def test_shell_commands_of_the_pages_run_in_their_order(
         "bench",
         "calibrate",
         "driver",
+        "frontier",
         "twin",
+        "renew",
+        "reconstruct",
     }
     assert main(["config", "show", "--config", "veilight.toml"]) == 0
 

@@ -4,13 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
-from protocol.leakage import LayerLight, LeakageFigure, weight_figures_for_layer
 from protocol.leakage.certified import (
     CertificationDesign,
     CertifiedBits,
@@ -23,51 +19,15 @@ from protocol.leakage.certified import (
     normal_multiplier,
     sub_gaussian_multiplier,
 )
-from protocol.leakage.certified_plane import worst_plane
 from protocol.leakage.general_bound import (
     ReturnedChannel,
-    possible_other_gains,
     weight_bits_general,
     weight_bits_general_untested,
 )
+from tests.physics.certified_sessions import CASES, honest_channel, modulation_of, without_luck
 
 _SESSIONS = 1000
-_AMPLIFIER = Amplifier(gain=1.3)
-_RECEIVERS: dict[str, Receiver] = {
-    "amplifier": _AMPLIFIER,
-    "feed-forward-tap": FeedForwardTap(tap_fraction=0.1),
-    "passive-tap": PassiveTap(tap_fraction=0.1),
-}
 _DITHERS = {"none": (0.0, 0.0), "both": (0.2, 0.5)}
-_CASES = [
-    ("amplifier", "real"),
-    ("amplifier", "complex"),
-    ("feed-forward-tap", "real"),
-    ("passive-tap", "real"),
-    ("passive-tap", "complex"),
-]
-
-
-def _honest(
-    name: str, encoding: str, modes: int = 784, *, dither_p: float = 0.0
-) -> ReturnedChannel:
-    receiver = _RECEIVERS[name]
-    frame = modes if encoding == "real" else modes // 2
-    gain = math.sqrt(receiver.returned_transmittance)
-    # The feed-forward tap keeps a part of P of the data's mode, one in so many.
-    lost = 0.0
-    if isinstance(receiver, FeedForwardTap):
-        lost = 1 - math.sqrt(1 - receiver.tap_fraction)
-    return ReturnedChannel(
-        gain_x=gain,
-        gain_p=gain - lost / frame,
-        excess_noise_x_snu=receiver.excess_noise_x_snu / frame,
-        excess_noise_p_snu=receiver.excess_noise_p_snu / frame + dither_p * lost**2 / frame,
-    )
-
-
-def _modulation(mu: float, encoding: str) -> tuple[float, float]:
-    return (4 * mu, 0.0) if encoding == "real" else (2 * mu, 2 * mu)
 
 
 def _sums(
@@ -119,7 +79,7 @@ def _session(
 @pytest.mark.parametrize(
     ("receiver", "encoding", "dithers"),
     [
-        *((*case, "none") for case in _CASES),
+        *((*case, "none") for case in CASES),
         ("amplifier", "real", "both"),
         ("amplifier", "complex", "both"),
         ("feed-forward-tap", "real", "both"),
@@ -135,8 +95,8 @@ def test_certificate_contains_the_leakage_when_sessions_are_counted(
     If the true rate were the stated one, more than the counted limit of failures would come with a
     probability below 1e-9 (binomial); the seed is fixed.
     """
-    dither, modulations = _DITHERS[dithers], _modulation(0.1, encoding)
-    honest = _honest(receiver, encoding, dither_p=dither[1])
+    dither, modulations = _DITHERS[dithers], modulation_of(0.1, encoding)
+    honest = honest_channel(receiver, encoding, dither_p=dither[1])
     assert honest.excess_noise_p_snu is not None
     kept = 0.02 if attack == "keeps-2-percent" else 0.0
     added = 0.004 if attack == "adds-noise" else 0.0
@@ -248,232 +208,15 @@ def test_multiplier_bounds_normal_and_chi_square_tails_when_failure_is_1e_6() ->
             assert np.all(degrees * (s - np.log1p(2 * s) / 2) <= degrees * s**2 + 1e-9)
 
 
-@pytest.mark.parametrize(
-    ("mu", "encoding"),
-    [
-        (0.02, "real"),
-        (0.1, "real"),
-        (0.64, "real"),
-        (6.0, "real"),
-        (0.05, "complex"),
-        (0.1, "complex"),
-        (1.0, "complex"),
-    ],
-)
-def test_certificate_is_at_most_twice_the_asymptotic_value_when_1e9_symbols_are_tested(
-    mu: float, encoding: str
-) -> None:
-    """Amplifier at G = 1.3, N = 784, 1e-6; half of the 1e9 symbols in each quadrature."""
-    certified, asymptotic = _without_luck("amplifier", encoding, mu, 500_000_000, 1e-6)
-    assert asymptotic < certified.bits_per_symbol < 2 * asymptotic
-
-
-def test_faint_light_is_certified_at_twice_the_asymptotic_value_when_its_gain_is_seen() -> None:
-    """At 0.01 photons it is the gain that is badly known: three ways to know it better.
-
-    With as many symbols in each quadrature and no dither no linear statistic does better than 2.2.
-    """
-    plain, asymptotic = _without_luck("amplifier", "real", 0.01, 500_000_000, 1e-6)
-    assert 2.1 < plain.bits_per_symbol / asymptotic < 2.3
-    more_x, _ = _without_luck("amplifier", "real", 0.01, 880_000_000, 1e-6, symbols_p=120_000_000)
-    assert more_x.bits_per_symbol < 2 * asymptotic
-    on_x, _ = _without_luck("amplifier", "real", 0.01, 500_000_000, 1e-6, dither=(0.2, 0.0))
-    assert on_x.bits_per_symbol < 1.7 * asymptotic
-    on_p, known = _without_luck("amplifier", "real", 0.01, 500_000_000, 1e-6, dither=(0.0, 4.0))
-    assert on_p.bits_per_symbol < min(2 * known, 0.5 * asymptotic)
-
-
-@pytest.mark.parametrize(
-    ("dither", "most"), [(0.0, 0.0277), (0.05, 0.0236), (0.2, 0.0181), (1.0, 0.0118)]
-)
-def test_dither_of_p_certifies_less_when_the_receiver_is_a_feed_forward_tap(
-    dither: float, most: float
-) -> None:
-    """tau = 0.1 at F^2 = 0.25, 1e8 symbols, 1e-6."""
-    certified, _ = _without_luck(
-        "feed-forward-tap", "real", 0.625, 50_000_000, 1e-6, dither=(0.0, dither)
-    )
-    assert 0.95 * most < certified.bits_per_symbol < most
-
-
-def test_certificate_tends_to_the_asymptotic_value_when_symbols_are_many() -> None:
-    ratios = []
-    for symbols in (10**5, 10**7, 10**9, 10**11, 10**13):
-        certified, asymptotic = _without_luck("amplifier", "real", 0.1, symbols, 1e-6)
-        ratios.append(certified.bits_per_symbol / asymptotic)
-    assert ratios == sorted(ratios, reverse=True)
-    assert ratios[-1] < 1.03
-
-
-def _without_luck(
-    name: str,
-    encoding: str,
-    mu: float,
-    symbols: int,
-    failure: float,
-    *,
-    symbols_p: int | None = None,
-    dither: tuple[float, float] = (0.0, 0.0),
-) -> tuple[CertifiedBits, float]:
-    """Certificate for estimates that equal the truth, and the asymptotic bound."""
-    channel, modulations = _honest(name, encoding, dither_p=dither[1]), _modulation(mu, encoding)
-    assert channel.excess_noise_p_snu is not None
-    counts = (symbols, symbols if symbols_p is None else symbols_p)
-    design = certification_design(
-        channel,
-        modulation_x_snu=modulations[0],
-        modulation_p_snu=modulations[1],
-        copies=1,
-        symbols_x=counts[0],
-        symbols_p=counts[1],
-        failure=failure,
-        dither_x_snu=dither[0],
-        dither_p_snu=dither[1],
-    )
-    sums = [
-        TestedQuadrature(
-            symbols=count,
-            sent_energy_snu=count * sent,
-            projection_snu=count * sent * gain,
-            residual_energy_snu=(count - (sent > 0)) * (1 + excess),
-            reference_gain=gain,
-        )
-        for count, sent, gain, excess in (
-            (counts[0], modulations[0] + dither[0], channel.gain_x, channel.excess_noise_x_snu),
-            (counts[1], modulations[1] + dither[1], channel.gain_p, channel.excess_noise_p_snu),
-        )
-    ]
-    certified = certified_weight_bits(design, *sums)
-    assert certified is not None
-    seen = encoding == "real" and dither[1] > 0
-    return certified, weight_bits_general(*modulations, channel, gain_p_seen=seen)
-
-
-@pytest.mark.parametrize(
-    ("name", "encoding", "mu", "dither"),
-    [
-        ("amplifier", "real", 0.1, 0.0),
-        ("amplifier", "complex", 0.05, 0.0),
-        ("feed-forward-tap", "real", 0.5, 0.05),
-        ("feed-forward-tap", "real", 0.5, 0.5),
-        ("amplifier", "real", 0.01, 4.0),
-    ],
-)
-def test_certificate_is_the_worst_of_the_joint_region_when_nothing_better_can_be(
-    name: str, encoding: str, mu: float, dither: float
-) -> None:
-    """Minimax: the largest bound among channels within the quantile, looked for at random.
-
-    No linear statistic certifies less; the plane certifies no more than 3 % above it.
-    """
-    symbols, failure = 50_000_000, 1e-6
-    certified, _ = _without_luck(name, encoding, mu, symbols, failure, dither=(0.0, dither))
-    modulations = _modulation(mu, encoding)
-    centre, z = _honest(name, encoding, dither_p=dither), normal_multiplier(0.9 * failure)
-    assert centre.excess_noise_p_snu is not None
-    noise = math.sqrt(2 / symbols)
-    in_p = modulations[1] + dither
-    errors = np.array([1 / math.sqrt(symbols * modulations[0]), noise, 0.0, noise])
-    errors[2] = 1 / math.sqrt(symbols * in_p) if in_p else 0.0
-    generator = np.random.default_rng(4)
-    best, place, step = 0.0, np.array([-0.3, 0.3, -0.3, 0.3]), 0.3
-    for draw in range(6000):
-        tried = place + step * generator.normal(size=4)
-        tried /= max(1.0, float(np.linalg.norm(tried[errors > 0])))
-        moved = z * errors * tried
-        channel = ReturnedChannel(
-            gain_x=centre.gain_x + moved[0],
-            gain_p=centre.gain_p + moved[2],
-            excess_noise_x_snu=centre.excess_noise_x_snu + moved[1],
-            excess_noise_p_snu=centre.excess_noise_p_snu + moved[3],
-        )
-        try:
-            value = weight_bits_general(*modulations, channel, gain_p_seen=dither > 0)
-        except ConfigurationError:
-            continue
-        if value > best:
-            best, place = value, tried
-        elif draw % 500 == 499:
-            step /= 2
-    assert best < certified.bits_per_symbol < 1.03 * best
-
-
-def test_joint_region_beats_the_box_when_both_are_asked_for_1e_6() -> None:
-    """The box is the older finite-test figure, one bound per parameter."""
-    from protocol.leakage import ChannelEstimate
-
-    symbols = 500_000_000
-    channel = _honest("amplifier", "real")
-    certified, _ = _without_luck("amplifier", "real", 0.1, symbols, 1e-6)
-    figures = weight_figures_for_layer(
-        LayerLight(rows=784, modes=784, photons_per_symbol=0.1),
-        _AMPLIFIER,
-        channel=ChannelEstimate(
-            excess_noise_x_snu=channel.excess_noise_x_snu,
-            excess_noise_p_snu=channel.excess_noise_x_snu,
-            tested_symbols_x=symbols,
-            tested_symbols_p=symbols,
-        ),
-    )
-    assert certified.bits_per_symbol < 0.9 * _finite_test(figures).bits_per_symbol
-
-
-def _finite_test(figures: tuple[LeakageFigure, ...]) -> LeakageFigure:
-    return next(f for f in figures if f.adversary == "client under verification, finite test")
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.sampled_from(_CASES),
-    st.floats(0.01, 100),
-    st.floats(0, 1),
-    st.floats(0, 0.5),
-    st.floats(0, 0.5),
-    st.floats(1e-5, 0.05),
-    st.floats(0.1, 10),
-    st.floats(-1, 1),
-    st.booleans(),
-)
-def test_plane_lies_above_the_bound_when_the_channel_is_any_other(
-    case: tuple[str, str],
-    mu: float,
-    t: float,
-    excess_x: float,
-    excess_p: float,
-    reach: float,
-    unlike: float,
-    between: float,
-    seen: bool,
-) -> None:
-    m_x, m_p = _modulation(mu, case[1])
-    seen = seen and m_p == 0
-    of_gain = reach if m_p > 0 or seen else 0.0
-    plane = worst_plane(
-        _honest(*case), m_x, m_p, [reach, reach, of_gain * unlike, reach], gain_p_seen=seen
-    )
-    gain = math.sqrt(t)
-    possible = possible_other_gains(gain, excess_x, excess_p)
-    assert possible is not None
-    gain_p = possible[0] + (0.5 + 0.499 * between) * (possible[1] - possible[0])
-    channel = ReturnedChannel(
-        gain_x=gain,
-        gain_p=max(0.0, gain_p),
-        excess_noise_x_snu=excess_x,
-        excess_noise_p_snu=excess_p,
-    )
-    bound = weight_bits_general(m_x, m_p, channel, gain_p_seen=seen)
-    assert plane.at(channel) >= bound * (1 - 1e-6) - 1e-9
-
-
 def test_certificate_is_the_untested_bound_when_symbols_are_too_few() -> None:
-    certified, _ = _without_luck("amplifier", "real", 0.1, 20, 1e-6)
+    certified, _ = without_luck("amplifier", "real", 0.1, 20, 1e-6)
     assert certified.found_by == "untested"
     assert certified.bits_per_symbol == certified.untested_bits_per_symbol
 
 
 def test_certificate_is_missing_when_nothing_was_tested() -> None:
     design = certification_design(
-        _honest("amplifier", "real"),
+        honest_channel("amplifier", "real"),
         modulation_x_snu=0.4,
         modulation_p_snu=0.0,
         copies=1,
@@ -486,7 +229,7 @@ def test_certificate_is_missing_when_nothing_was_tested() -> None:
 
 def test_certificate_grows_when_the_calibration_or_the_independence_is_worse() -> None:
     generator = np.random.default_rng(1)
-    channel, symbols = _honest("amplifier", "real"), 10**8
+    channel, symbols = honest_channel("amplifier", "real"), 10**8
     assert channel.excess_noise_p_snu is not None
     design = certification_design(
         channel,

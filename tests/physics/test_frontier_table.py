@@ -262,3 +262,38 @@ def test_asymptotic_figure_is_the_general_bound_at_the_honest_channel(encoding: 
     )
     bits = weight_bits_general(modulation, modulation if per_mode == 2 else 0.0, channel)
     assert privacy.weight_bits == pytest.approx(bits / per_mode, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("receiver", "encoding"),
+    [
+        (FeedForwardTap(tap_fraction=0.1), "real"),
+        (PassiveTap(tap_fraction=0.3), "real"),
+        (Amplifier(gain=1.05), "complex"),
+    ],
+    ids=["feed-forward-tap", "passive-tap", "amplifier"],
+)
+def test_weights_leak_more_when_f2_grows_and_data_do_not(
+    receiver: Receiver, encoding: Encoding
+) -> None:
+    link = LinkAssumptions(tested_symbols=1e8)
+    figures = [
+        privacy_of(MNIST_FIRST, (ratio,), receiver, encoding, link) for ratio in (0.1, 0.3, 1.0)
+    ]
+    for name in ("weight_bits", "weight_bits_certified", "stolen_block_bits"):
+        values = [getattr(entry, name) for entry in figures]
+        assert values == sorted(values), name
+        assert values[0] < values[-1], name
+    assert len({entry.data_bits_any for entry in figures}) == 1
+    assert len({entry.data_bits_homodyne for entry in figures}) == 1
+
+
+def test_certificate_shrinks_when_the_coupling_is_stronger() -> None:
+    link = LinkAssumptions(tested_symbols=1e8)
+    bits = [
+        privacy_of(
+            MNIST_FIRST, (0.25,), FeedForwardTap(tap_fraction=tau), "real", link
+        ).charged_weight_bits
+        for tau in (0.02, 0.05, 0.1, 0.3, 1.0)
+    ]
+    assert bits == sorted(bits, reverse=True)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["frontier_app"]
 
-MANY_FIRST = (0.08, 0.1, 0.12, 0.14, 0.16, 0.2, 0.25, 0.35, 0.5)
-MANY_RATIOS = (2.0, 5.0, 10.0)
+MANY_FIRST = (0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.2, 0.25, 0.35, 0.5)
+MANY_LAST = (1.0, 2.0, 4.0)
 MANY_HIDDEN = "784"
 FEW_FIRST = (0.1, 0.15, 0.25, 0.4, 0.6, 1.0)
-FEW_RATIOS = (2.0, 4.0)
+FEW_LAST = (1.0, 4.0)
 FEW_HIDDEN = "512"
 ALL_RECEIVERS = "amplifier,feed-forward-tap,passive-tap"
 ALL_ENCODINGS = "real,complex"
@@ -65,6 +65,12 @@ Probe = Annotated[
     float,
     typer.Option("--probe-photons", min=0, help="The client's limit on light in P, per mode."),
 ]
+Dither = Annotated[
+    float,
+    typer.Option(
+        "--dither", min=0, help="Known displacements of P that the server adds, mean square [SNU]."
+    ),
+]
 Budget = Annotated[
     float,
     typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak, for queries."),
@@ -96,9 +102,11 @@ def frontier_run(
             "--signal-to-noise", metavar="F2,...", help="F^2 of all optical layers but the last."
         ),
     ] = None,
-    ratios: Annotated[
+    last: Annotated[
         str | None,
-        typer.Option("--ratios", metavar="R,...", help="F^2 of the last layer relative to these."),
+        typer.Option(
+            "--last", metavar="F2,...", help="F^2 of the last optical layer, which has few weights."
+        ),
     ] = None,
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Layers with a bias.")] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")] = None,
@@ -134,6 +142,7 @@ def frontier_run(
     tested_symbols: TestedSymbols = 1e8,
     failure: Failure = 1e-6,
     probe_photons: Probe = 0.01,
+    dither: Dither = 0.0,
     budget: Budget = 4.0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -144,7 +153,13 @@ def frontier_run(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     link = _link(
-        transmittance, efficiency, electronic_noise, tested_symbols, failure, probe_photons
+        transmittance,
+        efficiency,
+        electronic_noise,
+        tested_symbols,
+        failure,
+        probe_photons,
+        dither,
     )
     _check_receivers(receivers, encodings)
     source, parts = data_source(data, label_column)
@@ -156,7 +171,7 @@ def frontier_run(
         network=network,
         hidden=hidden,
         first=options.numbers("--signal-to-noise", signal_to_noise),
-        ratios=options.numbers("--ratios", ratios),
+        last=options.numbers("--last", last),
         bias=bias,
         draws=draws,
     )
@@ -189,6 +204,7 @@ def frontier_evaluate(
     tested_symbols: TestedSymbols = 1e8,
     failure: Failure = 1e-6,
     probe_photons: Probe = 0.01,
+    dither: Dither = 0.0,
     budget: Budget = 4.0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -198,7 +214,13 @@ def frontier_evaluate(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     link = _link(
-        transmittance, efficiency, electronic_noise, tested_symbols, failure, probe_photons
+        transmittance,
+        efficiency,
+        electronic_noise,
+        tested_symbols,
+        failure,
+        probe_photons,
+        dither,
     )
     _check_receivers(receivers, encodings)
     store = ResultStore(folder, on_note=screen.say)
@@ -260,6 +282,7 @@ def _link(
     tested_symbols: float,
     failure: float,
     probe_photons: float,
+    dither: float,
 ) -> "LinkAssumptions":
     from veilight.frontier.link import LinkAssumptions
 
@@ -270,6 +293,7 @@ def _link(
         tested_symbols=tested_symbols or None,
         failure=failure,
         probe_photons_per_mode=probe_photons,
+        dither_p_snu=dither,
     )
 
 
@@ -302,7 +326,7 @@ def _grid(
     network: str,
     hidden: str | None,
     first: tuple[float, ...] | None,
-    ratios: tuple[float, ...] | None,
+    last: tuple[float, ...] | None,
     bias: bool,
     draws: int,
 ) -> "tuple[NetworkSpec, ...]":
@@ -319,7 +343,7 @@ def _grid(
         architecture=network,
         hidden=_widths(hidden),
         first=first or (MANY_FIRST if many else FEW_FIRST),
-        ratios=ratios or (MANY_RATIOS if many else FEW_RATIOS),
+        last=last or (MANY_LAST if many else FEW_LAST),
         bias=bias,
         draws=draws,
     )
@@ -341,12 +365,14 @@ def _words(text: str) -> tuple[str, ...]:
 def _check_receivers(receivers: str, encodings: str) -> None:
     """Refuse before hours of training what could not be worked out after them."""
     from protocol.leakage.conventions import weights_per_mode
-    from veilight.frontier.couplings import fits
+    from veilight.frontier.couplings import fits, settings_of
 
     chosen: tuple[Any, ...] = _words(encodings)
     for encoding in chosen:
         weights_per_mode(encoding)
     kinds = _words(receivers)
+    for kind in kinds:
+        settings_of(kind)
     if not any(fits(kind, encoding) for kind in kinds for encoding in chosen):
         raise ConfigurationError(
             f"frontier: none of the receivers {receivers!r} takes one of the encodings "

@@ -74,7 +74,7 @@ def _show_frontier(screen: Screen, report: "FrontierReport", part: "Frontier") -
     )
     screen.say(
         f"Of {len(part.points)} points those at which all adversaries together learn least, one "
-        "stolen block in a thousand sessions counted. Weights: mean over all; data: worst layer, "
+        "stolen block in a hundred sessions counted. Weights: mean over all; data: worst layer, "
         "the larger of local figure and cap."
     )
     said = dict.fromkeys(line for point in points for line in point.privacy.assumptions)

@@ -192,7 +192,11 @@ def behaviour(text: str) -> "ReturnBehaviour":
         "nothing": adversaries.returns_nothing,
         "resend": adversaries.intercepts_and_resends,
     }
-    with_fraction = {"keeps": adversaries.keeps_fraction, "tap": adversaries.taps_and_amplifies}
+    with_fraction = {
+        "keeps": adversaries.keeps_fraction,
+        "tap": adversaries.taps_and_amplifies,
+        "resend": adversaries.intercepts_and_resends,
+    }
     word, equals, value = text.partition("=")
     if word in plain and not equals:
         return plain[word]()
@@ -201,7 +205,7 @@ def behaviour(text: str) -> "ReturnBehaviour":
             fraction = float(value)
         except ValueError as error:
             raise ConfigurationError(
-                f"client behaviour {text!r}: give the fraction that is kept, such as {word}=0.5"
+                f"client behaviour {text!r}: give the fraction that is taken, such as {word}=0.5"
             ) from error
         return with_fraction[word](fraction)
     known = [*plain, "keeps=0.5", "tap=0.1"]

@@ -10,15 +10,24 @@ from drivers.errors import ConfigurationError
 from veilight.cli import _options as options
 from veilight.cli._outputs import prepare_folder
 from veilight.cli._reconstruct_defences import reconstruct_defences
+from veilight.cli._reconstruct_model import reconstruct_model
+from veilight.cli._reconstruct_show import (
+    show_counting,
+    show_dictionary,
+    show_inputs,
+    show_probing,
+    show_weights,
+)
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from drivers.receivers import Receiver
-    from veilight.reconstruct import DictionaryAttack, InputPoint
+    from veilight.reconstruct import DictionaryAttack
+    from veilight.reconstruct_counting import CountingPoint
+    from veilight.reconstruct_probing import ProbingPoint
     from veilight.reconstruct_weights import WeightPoint
 
 __all__ = ["reconstruct_app"]
@@ -37,6 +46,7 @@ reconstruct_app = typer.Typer(
     help="What curious parties get from simulated light, measured beside the stated bounds.",
 )
 reconstruct_app.command("defences")(reconstruct_defences)
+reconstruct_app.command("model")(reconstruct_model)
 
 
 @reconstruct_app.command("inputs")
@@ -57,6 +67,10 @@ def reconstruct_inputs(
         int, typer.Option("--images", min=3, help="Inputs of --data that are the dictionary.")
     ] = 300,
     trials: Annotated[int, typer.Option("--trials", min=2, help="Repetitions.")] = 40,
+    probe_photons: Annotated[
+        float,
+        typer.Option("--probe-photons", help="Client's limit on light in P per mode; 0: no probe."),
+    ] = 0.0,
     seed: Seed = 0,
     plots: Plots = None,
     label_column: options.LabelColumn = None,
@@ -81,6 +95,7 @@ def reconstruct_inputs(
     vectors = unit_vectors(load(data, label_column=label_column).test.inputs, images, seed)
     attacks, points = [], []
     receivers = _equal_signal(own)
+    counted, probed = _better_servers(own, vectors, counts, trials, seed, probe_photons)
     with screen.progress("attacks", total=len(receivers) + len(counts)) as advance:
         for other in receivers:
             attacks.append(attack_dictionary(other, candidates=candidates, cosine=cosine))
@@ -89,8 +104,10 @@ def reconstruct_inputs(
             found = measure_inputs(own, vectors, rows=[count], trials=trials, seed=seed)
             points.extend(found)
             advance(len(receivers) + len(points))
-    refuse_gains_above_bounds(attacks=attacks, inputs=points)
+    refuse_gains_above_bounds(attacks=attacks, inputs=points, counting=counted, probing=probed)
     files = [] if plots is None else _draw_inputs(plots, own, attacks, vectors, counts, seed)
+    if plots is not None:
+        files += _draw_better(plots, own, vectors, counts, seed, probe_photons)
     screen.result(
         {
             "receiver": {"kind": own.kind, "setting": own.setting},
@@ -100,13 +117,19 @@ def reconstruct_inputs(
             "data": data,
             "images": images,
             "inputs": [asdict(point) for point in points],
+            "counting": [asdict(point) for point in counted],
+            "probing": [asdict(point) for point in probed],
             "within_bounds": True,
             "seed": seed,
             "plots": files,
         }
     )
-    _show_dictionary(screen, attacks, candidates, cosine)
-    _show_inputs(screen, points, f"{own.kind} at {own.setting:g}, {images} inputs of {data}")
+    show_dictionary(screen, attacks, candidates, cosine)
+    name = f"{own.kind} at {own.setting:g}, {images} inputs of {data}"
+    show_inputs(screen, points, name)
+    show_counting(screen, counted, name)
+    if probed:
+        show_probing(screen, probed, f"{name}, at most {probe_photons:g} photons per mode")
     screen.tell("Every gain is within what is stated.")
     if files:
         screen.say("Written: " + ", ".join(files))
@@ -136,7 +159,7 @@ def reconstruct_weights(
     """A client asks for the weights, or keeps light: signal-to-noise and bits per weight."""
     from drivers.receivers import receiver as receiver_of
     from veilight.reconstruct import refuse_gains_above_bounds
-    from veilight.reconstruct_weights import measure_weights
+    from veilight.reconstruct_weights import measure_weights, picture_row
 
     screen = Screen(as_json=as_json, quiet=quiet)
     own = receiver_of(receiver, setting)
@@ -154,7 +177,13 @@ def reconstruct_weights(
     )
     refuse_gains_above_bounds(weights=points)
     title = f"{own.kind} at {own.setting:g}, {photons:g} photons, {modes} modes"
-    files = [] if plots is None else _draw_weights(plots, points, title)
+    files = []
+    if plots is not None:
+        truth = _some_rows(modes, seed)
+        lines = picture_row(
+            own, truth, photons_per_symbol=photons, copies=counts, fraction=fraction, seed=seed
+        )
+        files = _draw_weights(plots, points, title, lines, truth[0])
     screen.result(
         {
             "receiver": {"kind": own.kind, "setting": own.setting},
@@ -167,7 +196,7 @@ def reconstruct_weights(
             "plots": files,
         }
     )
-    _show_weights(screen, points, f"{title}, fraction {fraction:g} kept")
+    show_weights(screen, points, f"{title}, fraction {fraction:g} kept")
     screen.tell("Every gain is within what is stated.")
     if files:
         screen.say("Written: " + ", ".join(files))
@@ -211,105 +240,82 @@ def _draw_inputs(
     return [str(pictures), str(success)]
 
 
-def _draw_weights(folder: Path, points: "list[WeightPoint]", title: str) -> list[str]:
-    from veilight.reconstruct_plots import draw_weights, write_picture
+def _better_servers(
+    own: "Receiver",
+    vectors: "NDArray[np.float64]",
+    counts: tuple[int, ...],
+    trials: int,
+    seed: int,
+    probe_photons: float,
+) -> "tuple[list[CountingPoint], list[ProbingPoint]]":
+    """A server that counts photons, and one that probes P if the client lets it."""
+    from veilight.reconstruct_counting import measure_counting
+    from veilight.reconstruct_probing import measure_probing
 
-    path = folder / "weights.png"
-    write_picture(draw_weights(points, title), path)
-    return [str(path)]
-
-
-def _show_dictionary(
-    screen: Screen, attacks: "list[DictionaryAttack]", candidates: int, cosine: float
-) -> None:
-    screen.table(
-        f"Rows to single out one input in {candidates:,}, cosine {cosine:g}",
-        ("receiver", "noise [SNU]", "50 %", "99 %", "stated least", "50 % impossible below"),
-        [
-            (
-                f"{attack.receiver.kind} at {attack.receiver.setting:.4g}",
-                f"{attack.excess_noise_snu:.4g}",
-                _rows(attack.rows_half),
-                _rows(attack.rows_sure),
-                _rows(attack.stated_rows),
-                _rows(attack.fano_rows_half),
-            )
-            for attack in attacks
-        ],
-        numbers=(1, 2, 3, 4, 5),
-    )
-    if not attacks[0].curve:
-        return
-    screen.table(
-        f"Success against rows, {attacks[0].receiver.kind}",
-        ("rows", "success", "at least", "at most", "gain [bit]", "stated [bit]"),
-        [
-            (
-                str(point.rows),
-                f"{point.success:.1%}",
-                f"{point.at_least:.1%}",
-                f"{point.bound:.1%}",
-                bits(point.bits),
-                bits(point.bits_bound),
-            )
-            for point in attacks[0].curve
-        ],
-        numbers=(0, 1, 2, 3, 4, 5),
+    counted = measure_counting(own, vectors, rows=counts, trials=trials, seed=seed)
+    if probe_photons == 0:
+        return counted, []
+    return counted, measure_probing(
+        own,
+        vectors,
+        probe_photons_per_mode=probe_photons,
+        rows=counts,
+        trials=trials,
+        seed=seed,
     )
 
 
-def _show_inputs(screen: Screen, points: "list[InputPoint]", title: str) -> None:
-    columns = (
-        "rows",
-        "found",
-        "at most",
-        "overlap² X",
-        "P",
-        "theory",
-        "gain [bit/value]",
-        "stated, at most",
-        "estimate",
-    )
-    screen.table(
-        f"Played: {title}",
-        columns,
-        [
-            (
-                str(point.rows),
-                f"{point.found:.0%}",
-                f"{point.found_bound:.0%}",
-                f"{point.overlap_x:.3f}",
-                f"{point.overlap_p:.3f}",
-                f"{point.overlap_theory:.3f}",
-                bits(point.bits),
-                bits(point.bits_cap),
-                bits(point.bits_estimate),
-            )
-            for point in points
-        ],
-        numbers=tuple(range(len(columns))),
-    )
+def _draw_better(
+    folder: Path,
+    own: "Receiver",
+    vectors: "NDArray[np.float64]",
+    counts: tuple[int, ...],
+    seed: int,
+    probe_photons: float,
+) -> list[str]:
+    from veilight.reconstruct_counting import counting_pictures
+    from veilight.reconstruct_plots import draw_inputs, write_picture
+    from veilight.reconstruct_probing import probing_pictures
+
+    name = f"{own.kind} at {own.setting:g}"
+    series = counting_pictures(own, vectors, rows=counts, seed=seed)
+    files = [folder / "counting.png"]
+    title = f"What the server counts, {name}"
+    write_picture(draw_inputs(series, title, "photons\ncounted"), files[0])
+    if probe_photons > 0:
+        series = probing_pictures(
+            own, vectors, probe_photons_per_mode=probe_photons, rows=counts, seed=seed
+        )
+        files.append(folder / "probing.png")
+        title = f"What a probe in P sees, {name}, {probe_photons:g} photons per mode"
+        write_picture(draw_inputs(series, title, "likeliest\ndirection"), files[1])
+    return [str(path) for path in files]
 
 
-def _show_weights(screen: Screen, points: "list[WeightPoint]", title: str) -> None:
-    screen.table(
-        f"Weights: {title}",
-        ("way", "copies", "SNR", "stated", "gain [bit]", "stated [bit]", "any measurement"),
-        [
-            (
-                point.way,
-                str(point.copies),
-                bits(point.gain.signal_to_noise),
-                bits(point.snr_stated),
-                f"{bits(point.gain.bits)} ± {point.gain.bits_error:.1g}",
-                bits(point.bits_bound),
-                bits(point.bits_holevo),
-            )
-            for point in points
-        ],
-        numbers=(1, 2, 3, 4, 5, 6),
-    )
+def _draw_weights(
+    folder: Path,
+    points: "list[WeightPoint]",
+    title: str,
+    lines: "list[tuple[str, list[tuple[int, NDArray[np.float64]]]]]",
+    truth: "NDArray[np.float64]",
+) -> list[str]:
+    from veilight.reconstruct_plots import draw_rows, draw_weights, write_picture
+
+    files = [folder / "weights.png", folder / "weight-rows.png"]
+    write_picture(draw_weights(points, title), files[0])
+    named = [(way, [(f"{count} copies", row) for count, row in rows]) for way, rows in lines]
+    write_picture(draw_rows(truth, named, f"One row of weights, {title}"), files[1])
+    return [str(path) for path in files]
 
 
-def _rows(value: float) -> str:
-    return "never" if value == float("inf") else f"{value:,.0f}"
+def _some_rows(modes: int, seed: int) -> "NDArray[np.float64]":
+    """Rows whose picture one can tell: digits less their mean where they fit, else noise."""
+    import numpy as np
+
+    from veilight.datasets import load
+
+    inputs = load("digits").train.inputs
+    flat = inputs.reshape(len(inputs), -1).astype(np.float64)
+    if flat.shape[1] != modes:
+        return np.random.default_rng(seed).standard_normal((1, modes))
+    return np.asarray(flat[:10] - flat.mean(axis=0))

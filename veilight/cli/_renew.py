@@ -9,6 +9,7 @@ from drivers.errors import ConfigurationError
 from veilight.cli import _options as options
 from veilight.cli._outputs import prepare_file
 from veilight.cli._screen import Screen
+from veilight.cli._tables import bits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,7 @@ def renew(
     quiet: options.Quiet = False,
 ) -> int:
     """Train a network anew, check its accuracy, begin its ledger, retire the old one."""
+    from protocol.defences.renewal import told_by_the_old
     from protocol.ledger import WeightLedger
     from protocol.models.files import load_model, save_model
     from veilight.datasets import load
@@ -87,7 +89,8 @@ def renew(
             f"successor of {old.digest[:12]}",
         ).close()
         spent.retire(found.model.digest)
-    _show(screen, old, found, save, new_ledger)
+        told = told_by_the_old(found.shared, max(spent.totals().most_photons.values()))
+    _show(screen, old, found, told, save, new_ledger)
     return 0
 
 
@@ -139,7 +142,9 @@ def _shaped(part: "Dataset", model: "Model") -> "NDArray[np.float32]":
     return part.inputs.reshape(part.samples, *model.graph.input_shape)
 
 
-def _show(screen: Screen, old: "Model", found: "Renewal", save: Path, new_ledger: Path) -> None:
+def _show(
+    screen: Screen, old: "Model", found: "Renewal", told: float, save: Path, new_ledger: Path
+) -> None:
     screen.result(
         {
             "old_digest": old.digest,
@@ -148,6 +153,7 @@ def _show(screen: Screen, old: "Model", found: "Renewal", save: Path, new_ledger
             "accuracy_after": found.accuracy_after,
             "shared_squared_correlation": found.shared,
             "shared_by_chance": found.shared_by_chance,
+            "told_by_old_light_bits_per_weight": told,
             "files": {"model": str(save), "ledger": str(new_ledger)},
         }
     )
@@ -159,6 +165,7 @@ def _show(screen: Screen, old: "Model", found: "Renewal", save: Path, new_ledger
     )
     screen.say(
         f"First layers, rows matched: squared correlation {found.shared:.3f}, by chance "
-        f"{found.shared_by_chance:.3f}."
+        f"{found.shared_by_chance:.3f}. Who homodyned all light of the old network knows about "
+        f"{bits(told)} bits per weight of the new one already; its ledger does not count that."
     )
     screen.tell(f"Model: {save}; ledger: {new_ledger}. The old ledger is retired.")

@@ -4,6 +4,7 @@ The rules are those of real sessions (`protocol.leakage.certified`); only the su
 count are put at what honest light gives on average.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from protocol.leakage.certified import (
@@ -12,9 +13,15 @@ from protocol.leakage.certified import (
     certification_design,
     certified_weight_bits,
 )
+from protocol.leakage.certified_mean import (
+    ExpectedLayer,
+    TestedLayer,
+    certified_mean_bits,
+    mean_design,
+)
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
 
-__all__ = ["expected_certificate"]
+__all__ = ["expected_certificate", "expected_mean_certificate"]
 
 _FEWEST_SYMBOLS = 2
 
@@ -81,6 +88,44 @@ def expected_certificate(
         trust=trust,
     )
     return untested if certified is None else min(untested, certified.bits_per_symbol)
+
+
+def expected_mean_certificate(
+    layers: Sequence[ExpectedLayer], failure: float, trust: ServerTrust
+) -> float | None:
+    """Bits per weight, on average over all layers, certified as one number.
+
+    Args:
+        layers: of the network.
+        failure: probability that the average is wrong.
+        trust: what of losses and noise is the server's own.
+
+    Returns:
+        The bits; None where a layer has too few symbols or nothing comes back.
+    """
+    fewest = min(min(layer.symbols_x, layer.symbols_p) for layer in layers)
+    if fewest < _FEWEST_SYMBOLS or any(layer.channel.gain_x == 0 for layer in layers):
+        return None
+    tested = [
+        TestedLayer(
+            tested_x=_expected_sums(
+                layer.symbols_x,
+                layer.modulation_x_snu,
+                layer.channel.gain_x,
+                layer.channel.excess_noise_x_snu,
+                trust,
+            ),
+            tested_p=_expected_sums(
+                layer.symbols_p,
+                layer.modulation_p_snu + layer.dither_p_snu,
+                layer.channel.gain_p,
+                layer.channel.excess_noise_p_snu or 0.0,
+                trust,
+            ),
+        )
+        for layer in layers
+    ]
+    return certified_mean_bits(mean_design(layers, failure, trust), tested)
 
 
 def _expected_sums(

@@ -19,6 +19,7 @@ from protocol.leakage.conventions import Encoding
 from veilight.frontier.layer_figures import (
     LayerDesign,
     LayerFigures,
+    certified_mean,
     figures_of_layer,
     queries_allowed,
 )
@@ -49,9 +50,10 @@ class Privacy:
         weight_bits_worst_layer: the same in the worst layer.
         weight_bits_unmatched_p: the mean once more, with the P that a feed-forward tap dims counted
             as noise of tau/N per symbol: the upper end of what a test of P could say.
-        weight_bits_certified: the mean certified from `link.tested_symbols` at 1 - failure; None
-            without them.
-        weight_bits_certified_worst_layer: likewise.
+        weight_bits_certified: the mean certified from `link.tested_symbols` at 1 - failure, as one
+            number (`protocol.leakage.certified_mean`); None without them.
+        weight_bits_certified_worst_layer: of the layers' own certificates, which share a failure
+            probability of the same size.
         tested_symbols: X and P together, one number per layer; empty without.
         data_bits_homodyne: to a server that homodynes whole rows; worst layer, as charged.
         data_bits_homodyne_local: by Fisher information; worst layer.
@@ -166,7 +168,7 @@ def privacy_of(
         weight_bits=_mean([layer.weight_bits for layer in layers], shapes),
         weight_bits_worst_layer=max(layer.weight_bits for layer in layers),
         weight_bits_unmatched_p=_mean([x.weight_bits_unmatched_p for x in layers], shapes),
-        weight_bits_certified=_mean(certified, shapes) if certified else None,
+        weight_bits_certified=certified_mean(designs),
         weight_bits_certified_worst_layer=max(certified, default=None),
         tested_symbols=tuple(x.tested_symbols for x in designs if x.tested_symbols is not None),
         data_bits_homodyne=max(homodyne),
@@ -255,6 +257,7 @@ def _assumptions(receiver: Receiver, link: LinkAssumptions) -> tuple[str, ...]:
         + ("" if link.copies > 1 else "; a session of K queries leaks at most K times as much"),
         "data: the server sends coherent states of the agreed means; squeezed probes are not "
         "covered",
+        "data: every input is evaluated once; R evaluations tell like R times the rows",
     ]
     if not receiver.preserves_p:
         said.append(
@@ -275,8 +278,8 @@ def _assumptions(receiver: Receiver, link: LinkAssumptions) -> tuple[str, ...]:
         said.append(
             f"certificate: {link.tested_symbols:.3g} symbols of one session tested, shared by the "
             f"layers as they are sent, {link.tested_share_x:.0%} of them in X; wrong with a "
-            f"probability of at most {link.failure:g}, shared evenly by the layers; estimates as "
-            "honest light gives on average"
+            f"probability of at most {link.failure:g}: the mean as one number, and once more the "
+            "layers, evenly; estimates as honest light gives on average"
         )
     said.append(
         "data: the larger of local figure and cap counts"

@@ -1,6 +1,7 @@
 """The leakage figures of one optical layer of a design, and the queries that a budget allows it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from protocol.leakage import (
     data_bits_server_probes_feed_forward_tap,
 )
 from protocol.leakage.certified import ServerTrust
+from protocol.leakage.certified_mean import ExpectedLayer
 from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
 from protocol.leakage.general_bound import weight_bits_general, weight_bits_general_untested
 from veilight.frontier.dither import (
@@ -21,11 +23,18 @@ from veilight.frontier.dither import (
     data_bits_homodyne_dither,
     data_bits_homodyne_dither_cap,
 )
-from veilight.frontier.expected import expected_certificate
+from veilight.frontier.expected import expected_certificate, expected_mean_certificate
 from veilight.frontier.link import LinkAssumptions, ReceiverOnLink, receiver_on_link
 from veilight.frontier.shapes import LayerShape
 
-__all__ = ["DataFigures", "LayerDesign", "LayerFigures", "figures_of_layer", "queries_allowed"]
+__all__ = [
+    "DataFigures",
+    "LayerDesign",
+    "LayerFigures",
+    "certified_mean",
+    "figures_of_layer",
+    "queries_allowed",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,26 +191,76 @@ def _verified_unmatched(design: LayerDesign) -> float:
     return weight_bits_general(m_x, m_p, channel) / weights_per_mode(design.encoding)
 
 
-def _certified(design: LayerDesign) -> float | None:
-    if design.tested_symbols is None:
+def certified_mean(designs: Sequence[LayerDesign]) -> float | None:
+    """Certified bits per weight, on average over all weights, at the link's failure probability.
+
+    One certificate of the average, or the average of the layers' own: whichever is expected to be
+    smaller, which is known before the light is on.
+
+    Args:
+        designs: all layers.
+
+    Returns:
+        The bits; None without tested symbols.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+    separate = [figures_of_layer(design).weight_bits_certified for design in designs]
+    weights = [design.shape.weights for design in designs]
+    known = [bits for bits in separate if bits is not None]
+    if len(known) < len(designs):
         return None
+    pairs = zip(known, weights, strict=True)
+    average = math.fsum(bits * count for bits, count in pairs) / sum(weights)
+    if len(designs) == 1:
+        return average
+    layers = [_expected_layer(design) for design in designs]
+    joint = expected_mean_certificate(layers, designs[0].link.failure, _trust(designs[0]))
+    return average if joint is None else min(average, joint)
+
+
+def _expected_layer(design: LayerDesign) -> ExpectedLayer:
+    """What its certificate is designed for."""
+    assert design.tested_symbols is not None
     seen, link = receiver_on_link(design.receiver, design.link), design.link
     symbols_x = round(design.tested_symbols * link.tested_share_x)
     m_x, m_p = design.modulations
     dither = design.dither_p_snu * seen.reaching
-    bits = expected_certificate(
-        seen.channel(design.modes, dither_snu=dither),
+    return ExpectedLayer(
+        weights=design.shape.weights,
+        weights_per_symbol=weights_per_mode(design.encoding),
+        channel=seen.channel(design.modes, dither_snu=dither),
         modulation_x_snu=m_x,
         modulation_p_snu=m_p,
         copies=design.copies,
         symbols_x=symbols_x,
         symbols_p=design.tested_symbols - symbols_x,
-        failure=design.failure,
-        trust=ServerTrust(
-            efficiency=seen.trusted_efficiency,
-            electronic_noise_snu=link.server_electronic_noise_snu,
-        ),
         dither_p_snu=dither,
+    )
+
+
+def _trust(design: LayerDesign) -> ServerTrust:
+    return ServerTrust(
+        efficiency=receiver_on_link(design.receiver, design.link).trusted_efficiency,
+        electronic_noise_snu=design.link.server_electronic_noise_snu,
+    )
+
+
+def _certified(design: LayerDesign) -> float | None:
+    if design.tested_symbols is None:
+        return None
+    layer = _expected_layer(design)
+    bits = expected_certificate(
+        layer.channel,
+        modulation_x_snu=layer.modulation_x_snu,
+        modulation_p_snu=layer.modulation_p_snu,
+        copies=layer.copies,
+        symbols_x=layer.symbols_x,
+        symbols_p=layer.symbols_p,
+        failure=design.failure,
+        trust=_trust(design),
+        dither_p_snu=layer.dither_p_snu,
     )
     return bits / weights_per_mode(design.encoding)
 

@@ -295,11 +295,11 @@ def network_grid(
     architecture: str,
     hidden: Sequence[tuple[int, ...]],
     first: Sequence[float],
-    ratios: Sequence[float],
+    last: Sequence[float],
     bias: bool = False,
     draws: int = 5,
 ) -> tuple[NetworkSpec, ...]:
-    """Every combination of widths, F^2 of the layers and F^2 of the last one relative to them.
+    """Every combination of widths, F^2 of the last optical layer and F^2 of those before it.
 
     The middle of the list `first` comes before its ends, so that a sweep that is stopped early has
     the part of the frontier that is likely to matter.
@@ -311,7 +311,7 @@ def network_grid(
         architecture: as `veilight train --network` takes it.
         hidden: widths of the hidden layers, one tuple per network.
         first: F^2 of all optical layers but the last.
-        ratios: F^2 of the last optical layer as a multiple of that; with one layer, 1 is enough.
+        last: F^2 of the last optical layer, which has few weights and can do with more light.
         bias: whether the layers have one.
         draws: of the noise in testing.
 
@@ -319,13 +319,13 @@ def network_grid(
         ConfigurationError: nothing to do, or a value is out of range.
         DataError: the data do not fit the architecture.
     """
-    if not (hidden and first and ratios):
+    if not (hidden and first and last):
         raise ConfigurationError(
-            "frontier: the grid is empty; give at least one width, one F^2 and one ratio"
+            "frontier: the grid is empty; give at least one network and one F^2 for its layers"
         )
     order = sorted(range(len(first)), key=lambda index: abs(index - (len(first) - 1) / 2))
     specs = []
-    for index, widths, ratio in itertools.product(order, hidden, ratios):
+    for index, widths, final in itertools.product(order, hidden, last):
         layers = len(graph_of(parts, architecture, widths, bias).optical)
         specs.append(
             NetworkSpec(
@@ -334,7 +334,7 @@ def network_grid(
                 architecture=architecture,
                 hidden=widths,
                 bias=bias,
-                signal_to_noise=(first[index],) * (layers - 1) + (_times(first[index], ratio),),
+                signal_to_noise=(first[index],) * (layers - 1) + (final,),
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,
                 learning_rate=settings.learning_rate,
@@ -346,11 +346,6 @@ def network_grid(
             )
         )
     return tuple({spec.key: spec for spec in specs}.values())
-
-
-def _times(value: float, ratio: float) -> float:
-    """A product without the last bits of floating point, which would show in tables and keys."""
-    return float(f"{value * ratio:.12g}")
 
 
 def _is_name(spec: str) -> bool:

@@ -10,7 +10,12 @@ from drivers.errors import OutputError
 from drivers.files import replace_files
 from drivers.receivers import Amplifier
 from veilight.frontier.optimise import FrontierPoint
-from veilight.frontier.report import Frontier, FrontierReport, balanced_points
+from veilight.frontier.report import (
+    Frontier,
+    FrontierReport,
+    TargetVerdict,
+    balanced_points,
+)
 from veilight.frontier.targets import PUBLISHED_POINT
 
 if TYPE_CHECKING:
@@ -83,11 +88,12 @@ def draw_frontier(report: FrontierReport) -> "Figure":
     from matplotlib.figure import Figure
 
     lines = len(report.frontiers)
-    figure = Figure(figsize=(15.5, 0.8 + 4.9 * lines), layout="constrained")
+    figure = Figure(figsize=(15.5, 0.8 + 5.4 * lines), layout="constrained")
     axes = figure.subplots(lines, 3, squeeze=False)
     paper = published_map()
     for line, part in enumerate(report.frontiers):
         _draw_weights(axes[line][0], part, paper)
+        axes[line][1].sharey(axes[line][0])
         _draw_data(axes[line][1], part)
         _draw_trade(axes[line][2], report, part, paper)
     figure.suptitle(_title(report), fontsize="large")
@@ -182,48 +188,55 @@ def _draw_trade(
     """Weights against data at one accuracy: what the receiver's setting trades."""
     best = max((point.accuracy for point in part.points), default=0.0)
     level = next(level for level in _LEVELS if level <= best)
-    for kind in dict.fromkeys(point.privacy.receiver for point in part.points):
-        enough = [
-            (point.privacy.data_bits_homodyne, point.privacy.charged_weight_bits)
-            for point in part.points
-            if point.privacy.receiver == kind and point.accuracy >= level
-        ]
+    for kind, points in _by_receiver(part.points).items():
+        enough = [point.privacy for point in points if point.accuracy >= level]
         if not enough:
             continue
-        least = min(weights for _, weights in enough)
-        if max(data for data, _ in enough) < _FLOOR:
-            axes.axhline(least, color=_COLOURS.get(kind), label=f"{kind}: no data in the light")
+        colour = _COLOURS.get(kind)
+        if max(privacy.data_bits_any for privacy in enough) < _FLOOR:
+            least = min(privacy.charged_weight_bits for privacy in enough)
+            axes.axhline(least, color=colour, label=f"{kind}: none in the light")
             continue
-        data, weights = zip(*_envelope(enough), strict=True)
-        axes.plot(data, weights, color=_COLOURS.get(kind), marker=".", label=kind)
-    levels = [point.accuracy for point in paper if point.accuracy <= level]
-    own = [point for point in paper if point.accuracy == max(levels, default=0.9)]
+        solid = _envelope([(p.data_bits_any, p.charged_weight_bits) for p in enough])
+        dotted = _envelope([(p.data_bits_homodyne, p.charged_weight_bits) for p in enough])
+        axes.plot(*zip(*solid, strict=True), color=colour, marker=".", label=kind)
+        axes.plot(*zip(*dotted, strict=True), color=colour, marker="x", linestyle=":")
+    _draw_paper_trade(axes, level, paper)
+    for target in report.targets:
+        if (target.certified_symbols is not None) == (part.link.tested_symbols is not None):
+            _draw_target(axes, target)
+    axes.set(xscale="log", yscale="log", xlabel="bits per data value")
+    axes.set_ylabel("bits per weight, at most")
+    axes.set_xlim(left=_FLOOR)
+    _finish(axes, f"weights against data at {level:.0%} or better; lines as before")
+
+
+def _draw_paper_trade(axes: "Axes", level: float, paper: Sequence[PublishedMapPoint]) -> None:
+    """The authors' map at the accuracy next below, along the amplifier's gain."""
+    accuracies = [accuracy for accuracy, _ in PUBLISHED_ACCURACIES]
+    nearest = max((a for a in accuracies if a <= level), default=min(accuracies))
+    own = [point for point in paper if point.accuracy == nearest]
     axes.plot(
         [point.data_bits for point in own],
         [point.weight_bits for point in own],
         color=_PAPER,
         linestyle="--",
-        label=f"paper's map at {own[0].accuracy:.0%} (MNIST)",
+        label=f"paper's map at {nearest:.0%} (MNIST, homodyne)",
     )
     axes.plot(
         PUBLISHED_POINT.data_bits, PUBLISHED_POINT.weight_bits, "*", color=_PAPER, markersize=13
     )
-    for target in report.targets:
-        if ("certified" in target.name) == (part.link.tested_symbols is not None):
-            axes.plot(
-                target.data_homodyne,
-                target.weight_bits,
-                "s",
-                markerfacecolor="none",
-                color="black" if target.met else "red",
-            )
-            axes.annotate(
-                f" {target.name[:1]}", (target.data_homodyne, target.weight_bits), fontsize="small"
-            )
-    axes.set(xscale="log", yscale="log", xlabel="bits per data value, homodyne")
-    axes.set_ylabel("bits per weight, at most")
-    axes.set_xlim(left=_FLOOR)
-    _finish(axes, f"trade at {level:.0%} or better")
+
+
+def _draw_target(axes: "Axes", target: TargetVerdict) -> None:
+    """The corner below which a target is met: a cross for homodyne, a square for any."""
+    colour = "black" if target.met else "red"
+    name = target.name[:1]
+    for bits, marker in ((target.data_homodyne, "x"), (target.data_any, "s")):
+        if bits is not None:
+            at = (bits, target.weight_bits)
+            axes.plot(*at, marker, markerfacecolor="none", color=colour)
+            axes.annotate(f" {name}", at, fontsize="small", color=colour)
 
 
 def _envelope(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -258,4 +271,4 @@ def _line(axes: "Axes", kind: str, bits: Sequence[float], points: Sequence[Front
 def _finish(axes: "Axes", title: str) -> None:
     axes.set_title(title, fontsize="medium")
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)

@@ -6,10 +6,12 @@ common disk for the results. What is in the results folder already is not traine
 
 import logging
 import math
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import ConfigurationError, VeilightError
@@ -25,7 +27,7 @@ from veilight.frontier.store import ResultStore
 from veilight.frontier.training import train_network
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 __all__ = [
     "LostNetwork",
@@ -96,7 +98,7 @@ def training_cluster(workers: int, scheduler: str | None = None) -> Iterator["Cl
         ConfigurationError: no scheduler or no worker answers, or the workers have another veilight.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler is not None:
         with _quiet_logs(), _connected(scheduler) as client:
@@ -109,7 +111,24 @@ def training_cluster(workers: int, scheduler: str | None = None) -> Iterator["Cl
         tempfile.TemporaryDirectory(prefix="veilight-dask-") as scratch,
         _quiet_logs(),
         dask.config.set(settings),
-        LocalCluster(
+        _local_cluster(workers, scratch) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _local_cluster(workers: int, scratch: str) -> "LocalCluster":
+    """Processes that Ctrl-C does not reach: it is the coordinator's, who ends them.
+
+    They inherit what signals are blocked from Dask's thread, which inherits it from here.
+    """
+    from distributed import LocalCluster
+
+    # Otherwise it is started from that thread, and unblocks the signal there.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             security=True,
@@ -118,10 +137,9 @@ def training_cluster(workers: int, scheduler: str | None = None) -> Iterator["Cl
             worker_dashboard_address="127.0.0.1:0",
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def run_sweep(

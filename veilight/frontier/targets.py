@@ -10,20 +10,14 @@ stands beside the one by the local figures.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, receiver
+from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
 from protocol.leakage.conventions import Encoding
-from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
-from veilight.frontier.optimise import (
-    FrontierPoint,
-    Weights,
-    best_setting,
-    fits,
-    strongest_setting,
-)
-from veilight.frontier.shapes import LayerShape, shapes_of
+from veilight.frontier.figures import LinkAssumptions, Privacy
+from veilight.frontier.optimise import FrontierPoint, Weights
+from veilight.frontier.target_points import closest_points, excess_of, with_least_light
 
 if TYPE_CHECKING:
     from veilight.frontier.networks import TrainedNetwork
@@ -45,8 +39,6 @@ _NAMES = {
     "data_any": "bits per data value to a server with any measurement",
 }
 _ROUNDING = 1e-9
-_FEW = 3
-_Found: TypeAlias = "tuple[TrainedNetwork, FrontierPoint]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +169,7 @@ def check(target: Target, points: Sequence[FrontierPoint]) -> TargetResult:
             reason=f"there is no point with receiver {' or '.join(target.kinds)}",
         )
     rigorous = replace(target, link=replace(target.link, data_charge="larger"))
-    excess = {index: _excess(target, point) for index, point in enumerate(usable)}
+    excess = {index: excess_of(target, point) for index, point in enumerate(usable)}
     best = min(excess, key=lambda index: max(excess[index].values()))
     met = max(excess[best].values()) <= 1 + _ROUNDING
     return TargetResult(
@@ -186,7 +178,7 @@ def check(target: Target, points: Sequence[FrontierPoint]) -> TargetResult:
         point=usable[best],
         excess=excess[best],
         met_by_caps=any(
-            max(_excess(rigorous, point).values()) <= 1 + _ROUNDING for point in usable
+            max(excess_of(rigorous, point).values()) <= 1 + _ROUNDING for point in usable
         ),
         reason=_reason(usable[best].privacy, excess[best], met),
     )
@@ -220,98 +212,13 @@ def examine(
             f"frontier: no network to hold against target {target.name}; train some first"
         )
     rigorous = replace(target, link=replace(target.link, data_charge="larger"))
-    by_caps = check(rigorous, _closest_points(rigorous, networks, encodings))
-    points = _closest_points(target, networks, encodings)
+    by_caps = check(rigorous, closest_points(rigorous, networks, encodings))
+    points = closest_points(target, networks, encodings)
     result = check(target, points)
     if result.point is None:
         return result
-    shown = _with_least_light(target, result.point, networks, budget_bits_per_weight)
+    shown = with_least_light(target, result.point, networks, budget_bits_per_weight)
     return replace(check(target, [shown]), met_by_caps=by_caps.met)
-
-
-def _closest_points(
-    target: Target, networks: "Sequence[TrainedNetwork]", encodings: Sequence[Encoding]
-) -> list[FrontierPoint]:
-    """Every network's best points, and with dithers those of the networks that come closest."""
-
-    def point(network: "TrainedNetwork", kind: str, encoding: Encoding, *dithers: float) -> _Found:
-        privacy = best_setting(
-            _shapes(network),
-            network.spec.signal_to_noise,
-            kind,
-            encoding,
-            target.link,
-            target.weights,
-            dithers_p_snu=dithers,
-        )
-        return network, FrontierPoint.of(network, privacy)
-
-    found = [
-        point(network, kind, encoding)
-        for network in networks
-        for kind in target.kinds
-        for encoding in encodings
-        if fits(kind, encoding)
-    ]
-    if target.dithers_p_snu:
-        found.sort(key=lambda entry: max(_excess(target, entry[1]).values()))
-        real = [entry for entry in found if entry[1].privacy.encoding == "real"]
-        found += [
-            point(network, near.privacy.receiver, "real", *target.dithers_p_snu)
-            for network, near in real[:_FEW]
-        ]
-    return [entry[1] for entry in found]
-
-
-def _with_least_light(
-    target: Target,
-    point: FrontierPoint,
-    networks: "Sequence[TrainedNetwork]",
-    budget_bits_per_weight: float | None,
-) -> FrontierPoint:
-    """The same design with the least light that keeps the limits, and a budget's queries."""
-    network = next(entry for entry in networks if entry.spec.key == point.network)
-    shapes, ratios = _shapes(network), network.spec.signal_to_noise
-    privacy = point.privacy
-    link = replace(target.link, dither_p_snu=privacy.dither_p_snu)
-    dim = strongest_setting(
-        shapes, ratios, privacy.receiver, privacy.encoding, link, target.weights
-    )
-    chosen = privacy if dim is None else dim
-    return FrontierPoint.of(
-        network,
-        privacy_of(
-            shapes,
-            ratios,
-            receiver(chosen.receiver, chosen.setting),
-            chosen.encoding,
-            link,
-            budget_bits_per_weight=budget_bits_per_weight,
-        ),
-    )
-
-
-def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
-    from protocol.models.graph import Graph
-
-    return shapes_of(Graph.from_dict(network.graph))
-
-
-def _excess(target: Target, point: FrontierPoint) -> dict[str, float]:
-    """Figures over limits, the data's as the target's link charges them."""
-    privacy = point.privacy
-    homodyne, everything = privacy.data_bits_homodyne_local, privacy.data_bits_any_local
-    if target.link.data_charge == "larger":
-        homodyne = max(homodyne, privacy.data_bits_homodyne_cap)
-        everything = max(everything, privacy.data_bits_any_cap)
-    excess = {
-        "accuracy": (1 - point.accuracy) / (1 - target.accuracy),
-        "weight_bits": privacy.charged_weight_bits / target.weight_bits,
-        "data_homodyne": homodyne / target.data_homodyne,
-    }
-    if target.data_any is not None:
-        excess["data_any"] = everything / target.data_any
-    return excess
 
 
 def _reason(privacy: Privacy, excess: dict[str, float], met: bool) -> str:

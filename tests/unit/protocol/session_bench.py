@@ -10,9 +10,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from drivers.backend import Block, ClientOpticsInfo, ReturnSummary, ServerOpticsInfo
+from drivers.backend import (
+    Block,
+    ClientOpticsInfo,
+    ReturnProjection,
+    ReturnSummary,
+    ServerOpticsInfo,
+)
 from protocol.channel import LocalChannel
 from protocol.client import ClientParty, Progress
+from protocol.client_policy import ClientPolicy
 from protocol.encoding import make_plan
 from protocol.ledger import DataLedger, WeightLedger
 from protocol.models.graph import (
@@ -116,6 +123,16 @@ class SpyServerOptics:
         self.calls.append(f"collect {block.name}")
         return self._facet.collect_summary(block, quadratures, reference_gain)
 
+    def keep_returns(self) -> None:
+        self._facet.keep_returns()
+
+    def project(self, block: Block, data: Tensor, reference_gain: float) -> ReturnProjection:
+        self.calls.append(f"project {block.name}")
+        return self._facet.project(block, data, reference_gain)
+
+    def forget_returns(self) -> None:
+        self._facet.forget_returns()
+
 
 class SpyClientOptics:
     """The client's facet of a link, with a list of calls and copies of what crossed it."""
@@ -160,6 +177,7 @@ class Bench:
     input_bits: Callable[[LayerPlan], float] | None = None
     on_progress: Callable[[Progress], None] | None = None
     keep: int = 0
+    client_policy: ClientPolicy | None = None
 
     def __post_init__(self) -> None:
         self.calls: list[str] = []
@@ -196,6 +214,7 @@ class Bench:
             input_bits=self.input_bits,
             keep=self.keep,
             on_progress=self.on_progress,
+            policy=self.client_policy,
         )
 
     def new_ledger(self, path: str | None, budget: float | None) -> WeightLedger:

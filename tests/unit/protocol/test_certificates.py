@@ -22,6 +22,7 @@ from protocol.certificates import (
     LedgerRecord,
     RunFacts,
     SessionRecord,
+    TestRecord,
     Thresholds,
     canonical_json,
     client_statement,
@@ -44,7 +45,25 @@ from protocol.leakage import (
 )
 from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
 from protocol.leakage.general_bound import ReturnedChannel
+from protocol.verification.session_limits import AlarmShares, SessionLimits
 
+_LIMITS = SessionLimits(
+    false_alarm=1e-6,
+    shares=AlarmShares(),
+    blocks=4,
+    running_limit=20.0,
+    running_shifts=(4.0, 2.0),
+    running_references=(0.01, 0.02, 0.02),
+    calibration_score=5.0,
+    moment_looks=(1, 2, 4),
+    moment_limits=(6.0, 5.5, 5.0),
+    moment_allowance=0.01,
+    rail_rate=1e-8,
+    audits=0,
+    audit_rates=(1e-8,),
+    audit_slack=0.0,
+    opening_rate=1e-8,
+)
 _MU, _COPIES, _ROWS, _MODES = 0.1, 50, 40, 100
 _EXCESS = 0.4 / _MODES
 _FACTS = RunFacts(
@@ -126,13 +145,32 @@ def _record(*counted: LayerRecord) -> SessionRecord:
         receiver_setting=1.25,
         trust=ServerTrust(),
         layers=tuple(_layer(f"layer {entry.layer}", entry.layer) for entry in layers),
+        session=_LIMITS,
     )
     return SessionRecord(
         thresholds=thresholds,
         thresholds_sha256=thresholds.sha256,
         layers=layers,
-        ledger=LedgerRecord(session="s", entries=7, hash="cd" * 32, budget_bits=1.0, lifted=False),
+        ledger=LedgerRecord(
+            session="s",
+            entries=7,
+            hash="cd" * 32,
+            budget_bits=1.0,
+            lifted=False,
+            thresholds_entry=2,
+            thresholds_sha256=thresholds.sha256,
+        ),
         data_ledger=None,
+        tests=(
+            TestRecord(
+                party="server",
+                name="running gain",
+                score=1.5,
+                limit=20.0,
+                symbols=100,
+                passed=True,
+            ),
+        ),
     )
 
 

@@ -103,7 +103,7 @@ def slow_digital(layer: Layer, values: Array) -> Array:
         normal = np.vectorize(lambda z: 0.5 * math.erfc(-z / math.sqrt(2)))
         return np.asarray(values * normal(values))
     if isinstance(layer, Standardise):
-        return (values - np.array(layer.offset)) * np.array(layer.factor)
+        return np.asarray((values - np.array(layer.offset)) * np.array(layer.factor))
     assert isinstance(layer, Relu)
     return np.maximum(values, 0.0)
 
@@ -213,6 +213,12 @@ def test_apply_digital_refuses_when_the_other_end_is_missing(layer: Layer) -> No
         ((3, 2, 2), (TokenMean(),), r"token_mean takes \(tokens, features\)"),
         ((3,), (SinusoidalPositions(),), r"sinusoidal_positions takes \(tokens, features\)"),
         ((3,), (Standardise(offset=(0.0,), factor=(1.0,)),), r"takes \(1,\), but gets \(3,\)"),
+        ((3, 2, 2), (LayerNorm(),), r"takes \(features,\) or \(tokens, features\), gets"),
+        (
+            (1 << 27,),
+            (Remember(), Remember(), Remember(), *(AddRemembered(),) * 3),
+            r"layer 2 \(remember\): 402653184 remembered entries exceed the cap",
+        ),
         ((3,), (Remember(),), r"layer 0 \(remember\): no add_remembered follows"),
         ((3,), (AddRemembered(),), r"layer 0 \(add_remembered\): no remember before it is open"),
         (
@@ -225,8 +231,8 @@ def test_apply_digital_refuses_when_the_other_end_is_missing(layer: Layer) -> No
 def test_graph_refuses_when_layers_of_tokens_do_not_fit(
     shape: Shape, layers: tuple[Layer, ...], message: str
 ) -> None:
-    # One optical layer more, so that the network has any; it need not fit what came before.
-    last = Linear(inputs=3, outputs=1)
+    # One optical layer more, so that the network has any; where it counts, it fits.
+    last = Linear(inputs=shape[-1], outputs=1)
     with pytest.raises(ModelError, match=message):
         Graph(input_shape=shape, layers=(*layers, last))
 

@@ -96,7 +96,7 @@ def hooked() -> nn.Module:
     return layer
 
 
-def activated(function: object) -> Callable[[], nn.Module]:
+def activated(function: Callable[[Tensor], Tensor]) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         layer = encoder_layer()
         layer.activation = function

@@ -112,21 +112,21 @@ def test_grid_starts_in_the_middle_when_it_is_made() -> None:
         architecture="mlp",
         hidden=[(32,), (32, 16)],
         first=[0.1, 0.2, 0.4],
-        ratios=[1, 3],
+        last=[1, 3],
     )
     assert len(grid) == len({spec.key for spec in grid}) == 12
     assert [spec.signal_to_noise for spec in grid[:4]] == [
-        (0.2, 0.2),
-        (0.2, 0.6),
-        (0.2, 0.2, 0.2),
-        (0.2, 0.2, 0.6),
+        (0.2, 1.0),
+        (0.2, 3.0),
+        (0.2, 0.2, 1.0),
+        (0.2, 0.2, 3.0),
     ]
     assert grid[0].dataset == "digits"
     assert grid[0].dataset_sha256 == source.sha256
     with pytest.raises(ConfigurationError, match="grid is empty"):
         network_grid(
             source, parts, recipe_for(parts, "mlp"), architecture="mlp", hidden=[], first=[1],
-            ratios=[1],
+            last=[1],
         )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_same_network_comes_out_when_the_specification_is_the_same() -> None:
     source, parts = data_source("digits")
     settings = replace(recipe_for(parts, "mlp"), epochs=6)
     (spec,) = network_grid(
-        source, parts, settings, architecture="mlp", hidden=[(32,)], first=[2.0], ratios=[2]
+        source, parts, settings, architecture="mlp", hidden=[(32,)], first=[2.0], last=[4]
     )
     first, second = train_network(spec, source), train_network(spec, source)
     other = train_network(replace(spec, seed=1), source)
@@ -159,7 +159,7 @@ def test_failure_comes_out_when_a_training_diverges() -> None:
     source, parts = data_source("digits")
     settings = replace(recipe_for(parts, "mlp"), learning_rate=1e30)
     (spec,) = network_grid(
-        source, parts, settings, architecture="mlp", hidden=[(16,)], first=[1.0], ratios=[1]
+        source, parts, settings, architecture="mlp", hidden=[(16,)], first=[1.0], last=[1]
     )
     outcome = train_network(spec, source)
     assert isinstance(outcome, FailedNetwork)

@@ -67,10 +67,6 @@ def _trainer(what: Callable[[NetworkSpec], Outcome | None]) -> Trainer:
     return train
 
 
-def _nothing(spec: NetworkSpec) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Connect]:
     with training_cluster(2) as client:
@@ -84,12 +80,6 @@ def store(tmp_path: Path) -> Iterator[ResultStore]:
         yield made
 
 
-def _fails(spec: NetworkSpec) -> Outcome | None:
-    if spec.seed == 3:
-        return FailedNetwork(spec=spec, reason="the loss became nan", seconds=1.0)
-    return None
-
-
 def _no_cluster() -> AbstractContextManager["Client"]:
     raise AssertionError("nothing is left to do")
 
@@ -97,8 +87,13 @@ def _no_cluster() -> AbstractContextManager["Client"]:
 def test_networks_are_trained_once_when_a_sweep_is_run_again(
     store: ResultStore, connect: Connect
 ) -> None:
+    def fail(spec: NetworkSpec) -> Outcome | None:
+        if spec.seed == 3:
+            return FailedNetwork(spec=spec, reason="the loss became nan", seconds=1.0)
+        return None
+
     seen: list[SweepProgress] = []
-    trainer = _trainer(lambda spec: _fails(spec))
+    trainer = _trainer(fail)
     first = run_sweep(store, SOURCE, SPECS[:3], connect, trainer=trainer)
     assert [network.spec for network in first.networks] == list(SPECS[:3])
     assert first.reused == 0
@@ -115,15 +110,11 @@ def test_networks_are_trained_once_when_a_sweep_is_run_again(
     third = run_sweep(store, SOURCE, SPECS, _no_cluster, trainer=trainer)
     assert (third.networks, third.failed, third.lost) == (second.networks, second.failed, ())
     again = run_sweep(
-        store, SOURCE, SPECS, connect, trainer=_trainer(_nothing_done()), retry_failed=True
+        store, SOURCE, SPECS, connect, trainer=_trainer(lambda _: None), retry_failed=True
     )
     assert again.reused == 4
     assert again.failed == ()
     assert (store.folder / model_file_of(SPECS[3])).read_bytes() == b"3 digits"
-
-
-def _nothing_done() -> Callable[[NetworkSpec], Outcome | None]:
-    return lambda spec: None
 
 
 def test_worker_is_named_when_a_network_kills_it_every_time(

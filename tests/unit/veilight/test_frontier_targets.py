@@ -10,8 +10,9 @@ from drivers.receivers import FeedForwardTap
 from protocol.models.recipes import mlp
 from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
 from veilight.frontier.networks import NetworkSpec, TrainedNetwork
-from veilight.frontier.optimise import FrontierPoint
+from veilight.frontier.optimise import FrontierPoint, best_setting
 from veilight.frontier.shapes import LayerShape
+from veilight.frontier.target_points import closest_points, excess_of
 from veilight.frontier.targets import (
     PROJECT_TARGETS,
     PUBLISHED_POINT,
@@ -214,6 +215,48 @@ def test_certified_target_is_met_with_a_dither_and_not_without() -> None:
     assert not without.met
     assert without.excess["weight_bits"] > 1
     assert without.excess["data_any"] > 1
+
+
+@pytest.mark.parametrize("data_any", [None, 0.01])
+def test_closest_points_are_those_of_all_networks_without_working_all_out(
+    data_any: float | None,
+) -> None:
+    target = replace(
+        PROJECT_TARGETS[0],
+        weight_bits=0.003,
+        data_any=data_any,
+        kinds=("amplifier", "feed-forward-tap"),
+    )
+    networks = [
+        trained(0.98, (1.0, 2.0)),
+        trained(0.975, (0.5, 1.0)),
+        trained(0.971, (0.25, 0.5)),
+        trained(0.972, (0.25, 1.0)),
+        trained(0.968, (0.2, 0.4)),
+        trained(0.91, (0.1, 0.2)),
+    ]
+    everything = [
+        FrontierPoint.of(
+            network,
+            best_setting(
+                (
+                    LayerShape(layer=0, rows=784, columns=784),
+                    LayerShape(layer=2, rows=10, columns=784),
+                ),
+                network.spec.signal_to_noise,
+                kind,
+                "real",
+                target.link,
+                target.weights,
+            ),
+        )
+        for network in networks
+        for kind in target.kinds
+    ]
+    points = closest_points(target, networks, ["real"])
+    smallest = min(max(excess_of(target, entry).values()) for entry in everything)
+    assert min(max(excess_of(target, entry).values()) for entry in points) == smallest
+    assert len(points) < len(everything)
 
 
 def test_examination_is_refused_when_there_is_no_network() -> None:

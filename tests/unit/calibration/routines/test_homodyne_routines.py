@@ -22,6 +22,7 @@ from calibration.routines._slot_noise import slot_noise
 from calibration.routines._stage import PARTIES, Stage
 from calibration.store import Store
 from drivers.errors import CalibrationError, PhaseError
+from drivers.optics.burst import BurstLayout
 from sim_backend.scene import truth
 from sim_backend.scene.reference_settings import ReferenceSettings
 from tests.homodyne_bench import FORMAT, QUIET, homodyne_scene
@@ -152,6 +153,14 @@ def test_delays_are_those_of_the_fibres(calibrated: CalibrationBench) -> None:
         true_s = truth.signal_delay_s(calibrated.scene, "client" if party == "client" else "server")
         assert score(found, name, true_s) < 6
     assert score(found, "client_clock_offset", 1.2e-6) < 6
+
+
+def test_delay_adds_no_error_of_a_beat_where_there_is_none(calibrated: CalibrationBench) -> None:
+    samples = BurstLayout(format=FORMAT, data_symbols=4096).total_samples
+    floor = routine("delay").defaults["clock_floor_samples"]
+    assert isinstance(floor, float)
+    for name in ("client_clock_offset", "server_clock_offset"):
+        assert 0 < calibrated.results["delay"][name].uncertainty < 0.9 * floor / samples
 
 
 def test_photons_by_shot_noise_agree_with_the_meter_without_a_half(

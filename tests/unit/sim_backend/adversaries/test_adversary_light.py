@@ -271,12 +271,14 @@ def test_behaviour_is_the_same_channel_when_a_link_can_play_it() -> None:
     assert tap.added_noise_x_snu == pytest.approx(0.5)
     assert return_behaviour(KeepsLight(fraction=0.2)).transmittance == pytest.approx(0.8)
     assert return_behaviour(MeasuresOnlyX(noise_p_snu=0.5)).added_noise_p_snu == 0.5
+    some = return_behaviour(InterceptsAndResends(share=0.1))
+    assert (some.share, some.added_noise_x_snu, some.transmittance) == (0.1, 2.0, 1.0)
 
 
 @pytest.mark.parametrize(
     "adversary",
     [
-        InterceptsAndResends(share=0.1),
+        InterceptsOneMode(),
         RaisesGain(),
         ScalesOscillator(),
         SaturatesDetector(),

@@ -1,0 +1,106 @@
+"""A sweep of small networks on Dask workers against the plain loop, and what 100 on MNIST take.
+
+Run with `python benchmarks/bench_frontier.py`. The reference is the same trainings one after
+another in one process, measured in the same run. The workers are started and warmed up before the
+clock, as they are once per sweep; what that takes is printed beside. The time of 100 networks of
+784-784-10 is worked out from one epoch on random data of MNIST's size on as many workers. Compare
+on a machine that does nothing else.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from protocol.models.recipes import MNIST_FAINT, centred_scaling, mlp
+from protocol.models.training import train
+from veilight.frontier.networks import (
+    DataSource,
+    NetworkSpec,
+    data_source,
+    network_grid,
+    recipe_for,
+)
+from veilight.frontier.store import ResultStore
+from veilight.frontier.sweep import run_sweep, training_cluster
+from veilight.frontier.training import train_network
+
+__all__ = ["main"]
+
+MNIST_SAMPLES, MNIST_SIDE, CLASSES = 60_000, 28, 10
+HIDDEN = 784
+NETWORKS = 100
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--workers", default="1,2")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    source, parts = data_source("digits")
+    (spec,) = network_grid(
+        source,
+        parts,
+        replace(recipe_for(parts, "mlp"), epochs=options.epochs),
+        architecture="mlp",
+        hidden=[(512,)],
+        first=[0.25],
+        last=[0.5],
+    )
+    specs = [replace(spec, seed=seed) for seed in range(options.networks)]
+    train_network(replace(spec, epochs=1), source)
+    start = time.perf_counter()
+    for each in specs:
+        train_network(each, source)
+    plain = time.perf_counter() - start
+    print(f"{os.cpu_count()} cores, {len(specs)} networks 64-512-10, {options.epochs} epochs")
+    print(f"plain loop                 {plain:7.2f} s")
+    for workers in map(int, options.workers.split(",")):
+        started, swept = _swept(source, specs, workers)
+        print(
+            f"{workers} Dask worker(s)           {swept:7.2f} s, ratio {plain / swept:5.2f}: plain "
+            f"loop / sweep (ideal {workers}); start of the workers {started:.1f} s"
+        )
+    epoch = _mnist_epoch_seconds()
+    hours = epoch * MNIST_FAINT.epochs * NETWORKS / 3600
+    print(
+        f"one epoch of 784-{HIDDEN}-10 on {MNIST_SAMPLES:,} samples {epoch:.2f} s: "
+        f"{NETWORKS} networks of {MNIST_FAINT.epochs} epochs take {hours:.2f} h on one core, "
+        f"{hours / 2:.2f} h on two"
+    )
+
+
+def _swept(source: DataSource, specs: list[NetworkSpec], workers: int) -> tuple[float, float]:
+    """Seconds of the start of the workers, and of the sweep with them."""
+    start = time.perf_counter()
+    with training_cluster(workers) as client, tempfile.TemporaryDirectory() as folder:
+        warm = [replace(specs[0], epochs=1, seed=1000 + worker) for worker in range(workers)]
+        for address, each in zip(client.nthreads(), warm, strict=True):
+            client.submit(train_network, each, source, workers=[address]).result()
+        started = time.perf_counter() - start
+        store = ResultStore(Path(folder))
+        start = time.perf_counter()
+        with store.lock():
+            run_sweep(store, source, specs, lambda: nullcontext(client))
+        return started, time.perf_counter() - start
+
+
+def _mnist_epoch_seconds() -> float:
+    """One epoch of the recipe on random images."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    images = generator.random((MNIST_SAMPLES, MNIST_SIDE, MNIST_SIDE), dtype=np.float32)
+    labels = generator.integers(0, CLASSES, MNIST_SAMPLES)
+    graph = mlp((MNIST_SIDE, MNIST_SIDE), (HIDDEN,), CLASSES, scaling=centred_scaling(images, 0.5))
+    return train(graph, images, labels, replace(MNIST_FAINT, epochs=1), device="cpu").seconds
+
+
+if __name__ == "__main__":
+    main()
