@@ -400,7 +400,8 @@ class ServerParty:
             return BlockRecord(block=block, verdict=verdict)
         failed = self._test_session(launched, summary, verdict, law)
         if not failed:
-            self.record.evidence.setdefault(block.layer, Evidence()).add(summary)
+            evidence = self.record.evidence.setdefault(block.layer, Evidence())
+            evidence.add(self.light.of_weights(block, summary))
         return BlockRecord(block=block, verdict=verdict, session_failed=failed)
 
     def _test_session(

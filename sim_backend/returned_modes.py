@@ -149,7 +149,8 @@ class _ModeDraw:
         draws = self._flight.streams.hit_modes.take(*shape, self._flight.block.modes, 2)
         # A normal number below a quantile picks with that probability.
         picked = draws[..., 1] < torch.special.ndtri(torch.tensor(channel.hit_share))
-        return picked * draws[..., 0] * _part(channel.hit_variance, rows).sqrt()[..., None]
+        noise = draws[..., 0] * _part(channel.hit_variance, rows).sqrt()[..., None]
+        return torch.where(picked, noise, 0.0)
 
     def _technical(self, rows: slice) -> Tensor:
         """Launch noise of all modes but the data's, which carries its own since the outcome."""

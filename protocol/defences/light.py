@@ -5,13 +5,14 @@ order, so that one disguise at a time is in memory and none is used twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from drivers.backend import Block, ReturnSummary
 from drivers.errors import ConfigurationError, ProtocolError
 from protocol.defences.network import DisguisedNetwork, SentWeights
 from protocol.defences.randomness import RandomNumbers
@@ -128,6 +129,28 @@ class WeightLight:
             record = self.disguised[layer]
             record.alignment = max(record.alignment, alignment)
         return alignment
+
+    def of_weights(self, block: Block, summary: ReturnSummary) -> ReturnSummary:
+        """A block's summary without the dummy rows.
+
+        For the evidence of the certificate: a client that could tell dummies from weights, and
+        spared them, must not look better by their number.
+        """
+        units = None if self._sent is None else self._sent.unit_rows.get(block.layer)
+        if units is None:
+            return summary
+        inside = units[(units >= block.first_row) & (units < block.first_row + block.rows)]
+        rows = torch.from_numpy(np.sort(inside) - block.first_row)
+        fourth = summary.residual_fourth_snu
+        return replace(
+            summary,
+            frames=summary.frames[:, rows],
+            mean_energy_snu=summary.mean_energy_snu[:, rows],
+            projection_snu=summary.projection_snu[:, rows],
+            residual_energy_snu=summary.residual_energy_snu[:, rows],
+            rails=summary.rails[:, rows],
+            residual_fourth_snu=None if fourth is None else fourth[:, rows],
+        )
 
     def ledger_rows(self, layer: LayerPlan, first_row: int, rows: int) -> tuple[int, int]:
         """The model's rows among those of a block: first and number."""

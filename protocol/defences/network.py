@@ -30,6 +30,7 @@ from protocol.plan import Encoding, Plan, tile_sizes
 __all__ = ["DisguisedNetwork", "SentWeights", "disguise_network"]
 
 Array = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +42,12 @@ class SentWeights:
         photons_per_symbol: by layer, what the ledger is charged per weight and copy: the layer's
             mean photon number times the largest factor by which any row has more light than
             without the disguise.
+        unit_rows: by layer with hidden units, the rows of `matrices` that are not dummies.
     """
 
     matrices: Mapping[int, Array]
     photons_per_symbol: Mapping[int, float]
+    unit_rows: Mapping[int, Places]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +82,7 @@ class DisguisedNetwork:
         return SentWeights(
             matrices={part.layer: apply_disguise(part, disguise) for part in self._parts},
             photons_per_symbol=self._charged(disguise),
+            unit_rows=disguise.places,
         )
 
     def ledger_rows(self, layer: int, first_row: int, rows: int) -> tuple[int, int]:

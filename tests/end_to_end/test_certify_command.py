@@ -89,7 +89,7 @@ def test_certificates_are_held_to_the_ledgers_themselves_when_these_are_given(
     status, _, error = certify("verify", file, "--ledger", run_folder.parent / "d.ledger")
     assert status == 5
     assert "ledger head: " in error
-    assert "never debited the certificate's session" in error
+    assert "thresholds in the ledger: " in error
     status, _, error = certify("verify", file, "--ledger", tmp_path / "none")
     assert status == 4
     assert "no ledger there" in error

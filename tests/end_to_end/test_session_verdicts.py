@@ -8,6 +8,7 @@ client's tests. Rates are set so that the test under study has the 1e-6 that the
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,7 @@ def parties(
     server = ServerParty(
         model,
         plan,
-        Changed(  # type: ignore[arg-type]
+        Changed(
             link.server,
             describe=lambda: info,
             send=lambda block, means: link.server.send(block, sends(means)),
@@ -219,7 +220,7 @@ def parties(
         random_bits=SeededBits(settings.seed or 0),
     )
     client = ClientParty(
-        Changed(  # type: ignore[arg-type]
+        Changed(
             link.client,
             describe=lambda: replace(link.client.describe(), receiver=named),
             measure=lambda block: arrives(link.client.measure(block)),
@@ -419,7 +420,7 @@ def test_light_in_p_is_caught_by_the_clients_probes_when_the_server_puts_some_th
                 LinkSettings(receiver=PassiveTap(tap_fraction=0.1), seed=seed, device="cpu"),
                 photons=0.1,
                 samples_per_block=inputs,
-                sends=lambda means, p=signs: means + 1j * p,
+                sends=partial(torch.add, 1j * signs),
                 policy={"shares": shares(blocks=LITTLE), "false_alarm": 1e-9},
                 client_policy=ClientPolicy(
                     false_alarm=2e-6 / SHARES["P"], probe_share=1.0, seed=seed, variance_slack=0.0

@@ -173,6 +173,22 @@ def test_messages_do_not_tell_dummies_from_units() -> None:
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("rows_per_block", [0, 5])
+def test_evidence_is_of_the_weights_alone_when_there_are_dummies(rows_per_block: int) -> None:
+    defences = Defences(permute=True, dummies=6)
+    session = Session(perceptron((12, 9, 4)), defences, rows_per_block=rows_per_block)
+    session.client.infer(normals(7, 12))
+    evidence = session.server.record.evidence
+    # Seven samples, nine units of thirteen entries; four outputs of sixteen entries, six of them
+    # the dummies' dark columns.
+    assert evidence[0].symbols.sum() == 7 * 9 * 13
+    assert evidence[2].symbols.sum() == 7 * 4 * 16
+    # Half of the light of the rows that are weights was seen in X: between 20 and 80 % of it, for
+    # sure to 1e-9 (a binomial of 63 frames).
+    sent = 7 * 9 * 13 * 4 * 2.0
+    assert 0.2 < evidence[0].mean_energy_snu[0] / sent < 0.8
+
+
 def test_samples_out_of_order_are_refused_when_weights_are_disguised() -> None:
     model = perceptron((12, 9, 4))
     network = disguise_network(model, ALL, (1.0, 1.0), encoding="real", modes_per_frame=99)
