@@ -17,6 +17,7 @@ from veilight._version import __version__
 if TYPE_CHECKING:
     from drivers.errors import VeilightError
     from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
+    from protocol.defences import Defences
     from protocol.ledger import DataLedger, WeightLedger
     from protocol.models.files import load_model, save_model
     from protocol.models.graph import Graph
@@ -35,6 +36,7 @@ __all__ = [
     "Configuration",
     "DataLedger",
     "Dataset",
+    "Defences",
     "DetectorSettings",
     "FeedForwardTap",
     "Graph",
@@ -65,6 +67,7 @@ _HOMES = {
     "Configuration": "veilight.config",
     "DataLedger": "protocol.ledger",
     "Dataset": "veilight.datasets",
+    "Defences": "protocol.defences",
     "DetectorSettings": "sim_backend.settings",
     "FeedForwardTap": "drivers.receivers",
     "Graph": "protocol.models.graph",
