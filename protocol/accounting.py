@@ -42,12 +42,13 @@ def channel_estimate(
     raised by `CALIBRATION_MARGIN` standard uncertainties of the calibration.
 
     Args:
-        evidence: sums of all accepted blocks; None where nothing was or could be tested.
+        evidence: sums of all accepted blocks; None where nothing was or could be tested. With real
+            encoding a few frames may all have been measured in P: that is no test of the gain.
         expectation: the honest return; the residuals are taken against its gain.
         info: the server's calibration.
     """
-    if evidence is None or not expectation.verifiable:
-        return ChannelEstimate(transmittance=0.0)
+    if evidence is None or not expectation.verifiable or not evidence.mean_energy_snu.sum() > 0:
+        return ChannelEstimate(transmittance=0.0)  # nothing that tells the gain was measured
     eta = info.detection_efficiency
     gain = evidence.gain - CALIBRATION_MARGIN * info.gain_uncertainty * expectation.gain
     margin = CALIBRATION_MARGIN * info.variance_uncertainty

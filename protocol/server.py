@@ -324,6 +324,11 @@ class ServerParty:
         if self._desk is not None and self._monitor is not None:
             batches = -(-self.record.samples // self._plan.samples_per_block)
             desk = self._desk
+            if len(desk.entries) != batches:
+                raise ProtocolError(
+                    f"{len(desk.entries)} of {batches} announced batches are done; with audits "
+                    "agreed a session ends after the last"
+                )
             self.record.refused = self._monitor.finish(batches, desk.commanded, desk.opened)
             self.record.tests = self._monitor.scores
             if self.record.refused:

@@ -108,7 +108,7 @@ class Link:
             if user in self._users:
                 raise LinkError(f"{self.address}: {user} is on this link already; close it first")
             if self._stream is None:
-                self._stream = self._opener(self.timeout_s)
+                self._stream = self._opener(self.patience * self.timeout_s)
                 self._reader.forget()
                 self._dirty = None
                 self._broken = self._cut_off = False
@@ -316,7 +316,7 @@ class Link:
             if self._stream.reopens or self._broken:
                 self._stream.close()
                 self._cut_off = True
-                self._stream = self._opener(self._hurry.cut(self.timeout_s))
+                self._stream = self._opener(self._hurry.cut(self.patience * self.timeout_s))
                 self._broken = self._cut_off = False
             else:
                 self._drain(self._stream)

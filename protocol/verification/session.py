@@ -183,12 +183,15 @@ class SessionMonitor:
         return float(kurtosis_score(np.array([second]), np.array([fourth]), int(count))[0])
 
     def _count_rails(self, summary: ReturnSummary, verdict: Verdict, expected: float) -> None:
-        self._rails = SessionScore(
+        found = SessionScore(
             name="rails",
             score=float(summary.rails.sum()),
             limit=float(poisson.isf(self._limits.rail_rate, expected)),
             symbols=verdict.symbols,
         )
+        worst = self._rails
+        if worst is None or not found.score - found.limit <= worst.score - worst.limit:
+            self._rails = found
 
     def add_audit(self, returned: tuple[AuditedReturn, ...]) -> str:
         """Count an opened batch in, X first, P second, and test all that were opened.

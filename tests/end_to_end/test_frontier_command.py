@@ -59,7 +59,7 @@ def test_finished_networks_are_not_trained_again_when_a_sweep_was_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "results"
-    command = _command(out, 60, "0.5,1,2,4")
+    command = _command(out, 25, "0.5,1,2,4")
     with _started(command) as process:
         _wait_for_records(out, 2, process)
         process.kill()
@@ -88,13 +88,13 @@ def test_second_coordinator_is_refused_when_the_first_is_at_work(
     from veilight.frontier.store import ResultStore
 
     with ResultStore(tmp_path).lock():
-        assert main(_command(tmp_path, 60, "1")) == 6
+        assert main(_command(tmp_path, 25, "1")) == 6
     assert f"in use by process {os.getpid()}" in capsys.readouterr().err
 
 
 def test_finished_networks_stay_when_ctrl_c_is_pressed(tmp_path: Path) -> None:
     out = tmp_path / "results"
-    with _started(_command(out, 60, "0.5,1,2,4")) as process:
+    with _started(_command(out, 25, "0.5,1,2,4")) as process:
         found = _wait_for_records(out, 1, process)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)

@@ -77,6 +77,15 @@ def test_channel_estimate_refers_to_the_detectors_input_when_the_detector_is_not
     assert no_p.excess_noise_p_snu == 0.0
 
 
+def test_channel_estimate_trusts_nothing_when_no_light_was_measured_in_x() -> None:
+    info = SymbolLink(LinkSettings(receiver=RECEIVER)).server.describe()
+    evidence = evidence_of(0.8, 1.0, 1.0, 70)
+    evidence.mean_energy_snu[:] = 0
+    evidence.symbols[0] = evidence.frames[0] = 0
+    found = channel_estimate(evidence, expected_return(info, RECEIVER), info)
+    assert found == ChannelEstimate(transmittance=0.0)
+
+
 def test_channel_estimate_trusts_nothing_when_nothing_was_tested() -> None:
     link = SymbolLink(LinkSettings(receiver=PassiveTap(tap_fraction=1.0), seed=1, device="cpu"))
     info = link.server.describe()
