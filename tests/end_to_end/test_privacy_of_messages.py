@@ -17,6 +17,7 @@ from torch import Tensor
 
 from drivers.errors import VerificationError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
+from protocol.dummies import dummy_vectors
 from protocol.ledger import DataLedger
 from protocol.messages import decode_message
 from protocol.models.model import Model, unfold
@@ -46,7 +47,25 @@ BLOCK = {
 }
 FROM_CLIENT |= {"block-ready": BLOCK, "block-measured": BLOCK}
 FROM_SERVER |= {"block-sent": BLOCK, "block-verdict": BLOCK | {"accepted", "reason"}}
-FLOATS_ALLOWED = {"audit_share", "receiver_setting", "photons_per_symbol", "scale_snu", "offset", "factor"}
+BATCH = {"kind", "session", "first_sample"}
+FROM_CLIENT |= {
+    "audit-commitment": BATCH | {"commitment"},
+    "audit-due": BATCH,
+    "audit-opening": BATCH | {"batch", "seed", "nonce"},
+}
+FROM_SERVER |= {
+    "audit-noted": BATCH,
+    "audit-command": BATCH | {"opened"},
+    "audit-verdict": BATCH | {"accepted", "reason"},
+}
+FLOATS_ALLOWED = {
+    "audit_share",
+    "receiver_setting",
+    "photons_per_symbol",
+    "scale_snu",
+    "offset",
+    "factor",
+}
 
 
 def run(
@@ -148,8 +167,41 @@ def test_messages_hold_allowed_fields_and_no_secret_when_opened(
                 check_text(field, value)
     layers = len(model.graph.optical)
     assert sorted(floats) == sorted(
-        ["receiver_setting", "offset", "factor", *["photons_per_symbol", "scale_snu"] * layers]
+        ["audit_share", "receiver_setting", "offset", "factor"]
+        + ["photons_per_symbol", "scale_snu"] * layers
     )
+
+
+def test_audits_open_dummies_alone_when_they_are_mixed_with_data() -> None:
+    """An opening of data has no seed; what a seed makes was loaded."""
+    bench = Bench(
+        model=perceptron(),
+        samples_per_block=4,
+        policy_changes={"audit_share": 0.3},
+    )
+    data = normals(SAMPLES, 12, seed=3)
+    outputs = bench.client.infer(data)
+    secrets, kinds = secrets_of(bench, data, outputs), []
+    for number, text in enumerate(bench.channel.transcript):
+        message = json.loads(text)
+        assert set(message) == (FROM_SERVER if number % 2 else FROM_CLIENT)[message["kind"]]
+        for field, value in leaves(message):
+            if isinstance(value, float):
+                assert field in FLOATS_ALLOWED
+                assert value not in secrets
+            elif isinstance(value, str) and field != "seed":
+                check_text(field, value)
+        if message["kind"] == "audit-opening":
+            kinds.append(message["batch"])
+            assert bool(message["seed"]) == (message["batch"] == "dummies")
+            if message["seed"]:
+                signs = dummy_vectors(message["seed"], bench.plan.layers[0], 4) / 13**0.5
+                assert any(
+                    torch.allclose(loaded, signs)
+                    for loaded in bench.client_optics.loaded
+                    if loaded.shape == signs.shape
+                )
+    assert sorted(kinds) == ["data", "data", "dummies"]
 
 
 def check_text(field: str, value: str) -> None:
@@ -159,8 +211,12 @@ def check_text(field: str, value: str) -> None:
         assert not value or set(value.split(", ")) <= names
     elif field == "session":
         assert len(bytes.fromhex(value)) == 16
-    elif field == "thresholds":
+    elif field in ("thresholds", "commitment"):
         assert len(bytes.fromhex(value)) == 32
+    elif field == "nonce":
+        assert len(bytes.fromhex(value)) == 16
+    elif field == "batch":
+        assert value in ("data", "dummies", "probe")
     else:
         assert field in ("kind", "receiver", "encoding")
 
