@@ -63,8 +63,8 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
     tests_table(screen, result.tests)
     if result.audit_symbols:
         screen.say(
-            f"Dummies and probes: {result.audit_symbols:,} symbols of these, "
-            f"{counted(result.audited_batches, 'batch').replace('batchs', 'batches')} opened"
+            f"Dummies and probes: {result.audit_symbols:,} symbols of these; batches opened: "
+            f"{result.audited_batches}"
         )
     leakage_table(screen, f"Weights, after {samples} [bit per weight]", result.weights_leaked)
     if result.budget_lifted:
