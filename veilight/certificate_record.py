@@ -12,7 +12,7 @@ from protocol.leakage.certified import NoiseDependence, TestedQuadrature
 from protocol.plan import LayerPlan
 from protocol.verification import Evidence, ReturnExpectation
 from protocol.verification.expected import largest_alignment
-from veilight.runs import LayerResult, RunResult
+from veilight.run_values import LayerResult, RunResult
 
 __all__ = ["certificate_record"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from veilight.runs import RunResult
+from veilight.run_values import RunResult
 
 __all__ = ["CREDIT", "defence_words", "defences_to_dict"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from protocol.server import BlockRecord
 from veilight.certificate_record import certificate_record
 from veilight.defences import defences_to_dict
-from veilight.runs import LayerResult, RunResult
+from veilight.run_values import LayerResult, RunResult
 
 __all__ = ["result_to_dict"]
 

@@ -7,8 +7,10 @@ import typer
 
 from veilight._version import __version__
 from veilight.cli import _options as options
+from veilight.cli._bench_app import bench_app
 from veilight.cli._certify import certify_app
 from veilight.cli._cost import cost
+from veilight.cli._driver_app import driver_app
 from veilight.cli._exit_codes import EXIT_CODES_TEXT
 from veilight.cli._frontier import frontier_app
 from veilight.cli._reconstruct import reconstruct_app
@@ -28,9 +30,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The settings of a run.")
 app.add_typer(config_app, name="config")
-bench_app = typer.Typer(help="Benches: the instruments of a party, from its bench file.")
 app.add_typer(bench_app, name="bench")
-driver_app = typer.Typer(help="Drivers of real instruments: which there are, and how to add one.")
 app.add_typer(driver_app, name="driver")
 app.add_typer(certify_app, name="certify")
 app.add_typer(reconstruct_app, name="reconstruct")
@@ -412,80 +412,6 @@ def config_show(config: options.ConfigFile = None, as_json: options.Json = False
     return 0
 
 
-@bench_app.command("show")
-def bench_show(files: options.BenchFiles, as_json: options.Json = False) -> int:
-    """Every instrument by role, its limits, and what is missing; opens nothing."""
-    from veilight.cli._bench import run_bench_show
-
-    return run_bench_show(Screen(as_json=as_json), files)
-
-
-@bench_app.command("check")
-def bench_check(files: options.BenchFiles, as_json: options.Json = False) -> int:
-    """Open every instrument, look whether it is well, and say what to do; emits no light."""
-    from veilight.cli._bench import run_bench_check
-
-    return run_bench_check(Screen(as_json=as_json), files)
-
-
-@bench_app.command("safe")
-def bench_safe(files: options.BenchFiles, as_json: options.Json = False) -> int:
-    """Drive every instrument to its safe state and read it back."""
-    from veilight.cli._bench import run_bench_safe
-
-    return run_bench_safe(Screen(as_json=as_json), files)
-
-
-@bench_app.command("watch")
-def bench_watch(
-    files: options.BenchFiles,
-    interval: Annotated[
-        float, typer.Option("--interval", min=0.05, max=3600, help="Seconds between two looks.")
-    ] = 1.0,
-    looks: Annotated[
-        int | None, typer.Option("--looks", min=1, help="Stop after so many (default: Ctrl-C).")
-    ] = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> int:
-    """What every instrument reads, live, with trip limits; opens benches in their safe state."""
-    from veilight.cli._watch import run_watch
-
-    screen = Screen(as_json=as_json, quiet=quiet)
-    return run_watch(screen, files, interval_s=interval, looks=looks)
-
-
-@bench_app.command("discover")
-def bench_discover(
-    addresses: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ADDRESS]...", help="Ask only here: VISA names, serial ports."),
-    ] = None,
-    host: Annotated[
-        list[str] | None,
-        typer.Option("--host", help="Host on the network, with :PORT if it is known; repeatable."),
-    ] = None,
-    library: Annotated[
-        str, typer.Option("--library", help="VISA library: @py, @ivi or a path (default: @py).")
-    ] = "",
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.01, max=60, help="Seconds for each question.")
-    ] = 0.5,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> int:
-    """What is connected by VISA and serial lines, who answers, and which drivers fit."""
-    from veilight.cli._discover import run_discover
-
-    return run_discover(
-        Screen(as_json=as_json, quiet=quiet),
-        hosts=tuple(host or ()),
-        addresses=tuple(addresses or ()),
-        library=library,
-        timeout_s=timeout,
-    )
-
-
 @app.command()
 def twin(
     files: options.BenchFiles,
@@ -508,54 +434,3 @@ def twin(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     return run_twin(screen, files, speed=speed, out=out, seed=seed)
-
-
-@driver_app.command("list")
-def driver_list(
-    kind: Annotated[
-        str | None, typer.Option("--kind", help="Such as laser, power-meter or digitiser.")
-    ] = None,
-    as_json: options.Json = False,
-) -> int:
-    """Every model of a real instrument that a bench file can name."""
-    from veilight.cli._driver import run_driver_list
-
-    return run_driver_list(Screen(as_json=as_json), kind=kind)
-
-
-@driver_app.command("show")
-def driver_show(
-    model: Annotated[str, typer.Argument(help="As in bench files, such as 'Keysight N7731A'.")],
-    as_json: options.Json = False,
-) -> int:
-    """All that is known of a model, its settings, and a section for a bench file."""
-    from veilight.cli._driver import run_driver_show
-
-    return run_driver_show(Screen(as_json=as_json), model=model, as_json=as_json)
-
-
-@driver_app.command("new")
-def driver_new(
-    name: Annotated[str, typer.Argument(help="Maker and model, such as 'Acme LX100'.")],
-    kind: Annotated[str, typer.Option("--kind", help="Such as laser, power-meter or switch.")],
-    backend: Annotated[str, typer.Option("--backend", help="visa or serial.")] = "visa",
-    maker: Annotated[
-        str | None, typer.Option("--maker", help="Where it is not the first word of the name.")
-    ] = None,
-    root: Annotated[
-        Path, typer.Option("--root", help="Source checkout of veilight (default: here).")
-    ] = Path(),
-    as_json: options.Json = False,
-) -> int:
-    """Begin a driver in a source checkout: driver, twin and tests that work, to be filled in."""
-    from veilight.cli._driver import run_driver_new
-
-    return run_driver_new(
-        Screen(as_json=as_json),
-        name=name,
-        kind=kind,
-        backend=backend,
-        maker=maker,
-        root=root,
-        as_json=as_json,
-    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from protocol.models.model import Model
     from veilight.config import Configuration
     from veilight.datasets import TrainTest
-    from veilight.runs import RunResult
+    from veilight.run_values import RunResult
 
 __all__ = ["run_demo"]
 

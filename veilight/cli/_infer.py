@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sim_backend.adversaries import ReturnBehaviour
     from veilight.config import Configuration
     from veilight.datasets import Dataset
-    from veilight.runs import InferenceRequest, RunResult
+    from veilight.run_values import InferenceRequest, RunResult
 
 __all__ = [
     "InferenceJob",
@@ -192,7 +192,7 @@ def behaviour(text: str) -> "ReturnBehaviour":
         "nothing": adversaries.returns_nothing,
         "resend": adversaries.intercepts_and_resends,
     }
-    with_fraction = {
+    with_fraction: dict[str, Callable[[float], ReturnBehaviour]] = {
         "keeps": adversaries.keeps_fraction,
         "tap": adversaries.taps_and_amplifies,
         "resend": adversaries.intercepts_and_resends,
@@ -233,7 +233,7 @@ def make_request(
     import torch
 
     from protocol.client_policy import ClientPolicy
-    from veilight.runs import InferenceRequest
+    from veilight.run_values import InferenceRequest
 
     protocol = configuration.protocol
     return InferenceRequest(

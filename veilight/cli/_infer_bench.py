@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from veilight.config import Configuration
     from veilight.datasets import Dataset
     from veilight.live_view import Reading
-    from veilight.runs import InferenceRequest, RunResult
+    from veilight.run_values import InferenceRequest, RunResult
 
     AnyLink = BenchLink | AmplifierBenchLink | HomodyneLink
 

@@ -6,7 +6,7 @@ from veilight.cli._screen import Screen
 from veilight.cli._tables import bits, counted, leakage_table, seconds, tests_table
 
 if TYPE_CHECKING:
-    from veilight.runs import LayerResult, RunResult
+    from veilight.run_values import LayerResult, RunResult
 
 __all__ = ["result_as_json", "show_result", "verdict"]
 

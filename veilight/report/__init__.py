@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from drivers.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from veilight.runs import RunResult
+    from veilight.run_values import RunResult
 
 __all__ = ["write_report"]
 

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from protocol.server import BlockRecord
 from protocol.verification import TestScore
 from veilight.report._numbers import human, signed
-from veilight.runs import OutcomeHistogram
+from veilight.run_values import OutcomeHistogram
 
 __all__ = [
     "COLOURS",

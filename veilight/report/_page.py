@@ -12,7 +12,7 @@ from veilight.report._cells import Cell, Column, Table
 from veilight.report._figures import BlockScore
 from veilight.report._numbers import count, human, plain, share, signed
 from veilight.report._settings import settings_tables
-from veilight.runs import LayerResult, RunResult
+from veilight.run_values import LayerResult, RunResult
 
 __all__ = ["render_page"]
 

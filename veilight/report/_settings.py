@@ -7,7 +7,7 @@ from veilight.defences import defence_words
 from veilight.report._cells import Column, Table, row_of
 from veilight.report._numbers import count, plain, rate
 from veilight.report._words import moment, receiver_words
-from veilight.runs import RunResult
+from veilight.run_values import RunResult
 
 __all__ = ["settings_tables"]
 

@@ -18,7 +18,7 @@ from veilight.report._numbers import (
     signed,
 )
 from veilight.report._words import figure_kind, queries_words
-from veilight.runs import LayerResult, RunResult
+from veilight.run_values import LayerResult, RunResult
 
 __all__ = [
     "MOST_CLASSES",

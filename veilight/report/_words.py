@@ -16,7 +16,7 @@ from veilight.report._numbers import (
     rate,
     share,
 )
-from veilight.runs import LayerResult, RunResult
+from veilight.run_values import LayerResult, RunResult
 
 __all__ = [
     "Fact",

@@ -11,7 +11,7 @@ from veilight.report._figures import (
     histogram_figure,
     scores_figure,
 )
-from veilight.runs import OutcomeHistogram
+from veilight.run_values import OutcomeHistogram
 
 
 def entry(number: int, score: float, *, layer: int = 0, name: str = "layer 0") -> BlockScore:
