@@ -22,6 +22,7 @@ __all__ = [
     "DIGITS_CNN",
     "DIGITS_NARROW",
     "DIGITS_TRANSFORMER",
+    "MANY_SAMPLES",
     "MNIST_CNN",
     "MNIST_CNN_WIDE",
     "MNIST_FAINT",
@@ -34,6 +35,7 @@ __all__ = [
     "small_cnn",
     "standardising",
     "transformer",
+    "usual_recipe",
 ]
 
 MNIST_NOISE_FREE = TrainingSettings(
@@ -190,3 +192,29 @@ def centred_scaling(inputs: Array, half_range: float) -> InputScaling:
             f"centred scaling: half_range is {half_range}, it must be a finite number above 0"
         )
     return InputScaling(offset=mean_of(inputs), factor=1 / half_range)
+
+
+MANY_SAMPLES = 10_000
+"""From so many on, data are trained on as MNIST is, and below as small sets are."""
+
+
+def usual_recipe(samples: int, architecture: str) -> TrainingSettings:
+    """Settings that are known to work with noise for data of a size.
+
+    Args:
+        samples: of the training part.
+        architecture: `mlp`, `cnn` or `transformer`.
+
+    Returns:
+        A recipe of this module; its F^2 is that of its own network.
+
+    Raises:
+        ConfigurationError: no such architecture.
+    """
+    few = {"mlp": DIGITS, "cnn": DIGITS_CNN, "transformer": DIGITS_TRANSFORMER}
+    many = {"mlp": MNIST_FAINT, "cnn": MNIST_CNN_WIDE, "transformer": MNIST_TRANSFORMER}
+    if architecture not in few:
+        raise ConfigurationError(
+            f"recipes: the architecture {architecture!r} is unknown; known are {', '.join(few)}"
+        )
+    return (few if samples < MANY_SAMPLES else many)[architecture]

@@ -102,9 +102,8 @@ def _train(screen: Screen, configuration: "Configuration", parts: "TrainTest") -
         f"learns {parts.train.samples:,} handwritten digits, with the noise of faint light in "
         "every weighted sum, so that few photons will do ..."
     )
-    result = train_with_progress(
-        screen, graph, parts, configuration.training.settings(), device="cpu"
-    )
+    settings = configuration.training.settings(parts.train.samples, "mlp")
+    result = train_with_progress(screen, graph, parts, settings, device="cpu")
     screen.say(f"   done in {result.seconds:.1f} s")
     return result.model
 

@@ -60,8 +60,8 @@ def run_train(
     from protocol.models.onnx_files import check_onnx_export, save_onnx
     from veilight.datasets import load
 
-    settings = configuration.training.settings()
     parts = load(data, label_column=label_column)
+    settings = configuration.training.settings(parts.train.samples, network)
     graph = network_for(network, parts.train, hidden, bias=bias, standardise=standardise)
     if onnx is not None:
         check_onnx_export(graph)

@@ -238,9 +238,15 @@ class LeakageSection(_Section):
 class TrainingSection(_Section):
     """How a network is trained; F^2 per layer puts the noise of the light into the training."""
 
-    epochs: int = _setting(10, "", "passes over the data", ge=1)
-    batch_size: int = _setting(128, "samples", "samples per step", ge=1)
-    learning_rate: float = _setting(2e-3, "", "largest learning rate of the schedule", gt=0)
+    epochs: int | None = _setting(
+        None, "", "passes over the data; not set: by a recipe for the size of the data", ge=1
+    )
+    batch_size: int | None = _setting(
+        None, "samples", "samples per step; not set: by the recipe", ge=1
+    )
+    learning_rate: float | None = _setting(
+        None, "", "largest learning rate of the schedule; not set: by the recipe", gt=0
+    )
     weight_decay: float = _setting(0.0, "", "per step and unit of learning rate", ge=0)
     schedule: Literal["constant", "cosine", "one-cycle"] = _setting(
         "one-cycle", "", "course of the learning rate: constant, cosine or one-cycle"
@@ -248,18 +254,31 @@ class TrainingSection(_Section):
     signal_to_noise: tuple[_Positive, ...] = _settings(
         (), "", "F^2 of each optical layer during training; [] trains without noise"
     )
-    label_smoothing: float = _setting(0.0, "", "share of the target spread evenly", ge=0, lt=1)
+    label_smoothing: float | None = _setting(
+        None, "", "share of the target spread evenly; not set: by the recipe", ge=0, lt=1
+    )
     seed: int = _setting(0, "", "of the first weights, the sample order and the noise", ge=0)
 
-    def settings(self) -> "TrainingSettings":
+    def settings(self, samples: int, architecture: str) -> "TrainingSettings":
         """The training's own settings; imports torch.
+
+        Args:
+            samples: of the training part.
+            architecture: `mlp`, `cnn` or `transformer`; with the samples it chooses the recipe for
+                what is not set.
 
         Raises:
             ConfigurationError: a value is out of range.
         """
+        from protocol.models.recipes import usual_recipe
         from protocol.models.training import TrainingSettings
 
-        return TrainingSettings(**self.model_dump())
+        own = self.model_dump()
+        recipe = usual_recipe(samples, architecture)
+        for name in ("epochs", "batch_size", "learning_rate", "label_smoothing"):
+            if own[name] is None:
+                own[name] = getattr(recipe, name)
+        return TrainingSettings(**own)
 
 
 class ReportSection(_Section):

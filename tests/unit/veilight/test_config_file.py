@@ -1,12 +1,14 @@
 """Reading a configuration: what is accepted, and what every mistake is answered with."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import FeedForwardTap
+from protocol.models import recipes
 from protocol.models.training import TrainingSettings
 from sim_backend.settings import DetectorSettings, LinkSettings
 from veilight.config import (
@@ -27,10 +29,31 @@ def test_load_configuration_gives_the_defaults_when_no_file_is_named() -> None:
     assert load_configuration(None) == default_configuration()
 
 
-def test_default_configuration_is_the_link_and_training_of_the_lower_floors() -> None:
-    configuration = default_configuration()
-    assert configuration.link.settings() == LinkSettings()
-    assert configuration.training.settings() == TrainingSettings()
+def test_default_configuration_is_the_link_of_the_lower_floors() -> None:
+    assert default_configuration().link.settings() == LinkSettings()
+
+
+@pytest.mark.parametrize(
+    ("samples", "architecture", "recipe"),
+    [
+        (1438, "mlp", recipes.DIGITS),
+        (60_000, "mlp", recipes.MNIST_FAINT),
+        (1438, "cnn", recipes.DIGITS_CNN),
+        (60_000, "transformer", recipes.MNIST_TRANSFORMER),
+    ],
+)
+def test_training_takes_from_a_recipe_what_is_not_set(
+    samples: int, architecture: str, recipe: TrainingSettings
+) -> None:
+    usual = default_configuration().training.settings(samples, architecture)
+    assert usual == replace(recipe, signal_to_noise=(), seed=0)
+
+
+def test_training_keeps_what_is_set(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, "[training]\nepochs = 7\nlearning_rate = 0.5\n")
+    chosen = configuration.training.settings(1438, "mlp")
+    assert (chosen.epochs, chosen.learning_rate) == (7, 0.5)
+    assert chosen.batch_size == recipes.DIGITS.batch_size
 
 
 def test_configuration_covers_every_setting_of_link_detector_and_training() -> None:
