@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from drivers.errors import ConfigurationError
 from protocol.leakage.general_bound import possible_other_gains
 
 __all__ = ["Bound", "Touch", "worst_by_search", "worst_by_slopes"]
@@ -209,7 +210,22 @@ def _slope(bits: Bound, point: Sequence[float], index: int, step: float) -> floa
         step = min(step, point[index])
     if step == 0:
         return 0.0
-    above, below = list(point), list(point)
-    above[index] += step
-    below[index] -= step
-    return (bits(above) - bits(below)) / (above[index] - below[index])
+    above, below = _moved(bits, point, index, step), _moved(bits, point, index, -step)
+    if above[0] == below[0]:
+        raise ConfigurationError(
+            f"leakage: no channel is near {point}; without losses and noise nothing can be planned"
+        )
+    return (above[1] - below[1]) / (above[0] - below[0])
+
+
+def _moved(bits: Bound, point: Sequence[float], index: int, step: float) -> tuple[float, float]:
+    """A coordinate a step away and the bound there; no step where no channel is so.
+
+    At the edge of all channels the slope on its inner side supports a concave bound.
+    """
+    moved = list(point)
+    moved[index] += step
+    try:
+        return moved[index], bits(moved)
+    except ConfigurationError:
+        return point[index], bits(point)

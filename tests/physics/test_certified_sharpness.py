@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import ConfigurationError
 from protocol.leakage import LayerLight, LeakageFigure, weight_figures_for_layer
-from protocol.leakage.certified import normal_multiplier
+from protocol.leakage.certified import certification_design, normal_multiplier
 from protocol.leakage.certified_plane import worst_plane
 from protocol.leakage.general_bound import (
     ReturnedChannel,
@@ -196,3 +196,37 @@ def test_plane_lies_above_the_bound_when_the_channel_is_any_other(
     )
     bound = weight_bits_general(m_x, m_p, channel, gain_p_seen=seen)
     assert plane.at(channel) >= bound * (1 - 1e-6) - 1e-9
+
+
+def test_planes_lie_above_the_bound_when_the_expected_channel_is_at_the_edge_of_all() -> None:
+    """A passive tap that takes nearly all of the light: next to it there are no channels at all."""
+    m, gain = 0.2502159605767261, 0.029378507917119105
+    expected = ReturnedChannel(
+        gain_x=gain, gain_p=gain, excess_noise_x_snu=0.0, excess_noise_p_snu=0.0
+    )
+    symbols = 49_370_277
+    design = certification_design(
+        expected,
+        modulation_x_snu=m,
+        modulation_p_snu=m,
+        copies=1,
+        symbols_x=symbols,
+        symbols_p=symbols,
+        failure=5e-7,
+    )
+    generator = np.random.default_rng(11)
+    for scale in (1e-6, 1e-4, 1e-2, 0.3):
+        for _ in range(50):
+            excess_x, excess_p = generator.uniform(0, scale, size=2)
+            gain_x = min(1.0, gain + generator.uniform(0, scale))
+            possible = possible_other_gains(gain_x, excess_x, excess_p)
+            assert possible is not None
+            low, high = max(0.0, possible[0]), possible[1]
+            channel = ReturnedChannel(
+                gain_x=gain_x,
+                gain_p=low + generator.uniform(0.001, 0.999) * (high - low),
+                excess_noise_x_snu=excess_x,
+                excess_noise_p_snu=excess_p,
+            )
+            bound = weight_bits_general(m, m, channel)
+            assert min(plane.at(channel) for plane in design.planes) >= bound * (1 - 1e-6) - 1e-9

@@ -331,7 +331,8 @@ def _grid(
     draws: int,
 ) -> "tuple[NetworkSpec, ...]":
     """The networks to train; the defaults suit the size of the data set."""
-    from veilight.frontier.networks import MANY_SAMPLES, network_grid
+    from protocol.models.recipes import MANY_SAMPLES
+    from veilight.frontier.networks import network_grid
 
     many = parts.train.samples >= MANY_SAMPLES
     if hidden is None:

@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 KEY_DIGITS = 16
-MANY_SAMPLES = 10_000
-"""From here on the recipes of MNIST fit better than those of scikit-learn's digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,11 +278,9 @@ def graph_of(parts: "TrainTest", architecture: str, hidden: tuple[int, ...], bia
 
 def recipe_for(parts: "TrainTest", architecture: str) -> "TrainingSettings":
     """Settings that are known to work with noise, by the size of the data set."""
-    from protocol.models import recipes
+    from protocol.models.recipes import usual_recipe
 
-    if parts.train.samples < MANY_SAMPLES:
-        return recipes.DIGITS
-    return recipes.MNIST_FAINT if architecture == "mlp" else recipes.MNIST_CNN
+    return usual_recipe(parts.train.samples, architecture)
 
 
 def network_grid(
