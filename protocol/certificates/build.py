@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from drivers.errors import ConfigurationError, DataError
@@ -24,6 +24,13 @@ from protocol.leakage.certified import (
     certified_weight_bits,
     compose_over_sessions,
 )
+from protocol.leakage.certified_mean import (
+    ExpectedLayer,
+    TestedLayer,
+    certified_mean_bits,
+    mean_design,
+)
+from protocol.leakage.certified_statistics import LEAST_SYMBOLS
 from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
 from protocol.leakage.general_bound import weight_bits_general_untested
 
@@ -122,7 +129,10 @@ def server_statement(
         confidence_fixed_beforehand=level == thresholds.confidence,
         estimates=tuple(estimates),
         layers=tuple(layers),
-        total=_total(layers, everything),
+        total=replace(
+            _total(layers, everything),
+            mean_certified_as_one=_mean_as_one(sent, thresholds.trust, 1 - level),
+        ),
         ledger=_ledger_state(
             record.ledger, max((counted.bits_charged for counted in record.layers), default=0.0)
         ),
@@ -245,6 +255,39 @@ def _certify(
     return certified_weight_bits(
         design, counted.tested_x, counted.tested_p, trust=trust, dependence=counted.dependence
     )
+
+
+def _mean_as_one(
+    sent: Sequence[tuple[LayerThresholds, LayerRecord]], trust: ServerTrust, failure: float
+) -> float | None:
+    """Bits per weight on average, as one number; None where a layer's light is not all tested."""
+    expected, tested = [], []
+    for plan, counted in sent:
+        if not plan.verifiable or counted.tested_x is None or counted.copies_unverified > 0:
+            return None
+        if plan.symbols_p >= LEAST_SYMBOLS and counted.tested_p is None:
+            return None
+        m_x, m_p = _modulation(plan)
+        expected.append(
+            ExpectedLayer(
+                weights=plan.weights,
+                weights_per_symbol=weights_per_mode(plan.encoding),
+                channel=plan.expected,
+                modulation_x_snu=m_x,
+                modulation_p_snu=m_p,
+                copies=max(plan.copies, counted.copies_verified),
+                symbols_x=plan.symbols_x,
+                symbols_p=plan.symbols_p,
+            )
+        )
+        tested.append(
+            TestedLayer(
+                tested_x=counted.tested_x,
+                tested_p=counted.tested_p,
+                dependence=counted.dependence,
+            )
+        )
+    return certified_mean_bits(mean_design(expected, failure, trust), tested)
 
 
 def _untested(plan: LayerThresholds, copies: float) -> float:

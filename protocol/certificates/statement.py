@@ -102,6 +102,9 @@ class TotalBits:
         total_bits: of this session.
         all_sessions_worst_bits: worst layer over all sessions that the ledger knows: this
             session's bits, and earlier light as if it had been kept; None without a ledger.
+        mean_certified_as_one: the mean once more, of this session, certified as one number: at the
+            statement's confidence, but by itself and not jointly with the layers. None where a
+            layer was not tested, or some of its light did not come back.
     """
 
     worst_layer: str
@@ -109,6 +112,7 @@ class TotalBits:
     mean_bits_per_value: float
     total_bits: float
     all_sessions_worst_bits: float | None
+    mean_certified_as_one: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ one linear statistic of all layers' estimates, whose errors are independent: the
 squares, and the failure probability is that of one number. A plane per layer, chosen beforehand,
 lies above that layer's bound (`protocol.leakage.certified_plane`), so their weighted sum lies above
 the weighted sum of the bounds. Each layer's guard intervals and calibrations have their share of
-the one failure probability.
+the one failure probability; the worst channels inside them are a bound, too.
 
 Assumes what `protocol.leakage.certified` assumes, and that layers are tested on different light.
 """
@@ -22,6 +22,7 @@ from protocol.leakage.certified import (
     PlaneStatistic,
     certification_design,
 )
+from protocol.leakage.certified_corner import worst_corner_bits
 from protocol.leakage.certified_statistics import (
     EstimatedQuadrature,
     NoiseDependence,
@@ -170,6 +171,7 @@ def certified_mean_bits(design: MeanDesign, tested: Sequence[TestedLayer]) -> fl
             for layer, estimates in zip(design.designs, parts, strict=True)
         ]
         bounds.append(_sum(design.shares, statistics, share * design.failure))
+    bounds.append(_worst_corners(design, parts))
     return max(0.0, min(bounds))
 
 
@@ -222,6 +224,21 @@ def _estimates(
     if layer.tests_p and tested.tested_p is not None:
         parts.append(EstimatedQuadrature.of(tested.tested_p, design.trust, law, failure))
     return parts
+
+
+def _worst_corners(design: MeanDesign, parts: Sequence[Sequence[EstimatedQuadrature]]) -> float:
+    """Every layer at the worst channel of its guard intervals: better where copies are many."""
+    return math.fsum(
+        share
+        * worst_corner_bits(
+            layer.modulation_x_snu,
+            layer.modulation_p_snu,
+            estimates[0],
+            estimates[1] if len(estimates) > 1 else None,
+            gain_p_seen=layer.gain_p_seen,
+        )
+        for share, layer, estimates in zip(design.shares, design.designs, parts, strict=True)
+    )
 
 
 def _sum(shares: Sequence[float], statistics: Sequence[PlaneStatistic], failure: float) -> float:

@@ -295,12 +295,15 @@ def test_figure_refuses_when_total_does_not_fit() -> None:
 
 OF_CERTIFICATES = (
     "certified",
+    "certified_corner",
+    "certified_mean",
     "certified_plane",
     "certified_statistics",
+    "certified_worst",
     "covariance",
     "general_bound",
 )
-"""Modules that `protocol.certificates` imports by their own names."""
+"""Modules of certificates, which are imported by their own names."""
 
 
 def test_package_exports_exist_when_listed() -> None:

@@ -93,6 +93,11 @@ def _show_bits(screen: Screen, statement: "Statement") -> None:
         f"Worst {total.worst_layer}: {bits(total.worst_bits_per_value)} bit; mean "
         f"{bits(total.mean_bits_per_value)} bit; total {bits(total.total_bits)} bit"
     )
+    as_one = total.mean_certified_as_one
+    if as_one is not None and as_one < total.mean_bits_per_value:
+        screen.tell(
+            f"Mean certified as one number, at the same confidence by itself: {bits(as_one)} bit"
+        )
     if total.all_sessions_worst_bits is not None:
         screen.tell(f"All sessions of the ledger: {bits(total.all_sessions_worst_bits)} bit")
     if statement.ledger is None:

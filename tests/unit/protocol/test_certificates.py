@@ -242,6 +242,16 @@ def test_server_statement_shares_the_failure_and_adds_bits_when_layers_are_two()
     assert [layer.layer for layer in server_statement(_FACTS, unsent).layers] == ["layer 0"]
 
 
+def test_server_statement_certifies_the_mean_as_one_number_when_all_light_was_tested() -> None:
+    one = server_statement(_FACTS, _record()).total
+    assert one.mean_certified_as_one == pytest.approx(one.mean_bits_per_value, rel=1e-9)
+    two = server_statement(_FACTS, _record(_counted(), _counted(index=1))).total
+    assert two.mean_certified_as_one is not None
+    assert 0 < two.mean_certified_as_one < two.mean_bits_per_value
+    kept = server_statement(_FACTS, _record(_counted(), _counted(30, 20, index=1))).total
+    assert kept.mean_certified_as_one is None
+
+
 def test_server_statement_says_so_when_the_confidence_was_changed_afterwards() -> None:
     statement = server_statement(_FACTS, _record(), 0.99)
     assert not statement.confidence_fixed_beforehand
