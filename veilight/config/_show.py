@@ -14,6 +14,10 @@ _EXAMPLES = {
     "budget_bits_per_weight": "0.1",
     "data_budget_bits_per_input": "1.0",
     "probe_photons_per_mode": "0.01",
+    "epochs": "20",
+    "batch_size": "128",
+    "learning_rate": "0.005",
+    "label_smoothing": "0.1",
 }
 """What a setting that is not set could look like; TOML has no word for nothing."""
 
