@@ -153,7 +153,19 @@ def _draw_weights(axes: "Axes", part: Frontier, paper: Sequence[PublishedMapPoin
         label="paper's point: 0.1 and 0.1 bit",
     )
     axes.set(xscale="log", xlabel="bits per weight, at most", ylabel="accuracy [%]")
+    _label_decades(axes)
     _finish(axes, f"weights, {_what(part)}")
+
+
+def _label_decades(axes: "Axes") -> None:
+    """1, 2 and 5 of every decade where there are few of them: more would overlap."""
+    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if high < 100 * low:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
 
 
 def _draw_data(axes: "Axes", part: Frontier) -> None:
@@ -179,6 +191,7 @@ def _draw_data(axes: "Axes", part: Frontier) -> None:
         label="paper's point (homodyne)",
     )
     axes.set(xscale="log", xlabel="bits per data value", ylabel="accuracy [%]")
+    _label_decades(axes)
     _finish(axes, "data; solid: any measurement, dotted: homodyne")
 
 

@@ -193,9 +193,9 @@ def examine(
 ) -> TargetResult:
     """Choose settings for a target by local figures and by caps, and check.
 
-    Every network with every receiver first; the few that come closest then with the dithers, too.
-    A network that meets the target is shown at its strongest coupling that does, which takes the
-    least light.
+    Every network with every receiver first; only if none of them meets the target, the few that
+    come closest with the dithers, too, which sessions do not send yet. A network that meets the
+    target is shown at its strongest coupling that does, which takes the least light.
 
     Args:
         target: the target.
@@ -213,8 +213,10 @@ def examine(
         )
     rigorous = replace(target, link=replace(target.link, data_charge="larger"))
     by_caps = check(rigorous, closest_points(rigorous, networks, encodings))
-    points = closest_points(target, networks, encodings)
-    result = check(target, points)
+    plain = replace(target, dithers_p_snu=())
+    result = check(plain, closest_points(plain, networks, encodings))
+    if target.dithers_p_snu and not result.met:
+        result = check(target, closest_points(target, networks, encodings))
     if result.point is None:
         return result
     shown = with_least_light(target, result.point, networks, budget_bits_per_weight)
