@@ -1,8 +1,5 @@
 """`veilight frontier`: accuracy against leakage, from networks that are trained for it."""
 
-import os
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +8,10 @@ import typer
 
 from drivers.errors import ConfigurationError, OutputError
 from veilight.cli import _options as options
-from veilight.cli._frontier_show import duration, show_report
+from veilight.cli._frontier_show import show_report
+from veilight.cli._frontier_train import train_networks
 from veilight.cli._outputs import prepare_file
-from veilight.cli._screen import Advance, Screen
+from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
     from protocol.models.training import TrainingSettings
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from veilight.frontier.networks import DataSource, NetworkSpec
     from veilight.frontier.report import FrontierReport
     from veilight.frontier.store import ResultStore
-    from veilight.frontier.sweep import SweepProgress
 
 __all__ = ["frontier_app"]
 
@@ -180,7 +177,7 @@ def frontier_run(
     quietly = as_json or quiet
     with store.lock():
         _refuse_other_data(store, source)
-        lost = _train(
+        lost = train_networks(
             screen, store, source, specs, workers, scheduler, device, retry_failed, quietly
         )
         report = _evaluate(screen, store, link, receivers, encodings, budget)
@@ -389,68 +386,6 @@ def _refuse_other_data(store: "ResultStore", source: "DataSource") -> None:
             f"results folder {store.folder} holds networks of another data set "
             f"({others[0].spec.dataset or 'a file or folder'}); choose another --out"
         )
-
-
-def _train(
-    screen: Screen,
-    store: "ResultStore",
-    source: "DataSource",
-    specs: "Sequence[NetworkSpec]",
-    workers: int | None,
-    scheduler: str | None,
-    device: str,
-    retry_failed: bool,
-    quietly: bool,
-) -> list[str]:
-    """Train behind a progress bar, or a line per network where there is no terminal.
-
-    Returns:
-        What was lost, in words.
-    """
-    from veilight.frontier.sweep import run_sweep, training_cluster
-
-    processes = workers or len(os.sched_getaffinity(0))
-    where = f"the cluster at {scheduler}" if scheduler else f"{processes} processes"
-    screen.say(
-        f"Training {len(specs)} networks on {where}; each goes to {store.folder} when it is "
-        "finished, and Ctrl-C keeps those ..."
-    )
-    plain = not quietly and not sys.stderr.isatty()
-    with screen.progress("networks", total=len(specs)) as advance:
-        result = run_sweep(
-            store,
-            source,
-            specs,
-            lambda: training_cluster(processes, scheduler),
-            device=device,
-            retry_failed=retry_failed,
-            on_progress=lambda progress: _on_network(progress, advance, plain),
-        )
-    for failed in result.failed:
-        screen.say(f"Failed: F^2 = {_ratios(failed.spec)}: {failed.reason}")
-    return [f"F^2 = {_ratios(lost.spec)}: {lost.reason}" for lost in result.lost]
-
-
-def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> None:
-    """One network is done."""
-    left = progress.seconds_left
-    words = [f"{progress.done} of {progress.total} networks"]
-    if progress.latest is None and progress.reused:
-        words.append(f"{progress.reused} of them from earlier")
-    if progress.latest is not None:
-        accuracy = getattr(progress.latest, "accuracy", None)
-        found = "failed" if accuracy is None else f"{accuracy:.2%}"
-        words.append(f"{found} at F^2 = {_ratios(progress.latest.spec)}")
-    if left:
-        words.append(f"about {duration(left)} to go")
-    advance(progress.done, ", ".join(words[1:]))
-    if plain:
-        sys.stderr.write(", ".join(words) + "\n")
-        sys.stderr.flush()
-
-
-def _ratios(spec: "NetworkSpec") -> str:
-    return ", ".join(f"{value:g}" for value in spec.signal_to_noise)
 
 
 def _evaluate(

@@ -1,0 +1,96 @@
+"""The training part of `veilight frontier run`, with its progress."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from veilight.cli._frontier_show import duration
+from veilight.cli._screen import Advance, Screen
+
+if TYPE_CHECKING:
+    from veilight.frontier.networks import DataSource, NetworkSpec
+    from veilight.frontier.store import ResultStore
+    from veilight.frontier.sweep import SweepProgress
+
+__all__ = ["train_networks"]
+
+
+def train_networks(
+    screen: Screen,
+    store: "ResultStore",
+    source: "DataSource",
+    specs: "Sequence[NetworkSpec]",
+    workers: int | None,
+    scheduler: str | None,
+    device: str,
+    retry_failed: bool,
+    quietly: bool,
+) -> list[str]:
+    """Train behind a progress bar, or a line per network where there is no terminal.
+
+    Args:
+        screen: where to write.
+        store: the results folder, locked.
+        source: of the data.
+        specs: what to train; what is in the store is not trained again.
+        workers: processes; None for one per core.
+        scheduler: address of a Dask scheduler; None for processes here.
+        device: `auto`, `cpu` or `cuda`.
+        retry_failed: whether trainings that diverged are tried once more.
+        quietly: without lines of progress.
+
+    Returns:
+        What was lost, in words.
+    """
+    from veilight.frontier.sweep import run_sweep, training_cluster
+
+    processes = workers or _cores()
+    where = f"the cluster at {scheduler}" if scheduler else f"{processes} processes"
+    screen.say(
+        f"Training {len(specs)} networks on {where}; each goes to {store.folder} when it is "
+        "finished, and Ctrl-C keeps those ..."
+    )
+    plain = not quietly and not sys.stderr.isatty()
+    with screen.progress("networks", total=len(specs)) as advance:
+        result = run_sweep(
+            store,
+            source,
+            specs,
+            lambda: training_cluster(processes, scheduler),
+            device=device,
+            retry_failed=retry_failed,
+            on_progress=lambda progress: _on_network(progress, advance, plain),
+        )
+    for failed in result.failed:
+        screen.say(f"Failed: F^2 = {_ratios(failed.spec)}: {failed.reason}")
+    return [f"F^2 = {_ratios(lost.spec)}: {lost.reason}" for lost in result.lost]
+
+
+def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> None:
+    """One network is done."""
+    left = progress.seconds_left
+    words = [f"{progress.done} of {progress.total} networks"]
+    if progress.latest is None and progress.reused:
+        words.append(f"{progress.reused} of them from earlier")
+    if progress.latest is not None:
+        accuracy = getattr(progress.latest, "accuracy", None)
+        found = "failed" if accuracy is None else f"{accuracy:.2%}"
+        words.append(f"{found} at F^2 = {_ratios(progress.latest.spec)}")
+    if left:
+        words.append(f"about {duration(left)} to go")
+    advance(progress.done, ", ".join(words[1:]))
+    if plain:
+        sys.stderr.write(", ".join(words) + "\n")
+        sys.stderr.flush()
+
+
+def _ratios(spec: "NetworkSpec") -> str:
+    return ", ".join(f"{value:g}" for value in spec.signal_to_noise)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
