@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import AnswerError, RefusedError
 from drivers.instruments import Identity
-from drivers.transports.blocks import read_block
+from drivers.transports.blocks import A_BLOCK, begins_block, read_block
 from drivers.transports.link import Link
 from drivers.transports.reader import Reader, garbled
 from drivers.transports.scpi import parse_identity, parse_number
@@ -98,10 +98,14 @@ class TekDialogue:
 
         Returns:
             The bytes, uint8, shape (n,).
+
+        Raises:
+            RefusedError: the scope reports errors.
+            AnswerError: no block, or not ended as it must be.
+            LinkError: see `Link.ask`.
         """
         with self._link.held():
-            data = self._link.ask(command.encode() + _END, read_block, timeout_s)
-            _, register = self._link.order(b"*ESR?" + _END, _with_register)
+            data, register = self._link.ask(command.encode() + _ASK, _block, timeout_s)
             self._refuse(command, register)
         return data
 
@@ -114,6 +118,16 @@ class TekDialogue:
         raise RefusedError(
             f"{self._link.address}: {short!r} was refused: {shown}; take it as not carried out"
         )
+
+
+def _block(reader: Reader) -> tuple[NDArray[np.uint8], int]:
+    """A block with the standard event register behind it; none where the register has errors."""
+    if begins_block(reader):
+        return read_block(reader, end=b";"), _with_register(reader)[1]
+    text, register = _with_register(reader)
+    if text or not register & _ERROR_BITS:
+        raise garbled(A_BLOCK, b"" if text is None else text)
+    return np.empty(0, dtype=np.uint8), register
 
 
 def _with_register(reader: Reader) -> tuple[bytes | None, int]:

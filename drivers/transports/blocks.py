@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from drivers.transports.reader import Reader, garbled
 
-__all__ = ["LARGEST_BLOCK", "block_header", "read_block"]
+__all__ = ["A_BLOCK", "LARGEST_BLOCK", "begins_block", "block_header", "read_block"]
+
+A_BLOCK = "a block that begins with # and a digit from 1 to 9"
+"""What is expected, for messages."""
 
 LARGEST_BLOCK = 1 << 31
 """Largest block in bytes that is believed."""
@@ -26,6 +29,15 @@ def block_header(count: int) -> bytes:
     if not 0 < len(digits) < 10:
         raise ValueError(f"a block of {count} bytes has no header of one length digit")
     return f"#{len(digits)}{digits}".encode()
+
+
+def begins_block(reader: Reader) -> bool:
+    """Whether the answer begins as a block does; reads nothing of it.
+
+    Raises:
+        LinkTimeoutError: no answer came.
+    """
+    return reader.first() == _HASH
 
 
 def read_block(
@@ -52,7 +64,7 @@ def read_block(
     """
     head = reader.exactly(2)
     if head[0] != _HASH or not 0x31 <= head[1] <= 0x39:
-        raise garbled("a block that begins with # and a digit from 1 to 9", head + reader.left)
+        raise garbled(A_BLOCK, head + reader.left)
     digits = reader.exactly(head[1] - 0x30)
     if not digits.isdigit():
         raise garbled("the byte count of a block", head + digits)

@@ -110,6 +110,17 @@ class Reader:
         del kept[: found + len(end)]
         return text
 
+    def first(self) -> int:
+        """The next byte, which stays to be read.
+
+        Raises:
+            LinkTimeoutError: none came in time.
+            LinkError: the device closed the link.
+        """
+        while not self._kept:
+            self._receive("an answer", 1)
+        return self._kept[0]
+
     def exactly(self, count: int) -> bytes:
         """So many bytes.
 

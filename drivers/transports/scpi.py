@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import AnswerError, RefusedError
 from drivers.instruments import Identity
-from drivers.transports.blocks import block_header, read_block
+from drivers.transports.blocks import A_BLOCK, begins_block, block_header, read_block
 from drivers.transports.link import Link
 from drivers.transports.reader import Reader, excerpt, garbled
 
@@ -194,13 +194,22 @@ class Scpi:
             RefusedError: the instrument reports errors.
             LinkError: see `Link.ask`.
         """
-        with self._link.held():
-            data = self._link.ask(
-                command.encode() + self._end,
-                lambda reader: read_block(reader, end=self._end, into=into),
-                timeout_s,
-            )
-            self.check(command)
+        if not self._joined:
+            with self._link.held():
+                data = self._link.ask(
+                    command.encode() + self._end,
+                    lambda reader: read_block(reader, end=self._end, into=into),
+                    timeout_s,
+                )
+                self.check(command)
+            return data
+        data, error = self._link.ask(
+            command.encode() + self._tail,
+            lambda reader: self._joined_block(reader, into),
+            timeout_s,
+        )
+        if error not in _EMPTY:
+            self._refuse(command, *self._understood(parse_error, error))
         return data
 
     def set_block(self, head: str, data: memoryview, timeout_s: float | None = None) -> None:
@@ -266,6 +275,22 @@ class Scpi:
         if not answer.endswith(_NO_ERRORS) and _JOINED_ERROR.search(answer) is None:
             raise garbled("an answer with the error queue's behind it", answer)
         return answer
+
+    def _joined_block(
+        self, reader: Reader, into: NDArray[np.uint8] | None
+    ) -> tuple[NDArray[np.uint8], bytes]:
+        """A block with the oldest error behind it; none where the instrument has an error alone."""
+        if begins_block(reader):
+            data = read_block(reader, end=b";", into=into)
+            error = self._line(reader)
+            if error not in _EMPTY:
+                parse_error(error)
+            return data, error
+        answer = self._line(reader)
+        found = _JOINED_ERROR.search(answer)
+        if found is None or not int(found[1]):
+            raise garbled(A_BLOCK, answer)
+        return np.empty(0, dtype=np.uint8), found[0].lstrip(b";")
 
     def _next_error(self, timeout_s: float | None) -> tuple[int, str]:
         answer = self._link.order(self._error_query + self._end, self._line, timeout_s)

@@ -65,8 +65,8 @@ def words(*values: int) -> bytes:
 
 
 def data(payload: bytes) -> list[Pair]:
-    block = b"#%d%d" % (len(str(len(payload))), len(payload)) + payload + b"\n"
-    return [(b":WAV:DATA?\n", block), (b":SYST:ERR? STRING\n", NO_ERROR)]
+    block = b"#%d%d" % (len(str(len(payload))), len(payload)) + payload
+    return [answered(b":WAV:DATA?", block)]
 
 
 def driver(script: Script) -> KeysightInfiniium:

@@ -65,11 +65,11 @@ def driver(script: Script, settings: InfiniiVisionSettings | None = None) -> Key
 
 
 def block(codes: bytes) -> bytes:
-    return b"#8%08d" % len(codes) + codes + b"\n"
+    return b"#8%08d" % len(codes) + codes
 
 
 def data(codes: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b":WAV:DATA?\n", block(codes)), (b":SYST:ERR?\n", NO_ERROR)]
+    return [(b":WAV:DATA?;:SYST:ERR?\n", block(codes) + b";" + NO_ERROR)]
 
 
 def recorded(codes: bytes) -> Script:

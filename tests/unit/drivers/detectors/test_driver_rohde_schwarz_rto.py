@@ -66,13 +66,8 @@ FORCED = [(b":TRIG:MODE FRE;:SING" + TAIL, NO_ERROR), condition(0), count(1), ST
 
 
 def data(codes: bytes) -> list[Pair]:
-    block = b"#%d%d" % (len(str(len(codes))), len(codes)) + codes + b"\n"
-    return [
-        (READING + TAIL, NO_ERROR),
-        READY,
-        (b":CHAN1:DATA?\n", block),
-        (b":SYST:ERR:NEXT?\n", NO_ERROR),
-    ]
+    block = b"#%d%d" % (len(str(len(codes))), len(codes)) + codes
+    return [(READING + TAIL, NO_ERROR), READY, (b":CHAN1:DATA?" + TAIL, block + b";" + NO_ERROR)]
 
 
 def driver(script: Script, settings: RtoSettings | None = None) -> RohdeSchwarzRto:

@@ -28,25 +28,25 @@ SCOPES: dict[str, tuple[Maker, DigitiserLimits, bytes, bytes]] = {
         keysight_infiniivision.KeysightInfiniiVision,
         keysight_infiniivision.MODELS[0].limits,  # type: ignore[dict-item]
         b'0,0,1000,1,+1.25E-009,-1.25E-008,0,+7.8125E-003,+0.0E+000,128;+0,"No error"\n',
-        b"#800001000" + bytes(range(100, 200)) * 10 + b"\n",
+        b"#800001000" + bytes(range(100, 200)) * 10 + b';+0,"No error"\n',
     ),
     "MSO5": (
         tektronix_mso56.TektronixMso56,
         tektronix_mso56.MODELS[0].limits,  # type: ignore[dict-item]
         b"1.25E-9;-6.25E-7;0;1.5625E-6;0.0E+0;0.0E+0;1000;0\n",
-        b"#3200" + bytes(range(200)) + b"\n",
+        b"#3200" + bytes(range(200)) + b";0\n",
     ),
     "RTO": (
         rohde_schwarz_rto.RohdeSchwarzRto,
         rohde_schwarz_rto.MODELS[0].limits,  # type: ignore[dict-item]
         b'-6.25E-07,6.25E-07,1000,1;0.11;0;0;800000000;0,"No error"\n',
-        b"#41000" + bytes(range(100)) * 10 + b"\n",
+        b"#41000" + bytes(range(100)) * 10 + b';0,"No error"\n',
     ),
     "Infiniium": (
         keysight_infiniium.KeysightInfiniium,
         keysight_infiniium.MODELS[0].limits,  # type: ignore[dict-item]
         b'2,1,1000,0,1.25E-09,-1.25E-07,0,3E-05,0,0,3,1,1,1,1,"d","t","m",2,100,2,1,2,0;0,"No"\n',
-        b"#42000" + bytes(range(200)) * 10 + b"\n",
+        b"#42000" + bytes(range(200)) * 10 + b';0,"No"\n',
     ),
 }
 NUMBERS = (b"nan", b"inf", b"-inf", b"1e300", b"-1", b"0", b"1e-320", b"9.91E37", b"", b"x", b'"')
@@ -68,7 +68,7 @@ class Answering:
         message = bytes(data)
         if b"PRE?" in message or b"NR_Pt?" in message or b"HEAD?" in message:
             self._left = self._answers[0]
-        elif b"DATA?\n" in message or b"CURVe?" in message:
+        elif b"DATA?" in message or b"CURVe?" in message:
             self._left = self._answers[1]
         elif b"*ESR?" in message:
             self._left = b"0\n"

@@ -62,7 +62,7 @@ def driver(script: Script) -> TektronixMso56:
 
 def curve(start: int, stop: int, block: bytes) -> list[Pair]:
     order = b":DATa:STARt %d;:DATa:STOP %d;*ESR?\n" % (start, stop)
-    return [(order, b"0\n"), (b"CURVe?\n", block + b"\n"), (b"*ESR?\n", b"0\n")]
+    return [(order, b"0\n"), (b"CURVe?;*ESR?\n", block + b";0\n")]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +157,32 @@ def test_mso5_refuses_the_record_when_it_is_short() -> None:
         scope.arm(Trigger.EXTERNAL)
         with pytest.raises(TraceError, match="6 bytes came, 4 samples"):
             scope.fetch()
+    script.finish()
+
+
+def test_mso5_lists_the_events_when_there_is_no_curve() -> None:
+    ask = curve(501, 504, b"")[0]
+    answers = [(b"CURVe?;*ESR?\n", b"16\n"), (b"ALLEv?\n", b'2244,"Source is not active"\n')]
+    pairs = [*CONFIGURED, *STARTED, SAVE, COUNTED, FORM, ask, *answers]
+    script = Script([*OPENING, *pairs, *CLOSING])
+    with driver(script) as scope:
+        scope.configure(625e6, 4, RANGE_V)
+        scope.arm(Trigger.EXTERNAL)
+        with pytest.raises(RefusedError, match=r"'CURVe\?' was refused: 2244"):
+            scope.fetch()
+    script.finish()
+
+
+@pytest.mark.parametrize("answer", [b"0\n", b"1,2;0\n", b"hello\n", b"#18;0\n"])
+def test_mso5_asks_for_the_curve_again_when_its_answer_is_damaged(answer: bytes) -> None:
+    ask, good = curve(501, 504, b"#18" + bytes(8))
+    pairs = [*CONFIGURED, *STARTED, SAVE, COUNTED, FORM, ask]
+    again = [(good[0], answer), *GREETING, good]
+    script = Script([*OPENING, *pairs, *again, *CLOSING])
+    with driver(script) as scope:
+        scope.configure(625e6, 4, RANGE_V)
+        scope.arm(Trigger.EXTERNAL)
+        assert not scope.fetch().volts.any()
     script.finish()
 
 

@@ -113,10 +113,57 @@ def test_errors_are_asked_in_a_message_of_their_own_when_they_cannot_be_joined()
 
 def test_block_is_read_by_its_count_when_it_holds_ends_of_lines() -> None:
     payload = b"\n#0;\x00\xff\n\n"
-    script, scpi = dialogue((b":D?\n", b"#18" + payload + b"\n"), (b":SYST:ERR?\n", NONE + b"\n"))
+    script, scpi = dialogue((b":D?;:SYST:ERR?\n", b"#18" + payload + b";" + NONE + b"\n"))
     data = scpi.block(":D?")
     assert data.tobytes() == payload
     assert data.flags.owndata
+    script.finish()
+
+
+def test_block_is_checked_after_its_end_when_queries_are_not_joined() -> None:
+    script, scpi = dialogue(
+        (b":D?\n", b"#13a\n;\n"),
+        (b":SYST:ERR?\n", b'-350,"Queue overflow"\n'),
+        (b":SYST:ERR?\n", NONE + b"\n"),
+        joined=False,
+    )
+    with pytest.raises(RefusedError, match="':D\\?' was refused: -350 Queue overflow"):
+        scpi.block(":D?")
+    script.finish()
+
+
+@pytest.mark.parametrize("instead", [b"", b";", b"0;"], ids=["alone", "empty", "with a number"])
+def test_block_is_refused_by_the_error_when_one_comes_in_its_place(instead: bytes) -> None:
+    error = b'-230,"Data corrupt or stale; :D?"'
+    script, scpi = dialogue(
+        (b":D?;:SYST:ERR?\n", instead + error + b"\n"), (b":SYST:ERR?\n", NONE + b"\n")
+    )
+    with pytest.raises(RefusedError, match="-230 Data corrupt or stale; :D"):
+        scpi.block(":D?")
+    script.finish()
+
+
+def test_block_is_refused_when_an_error_comes_behind_it() -> None:
+    script, scpi = dialogue(
+        (b":D?;:SYST:ERR?\n", b'#11a;-365,"Time out"\n'), (b":SYST:ERR?\n", NONE + b"\n")
+    )
+    with pytest.raises(RefusedError, match="-365 Time out"):
+        scpi.block(":D?")
+    script.finish()
+
+
+def test_block_is_no_block_when_the_queue_is_empty_and_none_came() -> None:
+    script, scpi = dialogue(*[(b":D?;:SYST:ERR?\n", NONE + b"\n")] * 2)
+    with pytest.raises(AnswerError, match="expected a block that begins with #"):
+        scpi.block(":D?")
+    script.finish()
+
+
+@pytest.mark.parametrize("answer", [b"#11a\n", b"hello\n", b"#11a;hello\n"])
+def test_block_is_asked_for_again_when_its_answer_is_damaged(answer: bytes) -> None:
+    good = b"#11a;" + NONE + b"\n"
+    script, scpi = dialogue((b":D?;:SYST:ERR?\n", answer), (b":D?;:SYST:ERR?\n", good))
+    assert scpi.block(":D?").tobytes() == b"a"
     script.finish()
 
 
