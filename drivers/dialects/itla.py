@@ -271,7 +271,7 @@ class Itla:
         """Send zeros until a packet's worth of bytes has come back; whether it has."""
         for _ in range(_ZEROS):
             self._link.send(b"\0")
-            self._clock.sleep(_ZERO_PAUSE_S)
+            self._link.pause(_ZERO_PAUSE_S)
             if len(self._link.discard()) >= PACKET_BYTES:
                 return True
         return False

@@ -103,13 +103,16 @@ class KeysightN776x(Wired, Attenuator):
         return identity
 
     def _set_attenuation_db(self, attenuation_db: float) -> None:
+        self._order_attenuation_db(attenuation_db)
+        self._box.wait_idle(self._travel_s, self._slot)
+
+    def _order_attenuation_db(self, attenuation_db: float) -> None:
         # The offset is part of the attenuation shown, and power control would move the filter.
         self._box.scpi.set(
             f":OUTP{self._slot}:POW:CONTR OFF",
             f":INP{self._slot}:OFFS 0",
             f":INP{self._slot}:ATT {as_argument(attenuation_db)}",
         )
-        self._box.wait_idle(self._travel_s, self._slot)
 
     def _get_attenuation_db(self) -> float:
         """The attenuation shown less the offset: that of the filter."""

@@ -211,6 +211,16 @@ class Link:
                     again.add_note(f"before that: {error}")
                     raise
 
+    def pause(self, duration_s: float) -> None:
+        """Leave the instrument time to speak, or to stop speaking.
+
+        Raises:
+            LinkTimeoutError: others wait, and there is not so much time.
+        """
+        if self._hurry.left_s < duration_s:
+            raise self._left_for_later()
+        self.clock.sleep(duration_s)
+
     def discard(self) -> bytes:
         """Drop what has arrived and was not read; the first of it."""
         with self._lock:
@@ -337,9 +347,7 @@ class Link:
 
     def _drain(self, stream: ByteStream) -> None:
         for _ in range(_DRAINS):
-            if self._hurry.left_s < self._quiet_s:
-                raise self._left_for_later()
-            self.clock.sleep(self._quiet_s)
+            self.pause(self._quiet_s)
             if not stream.discard():
                 return
         raise LinkError(

@@ -116,7 +116,7 @@ def test_cut_record_is_fetched_whole_or_not_at_all(
         failure = lab.failing("server", LinkError, digitiser.fetch)
         assert str(failure.error).startswith("return_digitiser: fetch")
         late = {role for role, at_s in failure.safe_s.items() if at_s > DEADLINE_S}
-        assert late <= {"attenuator", "return_digitiser"}
+        assert late <= {"return_digitiser"}
         with pytest.raises(VeilightError):
             digitiser.fetch()
     lab.mend_and_restart("server")

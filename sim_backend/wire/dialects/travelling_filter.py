@@ -41,6 +41,16 @@ class TravellingFilter:
         tail_s = 0.0 if self._part is None else _SETTLED * self._part.settings.settling_s
         return abs(depth_db - self._from_db) / speed_db_per_s + tail_s
 
+    def shut(self) -> float:
+        """Close the shutter, which is dark at once; the time in s until it says that it is closed.
+
+        Nothing has to settle to the last of a decibel behind a closed shutter.
+        """
+        way_db = abs(DARK_DB - self.depth_db())
+        self.light(False)
+        self.go(DARK_DB, FULL_SPEED_DB_PER_S)
+        return way_db / FULL_SPEED_DB_PER_S
+
     def depth_db(self) -> float:
         """Where it is."""
         way = self._to_db - self._from_db

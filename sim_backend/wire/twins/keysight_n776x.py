@@ -211,12 +211,14 @@ class KeysightN776xTwin(N77xxTwin):
     def _switch(self, call: Call, one: _Attenuator) -> None:
         wanted, was = call.flag(), one.open
         one.open = wanted
-        one.filter.light(wanted)
         if wanted == was:
             return
-        depth_db = one.attenuation_db if wanted else DARK_DB
-        speed = one.speed_db_per_s if wanted else FULL_SPEED_DB_PER_S
-        self.keep_busy(self._slot_of(one), one.filter.go(depth_db, speed))
+        if wanted:
+            one.filter.light(True)
+            duration_s = one.filter.go(one.attenuation_db, one.speed_db_per_s)
+        else:
+            duration_s = one.filter.shut()
+        self.keep_busy(self._slot_of(one), duration_s)
 
     def _set_at_power_on(self, call: Call, one: _Attenuator) -> None:
         one.opens_at_power_on = call.flag()

@@ -43,7 +43,6 @@ SAFE = [
     (b":OUTP1 OFF" + ERR, NONE),
     IDLE,
     attenuate(b"45"),
-    IDLE,
     shows(b"+4.50000000E+001"),
     IS_SHUT,
 ]
