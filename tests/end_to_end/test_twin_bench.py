@@ -20,8 +20,9 @@ import pytest
 
 BENCHES = Path(__file__).resolve().parents[2] / "examples" / "benches"
 SAMPLES = 60
-SPEED = 50.0
-"""Simulated seconds per second: lasers settle and paddles turn while the test waits."""
+SPEED = 20.0
+"""Simulated seconds per second: lasers settle and paddles turn while the test waits. A busy machine
+takes minutes for the calibrations, which must not be stale before they are used."""
 SHORTER = """
 [calibration.electronic_noise]
 samples = 262144
