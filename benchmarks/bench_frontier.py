@@ -20,6 +20,7 @@ import torch
 
 from protocol.models.recipes import MNIST_FAINT, centred_scaling, mlp
 from protocol.models.training import train
+from veilight.frontier.cluster import training_cluster
 from veilight.frontier.networks import (
     DataSource,
     NetworkSpec,
@@ -28,7 +29,7 @@ from veilight.frontier.networks import (
     recipe_for,
 )
 from veilight.frontier.store import ResultStore
-from veilight.frontier.sweep import run_sweep, training_cluster
+from veilight.frontier.sweep import run_sweep
 from veilight.frontier.training import train_network
 
 __all__ = ["main"]

@@ -123,6 +123,7 @@ class ServerOpticsInfo:
         variance_uncertainty: relative standard uncertainty of the calibrated unit of variance.
         converter_range_snu: full scale of the digitiser, +- this; infinity if it has no limit.
         converter_step_snu: width of one code; 0 if values are not quantised.
+        modulates_p: whether a mean can be put on P as well as on X.
 
     Raises:
         ConfigurationError: a value out of range.
@@ -149,6 +150,7 @@ class ServerOpticsInfo:
     variance_uncertainty: float = 0.0
     converter_range_snu: float = math.inf
     converter_step_snu: float = 0.0
+    modulates_p: bool = True
 
     def __post_init__(self) -> None:
         for name in ("forward_transmittance", "return_transmittance", "detection_efficiency"):
@@ -358,6 +360,7 @@ class ChoosesEarly(Protocol):
         """What was chosen, with the engine's interface for a source of coin flips."""
 
 
+@runtime_checkable
 class EarlyBits(Protocol):
     """Coin flips that were made when a block was sent."""
 
@@ -365,8 +368,11 @@ class EarlyBits(Protocol):
     def seed(self) -> int | None:
         """The seed of a reproducible source, None for a source fit for security."""
 
-    def flips(self, key: str, inputs: int, rows: int) -> Tensor:
-        """Bool `(inputs, rows)` of the block that was sent last."""
+    def choose(self, p_share: float) -> None:
+        """Draw P with this probability in blocks that are sent from now on; 0.5 until then."""
+
+    def flips(self, key: str, inputs: int, rows: int, p_share: float = 0.5) -> Tensor:
+        """Bool `(inputs, rows)` of the block that was sent last, chosen with that share of P."""
 
 
 def check_block_tensor(what: str, tensor: Tensor, *shapes: tuple[int, ...]) -> None:

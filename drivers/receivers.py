@@ -74,6 +74,11 @@ class Amplifier:
         return 2 * self.kappa
 
     @property
+    def lost_p(self) -> float:
+        """Amplitude share of P of mode x that does not come back as other modes do: none."""
+        return 0.0
+
+    @property
     def returned_transmittance(self) -> float:
         """Power transmittance of the returned mean, all modes: 1."""
         return 1.0
@@ -137,6 +142,15 @@ class FeedForwardTap:
         return 0.0
 
     @property
+    def lost_p(self) -> float:
+        """Amplitude share of P of mode x that does not come back, c = 1 - sqrt(1 - tau).
+
+        P of a frame, means p, comes back as p - c (p . x) x.
+        """
+        # Without cancellation at small tau.
+        return self.tap_fraction / (1 + math.sqrt(1 - self.tap_fraction))
+
+    @property
     def returned_transmittance(self) -> float:
         """Power transmittance of the returned X mean, all modes: 1."""
         return 1.0
@@ -191,6 +205,11 @@ class PassiveTap:
     @property
     def excess_noise_p_snu(self) -> float:
         """Excess noise of the returned P of mode x: none."""
+        return 0.0
+
+    @property
+    def lost_p(self) -> float:
+        """Amplitude share of P of mode x that does not come back as other modes do: none."""
         return 0.0
 
     @property

@@ -5,7 +5,7 @@ is given to the adversary.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from drivers.backend import ServerOpticsInfo
@@ -19,13 +19,21 @@ from protocol.leakage import (
     summarise,
     weight_figures_for_layer,
 )
+from protocol.leakage.data_layer import PROBING_SERVER
 from protocol.plan import LayerPlan, Plan
 from protocol.verification import Evidence, ReturnExpectation
 
 CALIBRATION_MARGIN = 4.75
 """One-sided normal multiplier of a failure probability of 1e-6."""
 
-__all__ = ["CALIBRATION_MARGIN", "channel_estimate", "data_leakage", "layer_name", "weight_leakage"]
+__all__ = [
+    "CALIBRATION_MARGIN",
+    "channel_estimate",
+    "charged_data_bits",
+    "data_leakage",
+    "layer_name",
+    "weight_leakage",
+]
 
 
 def layer_name(layer: LayerPlan) -> str:
@@ -50,7 +58,11 @@ def channel_estimate(
     if evidence is None or not expectation.verifiable or not evidence.mean_energy_snu.sum() > 0:
         return ChannelEstimate(transmittance=0.0)  # nothing that tells the gain was measured
     eta = info.detection_efficiency
-    gain = evidence.gain - CALIBRATION_MARGIN * info.gain_uncertainty * expectation.gain
+    # Displacements of P show the gain of P, which is not the one that the weights have.
+    found = evidence.gain_of(0) if expectation.dither_snu > 0 else evidence.gain
+    if math.isnan(found):
+        return ChannelEstimate(transmittance=0.0)
+    gain = found - CALIBRATION_MARGIN * info.gain_uncertainty * expectation.gain
     margin = CALIBRATION_MARGIN * info.variance_uncertainty
     electronics = 1 + info.electronic_noise_snu + info.converter_step_snu**2 / 12
     return ChannelEstimate(
@@ -114,6 +126,7 @@ def data_leakage(
     return_efficiency: float = 1.0,
     probe_photons_per_mode: float | None = None,
     candidate_cosine: float = 0.5,
+    dither_snu: float = 0.0,
 ) -> tuple[LeakageSummary, ...]:
     """What a server may have learned of one sample's data from one evaluation.
 
@@ -126,6 +139,7 @@ def data_leakage(
         return_efficiency: of losses behind the client that a server cannot remove.
         probe_photons_per_mode: see `protocol.leakage.data_figures_for_layer`.
         candidate_cosine: likewise.
+        dither_snu: likewise.
     """
     return summarise(
         {
@@ -143,11 +157,27 @@ def data_leakage(
                     return_efficiency=return_efficiency,
                     probe_photons_per_mode=probe_photons_per_mode,
                     candidate_cosine=candidate_cosine,
+                    dither_snu=dither_snu,
                 ),
             )
             for layer in plan.layers
             for tile, modes in enumerate(layer.tiles)
         }
+    )
+
+
+def charged_data_bits(figures: Iterable[LeakageSummary], *, probed: bool) -> float:
+    """What one evaluation is charged to an input: the largest figure that nobody exceeds, in bits.
+
+    Args:
+        figures: of `data_leakage`.
+        probed: the server sends light in P that tells of the data; its figure counts, although it
+            is a local one.
+    """
+    return max(
+        figure.total_bits
+        for figure in figures
+        if figure.upper_bound or (probed and figure.adversary == PROBING_SERVER)
     )
 
 

@@ -1,9 +1,9 @@
 """What the server charges for light: bits per weight from the photons a row has been sent with.
 
-Light that passed verification is charged as to a client under verification, with the session's
-design value of excess noise and loss; light that did not pass, or has not yet, as to a client that
-kept all of it. K transmissions at mu photons are charged like one at K mu: a passive interferometer
-merges identical coherent states.
+K transmissions at mu photons are charged like one at K mu: a passive interferometer merges
+identical coherent states. Those whose light passed verification came back with the session's design
+value of excess noise and loss; of those whose light did not pass, or has not yet, nothing came
+back. Together they are one transmission under verification of which a part was kept.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.leakage import (
-    weight_bits_client_keeps_all_gaussian_complex,
-    weight_bits_client_keeps_all_gaussian_real,
     weight_bits_client_verified_complex,
     weight_bits_client_verified_real,
 )
-from protocol.plan import Encoding, LayerPlan
+from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.verification import ReturnExpectation
 
-__all__ = ["bits_per_weight", "charge_for_layer", "queries_within_budget"]
+__all__ = [
+    "bits_per_weight",
+    "charge_for_layer",
+    "last_that_fits",
+    "pending_queries",
+    "queries_within_budget",
+]
 
 Array = NDArray[np.float64]
 Charge = Callable[[Array, Array], Array]
@@ -36,7 +40,12 @@ def bits_per_weight(
     excess_noise_x_snu: float,
     excess_noise_p_snu: float,
 ) -> float:
-    """Bits per real weight for photons sent under verification and without.
+    """Bits per real weight for photons sent under verification and without, all by one client.
+
+    A passive interferometer merges the coherent states of all copies of a weight into one of
+    v + u photons, v verified and u not, and the returns of those that were verified into one of
+    T v photons: this is a return of transmittance T v/(v + u), whatever the copies were used for
+    together. With v = 0 it is the client that keeps all.
 
     Args:
         verified_photons: photons per symbol times copies, in blocks that passed.
@@ -46,30 +55,22 @@ def bits_per_weight(
         excess_noise_x_snu: excess noise per mode in X at the channel's output.
         excess_noise_p_snu: likewise in P.
     """
-    bits = 0.0
-    if verified_photons > 0:
-        if encoding == "real":
-            bits += weight_bits_client_verified_real(
-                verified_photons,
-                transmittance=transmittance,
-                excess_noise_x_snu=excess_noise_x_snu,
-                excess_noise_p_snu=excess_noise_p_snu,
-            )
-        else:
-            bits += weight_bits_client_verified_complex(
-                verified_photons,
-                transmittance=transmittance,
-                excess_noise_x_snu=excess_noise_x_snu,
-                excess_noise_p_snu=excess_noise_p_snu,
-            )
-    if unverified_photons > 0:
-        keeps_all = (
-            weight_bits_client_keeps_all_gaussian_real
-            if encoding == "real"
-            else weight_bits_client_keeps_all_gaussian_complex
-        )
-        bits += keeps_all(unverified_photons)
-    return bits / (2 if encoding == "complex" else 1)
+    photons = verified_photons + unverified_photons
+    if not photons > 0:
+        return 0.0
+    bits = (
+        weight_bits_client_verified_real
+        if encoding == "real"
+        else weight_bits_client_verified_complex
+    )
+    found = bits(
+        photons,
+        # What was kept of the merged light is missing in its return.
+        transmittance=transmittance * (verified_photons / photons),
+        excess_noise_x_snu=excess_noise_x_snu,
+        excess_noise_p_snu=excess_noise_p_snu,
+    )
+    return found / (2 if encoding == "complex" else 1)
 
 
 def charge_for_layer(
@@ -92,8 +93,6 @@ def charge_for_layer(
 
     @lru_cache(maxsize=4096)
     def bits(verified: float, unverified: float) -> float:
-        if transmittance == 0:
-            verified, unverified = 0.0, verified + unverified
         return bits_per_weight(
             verified,
             unverified,
@@ -134,8 +133,18 @@ def _excess_noise(layer: LayerPlan, expectation: ReturnExpectation) -> tuple[flo
     )
 
 
+def pending_queries(plan: Plan, layer: LayerPlan) -> float:
+    """Queries whose light of a layer is charged as unverified at a time, at most one.
+
+    Args:
+        plan: of the session; where it cuts a query's inputs into several blocks, less than 1.
+        layer: one of its layers.
+    """
+    return min(1.0, plan.largest_inputs(layer, 1) / layer.positions)
+
+
 def queries_within_budget(
-    charge: Charge, photons_per_query: float, budget: float, pending: int = 1
+    charge: Charge, photons_per_query: float, budget: float, pending: float = 1
 ) -> int:
     """Queries, each of `photons_per_query` per row, that a budget in bits allows.
 
@@ -146,20 +155,33 @@ def queries_within_budget(
         charge: of `charge_for_layer`.
         photons_per_query: photons per symbol times positions.
         budget: bits per weight.
-        pending: samples in one block.
+        pending: queries in one block; see `pending_queries`.
     """
 
     def fits(queries: int) -> bool:
-        open_queries = min(pending, queries)
-        verified = np.array([(queries - open_queries) * photons_per_query])
-        return bool(charge(verified, np.array([open_queries * photons_per_query]))[0] <= budget)
+        waiting = min(pending, queries)
+        verified = np.array([(queries - waiting) * photons_per_query])
+        return bool(charge(verified, np.array([waiting * photons_per_query]))[0] <= budget)
 
-    if not fits(1):
+    return last_that_fits(fits, 1 << 50)
+
+
+def last_that_fits(fits: Callable[[int], bool], most: int) -> int:
+    """The last number that fits, where those that fit come first.
+
+    Args:
+        fits: asked for a number from 1 on.
+        most: largest number that is asked for.
+
+    Returns:
+        0 if none fits.
+    """
+    if most < 1 or not fits(1):
         return 0
-    high = 1
-    while fits(high) and high < 1 << 50:
-        high *= 2
-    low = high // 2
+    low, high = 1, 2
+    while high <= most and fits(high):
+        low, high = high, 2 * high
+    high = min(high, most + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

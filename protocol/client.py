@@ -5,7 +5,7 @@ pass the client's own tests before anything else is sent or measured.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from drivers.errors import (
 from drivers.receivers import FeedForwardTap
 from protocol.channel import ControlChannel
 from protocol.client_audits import BatchAudit
-from protocol.client_policy import ClientPolicy, batch_kinds
+from protocol.client_policy import ClientPolicy, announced_samples, batch_kinds, check_dither
 from protocol.dummies import BatchKind, BatchSecret, dummy_vectors, new_batch, seeded_batch
 from protocol.encoding import decode, encode_data
 from protocol.ledger import DataLedger
@@ -134,6 +134,7 @@ class ClientParty:
         self._optics, self._channel = optics, channel
         self._policy = policy or ClientPolicy()
         self._audit_share, self._commits = 0.0, False
+        self._dither_snu = 0.0
         self._monitor: OutcomeMonitor | None = None
         self._info = optics.describe()
         self._ledger, self._input_bits, self._keep = ledger, input_bits, keep
@@ -165,9 +166,7 @@ class ClientParty:
         data = _checked_inputs(inputs, graph)
         step = plan.samples_per_block
         kinds = batch_kinds(-(-len(data) // step), self._audit_share, self._policy)
-        # With dummies among them all batches are alike, or the last one would tell what it is.
-        mixed = len(set(kinds)) > 1
-        total = len(kinds) * step if mixed else len(data)
+        total = announced_samples(kinds, len(data), step)
         granted = self._expect(QueryGranted, Query(session=self.record.session, samples=total))
         self._run = granted.run
         self.record.thresholds, self.record.batches = granted.thresholds, tuple(kinds)
@@ -204,6 +203,7 @@ class ClientParty:
             samples=total,
             dummies=kinds.count("dummies"),
             probes=kinds.count("probe"),
+            dither_snu=self._dither_snu,
         )
         return OutcomeMonitor(settings, self._info, plan)
 
@@ -229,6 +229,8 @@ class ClientParty:
         self._commits = offer.audit_share > 0
         self._audit_share = max(offer.audit_share, self._policy.audit_share)
         self._check_probes(plan, offer.probes)
+        check_dither(offer.dither_snu, receiver, self._policy)
+        self._dither_snu = offer.dither_snu
         self.record = ClientRecord(session=offer.session, plan=plan, graph=graph)
         return graph, plan
 
@@ -294,19 +296,19 @@ class ClientParty:
         kept = vectors[: self._keep].clone()
         tiles = encode_data(vectors, entry, in_place=True)
         products: Tensor | None = None
-        for rows in plan.row_ranges(entry):
-            columns = slice(rows[0], rows[0] + rows[1])
-            for tile, (unit, norms) in enumerate(tiles):
-                block = plan.block(self._run, entry, tile, rows, samples)
-                outcomes = self._frames(block, unit)
-                part = decode(outcomes, norms, self._info.signal_gain, entry)
-                if len(tiles) == 1 and entry.rows == rows[1]:
-                    products = part
-                else:
-                    if products is None:
-                        products = torch.zeros(len(vectors), entry.rows)
-                    products[:, columns] += part
-                self._report(block, plan, samples, total)
+        for rows, inputs, tile in _block_order(plan, entry, samples):
+            unit, norms = tiles[tile]
+            block = plan.block(self._run, entry, tile, rows, inputs)
+            place = _within(entry, samples, inputs)
+            outcomes = self._frames(block, unit[place])
+            part = decode(outcomes, norms[place], self._info.signal_gain, entry)
+            if len(tiles) == 1 and part.shape == (len(vectors), entry.rows):
+                products = part
+            else:
+                if products is None:
+                    products = torch.zeros(len(vectors), entry.rows)
+                products[place, rows[0] : rows[0] + rows[1]] += part
+            self._report(block, plan, samples, total)
         assert products is not None
         if self._keep and entry.layer not in self.record.samples:
             self.record.samples[entry.layer] = LayerSample(
@@ -320,13 +322,13 @@ class ClientParty:
         for entry in plan.layers:
             vectors = dummy_vectors(secret.seed, entry, len(samples) * entry.positions)
             tiles = encode_data(vectors, entry)
-            for rows in plan.row_ranges(entry):
-                for tile, (unit, _) in enumerate(tiles):
-                    block = plan.block(self._run, entry, tile, rows, samples)
-                    # A right angle turns what the receiver calls X into P.
-                    self._frames(block, unit if secret.batch == "dummies" else 1j * unit, secret)
-                    self.record.dummy_symbols += block.symbols
-                    self._report(block, plan, samples, total)
+            for rows, inputs, tile in _block_order(plan, entry, samples):
+                unit = tiles[tile][0][_within(entry, samples, inputs)]
+                block = plan.block(self._run, entry, tile, rows, inputs)
+                # A right angle turns what the receiver calls X into P.
+                self._frames(block, unit if secret.batch == "dummies" else 1j * unit, secret)
+                self.record.dummy_symbols += block.symbols
+                self._report(block, plan, samples, total)
         if secret.batch == "dummies":
             self._check_light(self._monitor.end_of_dummies())
 
@@ -396,6 +398,26 @@ class ClientParty:
         if not isinstance(answer, kind):
             raise ProtocolError(f"the server answers {answer.kind!r} to {message.kind!r}")
         return answer
+
+
+def _block_order(
+    plan: Plan, layer: LayerPlan, samples: range
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], int]]:
+    """Rows, inputs and tile of each block of a batch, in the order in which they are sent.
+
+    A block of rows and inputs is charged with its first tile and settled with its last, before the
+    next is charged.
+    """
+    for inputs in plan.input_ranges(layer, samples):
+        for rows in plan.row_ranges(layer):
+            for tile in range(len(layer.tiles)):
+                yield rows, inputs, tile
+
+
+def _within(layer: LayerPlan, samples: range, inputs: tuple[int, int]) -> slice:
+    """Where a block's inputs stand among those of its batch."""
+    first = inputs[0] - samples.start * layer.positions
+    return slice(first, first + inputs[1])
 
 
 def _checked_inputs(inputs: Tensor, graph: Graph) -> Tensor:

@@ -72,6 +72,7 @@ def make_plan(
     modes_per_frame: int,
     rows_per_block: int = 0,
     samples_per_block: int = 100,
+    inputs_per_block: int = 0,
 ) -> Plan:
     """The server's plan for a model.
 
@@ -82,6 +83,7 @@ def make_plan(
         modes_per_frame: what both parties' optics can take.
         rows_per_block: see `Plan`.
         samples_per_block: see `Plan`.
+        inputs_per_block: see `Plan`.
 
     Raises:
         ConfigurationError: wrong number of photon numbers, or one that is not above 0.
@@ -110,7 +112,10 @@ def make_plan(
             )
         )
     return Plan(
-        layers=tuple(layers), rows_per_block=rows_per_block, samples_per_block=samples_per_block
+        layers=tuple(layers),
+        rows_per_block=rows_per_block,
+        samples_per_block=samples_per_block,
+        inputs_per_block=inputs_per_block,
     )
 
 

@@ -5,6 +5,8 @@ value: fields are whole numbers, short texts, and the one scale per layer in the
 audit names the seed of random vectors, never data.
 
 Version 2: audits, and the fingerprint of the thresholds when a query is granted.
+Version 3: the share of X that is tested, and random displacements of P, in the offer; blocks of a
+part of a batch's inputs in the plan.
 """
 
 import json
@@ -39,7 +41,7 @@ __all__ = [
     "encode_message",
 ]
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -58,7 +60,9 @@ class Hello:
 class Offer:
     """Server: the network without weights, how it will be sent, what share is to be audited.
 
-    `probes` says whether the client may measure P in some batches of its own.
+    `probes` says whether the client may measure P in some batches of its own, `x_share` which share
+    of the frames the server measures in X, `dither_snu` by how much it displaces P at random, mean
+    square per mode: light that the client has to put up with.
     """
 
     kind: ClassVar[str] = "offer"
@@ -66,6 +70,8 @@ class Offer:
     session: str
     audit_share: float
     probes: bool
+    x_share: float
+    dither_snu: float
     graph: dict[str, object]
     plan: dict[str, object]
 

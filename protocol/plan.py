@@ -70,18 +70,23 @@ class Plan:
     Args:
         layers: one entry per optical layer, in the order of the graph.
         rows_per_block: rows that are verified together; 0 for all rows of a layer.
-        samples_per_block: samples that are sent and verified together.
+        samples_per_block: samples of one batch: all of a layer's light for a batch is sent before
+            the next layer's, a disguise lasts for a batch, and a batch is what an audit opens.
+        inputs_per_block: data vectors of a batch that are verified together and charged before
+            they are sent; 0 for all of the batch. A sample has as many as the layer has positions.
     """
 
     layers: tuple[LayerPlan, ...]
     rows_per_block: int = 0
     samples_per_block: int = 100
+    inputs_per_block: int = 0
 
     def __post_init__(self) -> None:
-        if self.rows_per_block < 0:
-            raise ConfigurationError(
-                f"rows_per_block is {self.rows_per_block}, it must be at least 0 (0: all rows)"
-            )
+        for name, all_of in (("rows_per_block", "rows"), ("inputs_per_block", "of a batch")):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}, it must be at least 0 (0: all {all_of})"
+                )
         if self.samples_per_block < 1:
             raise ConfigurationError(
                 f"samples_per_block is {self.samples_per_block}, it must be at least 1"
@@ -100,28 +105,73 @@ class Plan:
         for first in range(0, layer.rows, step):
             yield first, min(step, layer.rows - first)
 
+    def batch(self, layer: LayerPlan, first_input: int, samples: int) -> range:
+        """The batch of samples that a data vector belongs to; empty beyond the session's samples.
+
+        Args:
+            layer: the layer's plan.
+            first_input: index of the data vector within the run and layer.
+            samples: of the session.
+        """
+        step = self.samples_per_block
+        start = first_input // layer.positions // step * step
+        return range(start, min(start + step, samples))
+
+    def input_ranges(self, layer: LayerPlan, samples: range) -> Iterator[tuple[int, int]]:
+        """First data vector and number of data vectors of each block of a batch of samples."""
+        stop = samples.stop * layer.positions
+        first = samples.start * layer.positions
+        while first < stop:
+            found = self.input_range(layer, samples, first)
+            yield found
+            first += found[1]
+
+    def input_range(self, layer: LayerPlan, samples: range, first_input: int) -> tuple[int, int]:
+        """The one of `input_ranges` that `first_input` lies in."""
+        start, stop = samples.start * layer.positions, samples.stop * layer.positions
+        step = self.inputs_per_block or stop - start
+        first = start + (first_input - start) // step * step
+        return first, min(step, stop - first)
+
+    def largest_inputs(self, layer: LayerPlan, samples: int) -> int:
+        """Data vectors of the layer's largest block in a session of `samples`."""
+        batch = min(self.samples_per_block, samples) * layer.positions
+        return min(self.inputs_per_block or batch, batch)
+
     def block(
-        self, run: int, layer: LayerPlan, tile: int, rows: tuple[int, int], samples: range
+        self,
+        run: int,
+        layer: LayerPlan,
+        tile: int,
+        rows: tuple[int, int],
+        inputs: tuple[int, int],
     ) -> Block:
-        """The block of `samples` for one tile and range of rows."""
+        """The block of one tile, range of rows and range of data vectors."""
         return Block(
             run=run,
             layer=layer.layer,
             tile=tile,
-            first_input=samples.start * layer.positions,
-            inputs=len(samples) * layer.positions,
+            first_input=inputs[0],
+            inputs=inputs[1],
             first_row=rows[0],
             rows=rows[1],
             modes=layer.tiles[tile],
         )
 
+    def blocks_of_batch(self, samples: int) -> int:
+        """Number of blocks of a batch of `samples`."""
+        return sum(
+            -(-samples * layer.positions // (self.inputs_per_block or samples * layer.positions))
+            * len(list(self.row_ranges(layer)))
+            * len(layer.tiles)
+            for layer in self.layers
+        )
+
     def blocks(self, samples: int) -> int:
         """Number of blocks of a session of `samples`: what the false-alarm rate is shared over."""
-        batches = -(-samples // self.samples_per_block)
-        per_batch = sum(
-            len(list(self.row_ranges(layer))) * len(layer.tiles) for layer in self.layers
-        )
-        return batches * per_batch
+        full, rest = divmod(samples, self.samples_per_block)
+        blocks = full * self.blocks_of_batch(self.samples_per_block) if full else 0
+        return blocks + (self.blocks_of_batch(rest) if rest else 0)
 
     def symbols(self, samples: int) -> int:
         """Modes sent in a session of `samples`."""
@@ -162,15 +212,17 @@ class Plan:
             ProtocolError: missing or surplus fields or wrong types.
         """
         try:
-            layers, rows, samples = (
-                data[name] for name in ("layers", "rows_per_block", "samples_per_block")
+            layers, rows, samples, inputs = (
+                data[name]
+                for name in ("layers", "rows_per_block", "samples_per_block", "inputs_per_block")
             )
-            if len(data) != 3 or not isinstance(layers, list | tuple):
+            if len(data) != 4 or not isinstance(layers, list | tuple):
                 raise ValueError("surplus fields, or layers that are no list")
             return cls(
                 layers=tuple(_layer_from_dict(entry) for entry in layers),
                 rows_per_block=_whole("rows_per_block", rows, 0),
                 samples_per_block=_whole("samples_per_block", samples, 1),
+                inputs_per_block=_whole("inputs_per_block", inputs, 0),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"the plan cannot be read: {error!r}") from error

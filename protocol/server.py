@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from drivers.backend import Block, ReturnSummary, ServerOptics, ServerOpticsInfo
+from drivers.backend import Block, EarlyBits, ReturnSummary, ServerOptics, ServerOpticsInfo
 from drivers.errors import (
     ConfigurationError,
     LedgerError,
@@ -21,10 +21,11 @@ from drivers.errors import (
     VerificationError,
 )
 from drivers.receivers import FeedForwardTap
+from drivers.record_watch import RecordWatch, WatchesRecords
 from drivers.return_summary import summarise
 from protocol.budget import Charge, charge_for_layer
-from protocol.certificates.thresholds import session_thresholds
 from protocol.defences import DisguisedNetwork, WeightLight, numbers_like
+from protocol.displacements import displacements_of
 from protocol.ledger import WeightLedger
 from protocol.messages import (
     PROTOCOL_VERSION,
@@ -50,7 +51,9 @@ from protocol.messages import (
 from protocol.models.model import Model
 from protocol.plan import LayerPlan, Plan
 from protocol.randomness import OperatingSystemBits, RandomBits, SeededBits
+from protocol.server_account import SessionAccount
 from protocol.server_audits import AuditDesk
+from protocol.server_limits import fixed_for_session
 from protocol.server_records import BlockRecord, ServerPolicy, ServerRecord
 from protocol.verification import (
     Evidence,
@@ -60,8 +63,7 @@ from protocol.verification import (
     expected_return,
 )
 from protocol.verification.expected import largest_alignment
-from protocol.verification.session import SessionMonitor, rails_expected
-from protocol.verification.session_limits import honest_kurtosis, session_limits
+from protocol.verification.session import SessionMonitor, SessionScore, rails_expected
 
 __all__ = ["BlockRecord", "ServerParty", "ServerPolicy", "ServerRecord"]
 
@@ -73,10 +75,6 @@ class _Launched:
     block: Block
     means: Tensor
     entry: int
-
-
-HEAVIEST_WEIGHTS = 30.0
-"""Kurtosis of a layer's weights up to which a phase error is allowed for in the fourth moment."""
 
 
 class ServerParty:
@@ -112,7 +110,7 @@ class ServerParty:
         run: int = 0,
     ) -> None:
         self._plan, self._policy = plan, policy
-        self._optics, self._ledger, self._run = optics, ledger, run
+        self._optics, self._run = optics, run
         self._info = optics.describe()
         self._bits = random_bits or OperatingSystemBits()
         if self._bits.seed is not None and not self._info.simulated:
@@ -134,14 +132,16 @@ class ServerParty:
         self._charges: dict[int, Charge] = {
             entry.layer: charge_for_layer(
                 entry,
-                expected_return(self._info, policy.receiver),
+                expected_return(self._info, policy.receiver, dither_snu=policy.dither_snu),
                 self._info.detection_efficiency,
             )
             for entry in plan.layers
         }
+        if isinstance(self._bits, EarlyBits):
+            self._bits.choose(1 - policy.x_share)
+        self._displacements = displacements_of(policy.dither_snu, plan, self._info, self._bits.seed)
         self._verifiers: dict[tuple[int, int, int, int], Verifier] = {}
         self._launched: _Launched | None = None
-        self._debits: dict[tuple[int, int, int], int] = {}
         self._sent: set[Block] = set()
         self._closed = False
         self._greeted = False
@@ -155,6 +155,7 @@ class ServerParty:
                 plan, optics, policy.audit_rate, coins, keeps_values=policy.full_return
             )
         self.record = ServerRecord(session=secrets.token_hex(16))
+        self._account = SessionAccount(ledger, self.record.session, self._charges)
 
     def handle(self, message: Message) -> Message:
         """Answer one message of the client; errors come back as a `Refusal` and end the session."""
@@ -207,6 +208,8 @@ class ServerParty:
             session=self.record.session,
             audit_share=self._policy.audit_share,
             probes=self._policy.probes,
+            x_share=self._policy.x_share,
+            dither_snu=self._policy.dither_snu,
             graph=self.light.graph.to_dict(),
             plan=self._plan.to_dict(),
         )
@@ -219,6 +222,9 @@ class ServerParty:
                 f"a query is for 1 to {self._policy.largest_query} samples, not {message.samples}; "
                 "divide it into sessions"
             )
+        if self._displacements is not None:
+            audited = self._desk is not None
+            self._displacements.check(self._plan, message.samples, whole_batches=audited)
         self._planned_blocks = self._plan.blocks(message.samples)
         self.record.samples = message.samples
         fingerprint = self._fix_thresholds(message.samples)
@@ -231,41 +237,22 @@ class ServerParty:
 
     def _fix_thresholds(self, samples: int) -> str:
         """Set every limit of the session; their fingerprint goes into the ledger's first debit."""
-        policy, law = self._policy, self._expectation()
-        photons = max(layer.photons_per_symbol for layer in self._plan.layers)
-        limits = session_limits(
-            self._plan,
-            samples,
-            law,
-            false_alarm=policy.false_alarm,
-            shares=policy.shares,
-            honest_kurtosis=honest_kurtosis(
-                law,
-                min(min(layer.tiles) for layer in self._plan.layers),
-                mean_fourth_snu=HEAVIEST_WEIGHTS * (4 * photons) ** 2,
-                oscillator_drift=self._info.oscillator_drift,
-            ),
-            audit_share=policy.audit_share,
+        limits, thresholds = fixed_for_session(
+            self._plan, samples, self._info, self._policy, self._expectation()
         )
-        self._monitor = SessionMonitor(limits)
-        self.record.thresholds = session_thresholds(
-            self._plan,
-            samples,
-            self._info,
-            policy.receiver,
-            law,
-            confidence=policy.confidence,
-            limits=limits,
-        )
-        return self.record.thresholds.sha256
+        self._monitor, self.record.thresholds = SessionMonitor(limits), thresholds
+        return thresholds.sha256
 
     def _ready(self, message: BlockReady) -> Message:
         block = message.block()
         layer = self._check_block(block)
         rows = slice(block.first_row, block.first_row + block.rows)
-        samples = block.first_input // layer.positions
-        means = self.light.means(str(block.run), samples, layer, block.tile)[None, rows]
+        # All blocks of a batch of samples are sent in one disguise.
+        batch = self._plan.batch(layer, block.first_input, self.record.samples)
+        means = self.light.means(str(block.run), batch.start, layer, block.tile)[None, rows]
         entry = self._debit(block, layer)
+        if self._displacements is not None:
+            means = self._displacements.added_to(means, block)
         self._optics.send(block, means)
         self._launched = _Launched(block=block, means=means, entry=entry)
         if block.tile == 0 and block.first_row == 0:
@@ -280,12 +267,19 @@ class ServerParty:
             raise ProtocolError(f"{block.name}: no light was sent for it")
         # The choice is made here, after the client has declared the light to be on its way back.
         key = f"{block.run} {block.layer} {block.tile} {block.first_row}"
-        quadratures = self._bits.flips(key, block.inputs, block.rows)
+        quadratures = self._bits.flips(key, block.inputs, block.rows, 1 - self._policy.x_share)
         found = self._test(launched, quadratures)
         self.record.blocks.append(found)
-        last_tile = block.tile == len(self._plan.of_layer(block.layer).tiles) - 1
-        if last_tile or not found.accepted:
-            self._settle(block, launched.entry, found.accepted and found.verdict is not None)
+        clean = 0 if self._monitor is None else self._monitor.clean_blocks
+        self._account.settle(
+            found,
+            launched.entry,
+            number=len(self.record.blocks),
+            clean=clean,
+            last_tile=block.tile == len(self._plan.of_layer(block.layer).tiles) - 1,
+        )
+        if found.session_failed:
+            self.record.recharge(clean)
         self._closed = not found.accepted
         # Names alone: measured values are the server's, and would tune the next attempt.
         return BlockVerdict(**_block_fields(message), accepted=found.accepted, reason=found.failed)
@@ -295,7 +289,8 @@ class ServerParty:
         return AuditNoted(session=message.session, first_sample=message.first_sample)
 
     def _audit_due(self, message: AuditDue) -> Message:
-        opened = self._audits(message).due(message.first_sample)
+        most = min(self._plan.samples_per_block, self.record.samples - message.first_sample)
+        opened = self._audits(message).due(message.first_sample, most)
         return AuditCommand(
             session=message.session, first_sample=message.first_sample, opened=opened
         )
@@ -304,8 +299,8 @@ class ServerParty:
         returned = self._audits(message).open(message)
         assert self._monitor is not None
         if returned and self._expectation().verifiable:
-            self.record.refused = self._monitor.add_audit(returned)
-            self.record.tests = self._monitor.scores
+            self._account.begin_test()
+            self._end_test(self._monitor.add_audit(returned))
         self._closed = bool(self.record.refused)
         return AuditVerdict(
             session=message.session,
@@ -313,6 +308,14 @@ class ServerParty:
             accepted=not self.record.refused,
             reason=self.record.refused,
         )
+
+    def _end_test(self, refused: str) -> None:
+        """How a test of the whole session ended that no block came with."""
+        assert self._monitor is not None
+        self.record.refused, self.record.tests = refused, self._monitor.scores
+        self._account.end_test(bool(refused))
+        if refused:
+            self.record.recharge(0)
 
     def _audits(self, message: Message) -> AuditDesk:
         if self._desk is None or not self._planned_blocks:
@@ -329,8 +332,8 @@ class ServerParty:
                     f"{len(desk.entries)} of {batches} announced batches are done; with audits "
                     "agreed a session ends after the last"
                 )
-            self.record.refused = self._monitor.finish(batches, desk.commanded, desk.opened)
-            self.record.tests = self._monitor.scores
+            self._account.begin_test()
+            self._end_test(self._monitor.finish(batches, desk.commanded, desk.opened))
             if self.record.refused:
                 raise VerificationError(
                     f"the server refused the session: {self.record.refused}; its light stays "
@@ -346,20 +349,24 @@ class ServerParty:
         if self._launched is not None:
             raise ProtocolError(f"{block.name}: the block before it was not measured")
         layer = self._plan.of_layer(block.layer)
-        rows, step = (block.first_row, block.rows), self._plan.samples_per_block
-        start, rest = divmod(block.first_input, layer.positions)
-        samples = range(start, min(start + step, self.record.samples))
+        rows = (block.first_row, block.rows)
+        batch = self._plan.batch(layer, block.first_input, self.record.samples)
         if (
-            rest
-            or start % step
-            or not samples
+            not batch
             or block.tile >= len(layer.tiles)
             or rows not in self._plan.row_ranges(layer)
-            or block != self._plan.block(self._run, layer, block.tile, rows, samples)
+            or block
+            != self._plan.block(
+                self._run,
+                layer,
+                block.tile,
+                rows,
+                self._plan.input_range(layer, batch, block.first_input),
+            )
         ):
             raise ProtocolError(f"{block.name}: the block is not one of the plan")
         if self._desk is not None:
-            self._desk.check(block, start)
+            self._desk.check(block, batch.start)
         if block in self._sent:
             raise ProtocolError(f"{block.name}: the block was sent already; each is sent once")
         self._sent.add(block)
@@ -367,31 +374,13 @@ class ServerParty:
 
     def _debit(self, block: Block, layer: LayerPlan) -> int:
         """Charge all tiles of the rows before the first of them is sent."""
-        key = (block.layer, block.first_row, block.first_input)
-        if block.tile == 0:
-            first, rows = self.light.ledger_rows(layer, block.first_row, block.rows)
-            self._debits[key] = self._ledger.debit(
-                self.record.session,
-                block.layer,
-                first,
-                rows,
-                self.light.photons(layer) * block.inputs,
-                self._charges[block.layer],
-                thresholds_sha256=self._unwritten_thresholds(),
-            )
-        if key not in self._debits:
-            raise ProtocolError(f"{block.name}: its first tile was not sent")
-        return self._debits[key]
-
-    def _unwritten_thresholds(self) -> str | None:
-        """The fingerprint, for the session's first debit alone."""
-        first = self._ledger.commitment(self.record.session) is None
         fixed = self.record.thresholds
-        return fixed.sha256 if first and fixed is not None else None
-
-    def _settle(self, block: Block, entry: int, accepted: bool) -> None:
-        self._debits.pop((block.layer, block.first_row, block.first_input), None)
-        self._ledger.settle(entry, accepted)
+        return self._account.debit(
+            block,
+            self.light.ledger_rows(layer, block.first_row, block.rows),
+            self.light.photons(layer) * block.inputs,
+            None if fixed is None else fixed.sha256,
+        )
 
     def _test(self, launched: _Launched, quadratures: Tensor) -> BlockRecord:
         """Measure the return and test it, by itself and with what came before."""
@@ -401,13 +390,26 @@ class ServerParty:
         if not law.verifiable:
             return BlockRecord(block=block, verdict=None)
         verdict = verifier.test(summary)
-        if not verdict.accepted:
-            return BlockRecord(block=block, verdict=verdict)
-        failed = self._test_session(launched, summary, verdict, law)
+        watch, watched = self._watched(block, law)
+        own = BlockRecord(block=block, verdict=verdict, records=watched)
+        if not own.accepted:
+            return own
+        self._account.begin_test()
+        failed = self._test_session(launched, summary, verdict, law, watch)
         if not failed:
             evidence = self.record.evidence.setdefault(block.layer, Evidence())
             evidence.add(self.light.of_weights(block, summary))
-        return BlockRecord(block=block, verdict=verdict, session_failed=failed)
+        return replace(own, session_failed=failed)
+
+    def _watched(
+        self, block: Block, law: ReturnExpectation
+    ) -> tuple[RecordWatch | None, tuple[SessionScore, ...]]:
+        """What the block's records say beside the data, where there are any, and its tests."""
+        if not isinstance(self._optics, WatchesRecords):
+            return None, ()
+        assert self._monitor is not None
+        watch = self._optics.watch(block)
+        return watch, self._monitor.of_records(watch, law)
 
     def _test_session(
         self,
@@ -415,6 +417,7 @@ class ServerParty:
         summary: ReturnSummary,
         verdict: Verdict,
         law: ReturnExpectation,
+        watch: RecordWatch | None,
     ) -> str:
         """Names of the session's tests that fail with this block."""
         assert self._monitor is not None
@@ -429,6 +432,8 @@ class ServerParty:
                 edge_snu=info.converter_range_snu - 1.5 * info.converter_step_snu,
             )
         failed = self._monitor.add(summary, verdict, rails)
+        if watch is not None:
+            failed = self._monitor.add_records(watch, law)
         self.record.tests = self._monitor.scores
         return failed
 
@@ -457,7 +462,9 @@ class ServerParty:
         key = (block.layer, block.tile, block.first_row, block.inputs)
         # Scaled rows have another alignment in every disguise.
         if key not in self._verifiers or self.light.fresh:
-            alignment = largest_alignment(launched.means[0])
+            # Displacements lie along no direction more than along any other.
+            weights = launched.means[0] if self._displacements is None else launched.means[0].real
+            alignment = largest_alignment(weights)
             expectation = self._expectation(
                 block.inputs, self.light.aligned(block.layer, alignment)
             )
@@ -472,7 +479,13 @@ class ServerParty:
     def _expectation(self, inputs: int = 1, alignment: float = 0.0) -> ReturnExpectation:
         """The honest return, a batch of probes in P included where the client may send some."""
         receiver = self._policy.receiver
-        law = expected_return(self._info, receiver, inputs=inputs, alignment=alignment)
+        law = expected_return(
+            self._info,
+            receiver,
+            inputs=inputs,
+            alignment=alignment,
+            dither_snu=self._policy.dither_snu,
+        )
         if not (self._policy.probes and isinstance(receiver, FeedForwardTap)):
             return law
         # Turned by a right angle, the tap gives P back and takes its share of X along one mode.

@@ -11,6 +11,7 @@ as it is built and set, and a client that cannot switch it from batch to batch.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from drivers.backend import Block, ProjectsReturn, ReturnProjection, ServerOptics
@@ -19,7 +20,7 @@ from drivers.return_summary import project_return
 from protocol.dummies import batch_commitment, dummy_vectors
 from protocol.encoding import encode_data
 from protocol.messages import AuditCommitment, AuditOpening
-from protocol.plan import Plan
+from protocol.plan import LayerPlan, Plan
 from protocol.randomness import RandomBits
 from protocol.verification import ReturnExpectation
 from protocol.verification.session import AuditedReturn
@@ -146,17 +147,21 @@ class AuditDesk:
             )
         )
 
-    def due(self, first_sample: int) -> bool:
+    def due(self, first_sample: int, samples: int) -> bool:
         """Decide, now that all light of the batch is back, whether it is to be opened.
+
+        Args:
+            first_sample: of the batch.
+            samples: of the batch.
 
         Raises:
             ProtocolError: another batch, or blocks of it are missing.
         """
-        wanted = sum(
-            len(list(self._plan.row_ranges(layer))) * len(layer.tiles)
-            for layer in self._plan.layers
-        )
-        if first_sample != self._current or self._commanded or len(self._held) != wanted:
+        if (
+            first_sample != self._current
+            or self._commanded
+            or len(self._held) != self._plan.blocks_of_batch(samples)
+        ):
             raise ProtocolError(f"samples from {first_sample}: the batch is not done")
         flips = self._bits.flips(f"audit {first_sample}", 1, _COIN_BITS)[0].tolist()
         coin = sum(flip * 0.5 ** (place + 1) for place, flip in enumerate(flips))
@@ -185,8 +190,8 @@ class AuditDesk:
             raise ProtocolError(f"a batch of {message.batch!r} is unknown")
         returned: list[AuditedReturn] = []
         if message.batch == "dummies":
-            for held in self._held:
-                returned += self._look(held, message.seed)
+            for layer in self._plan.layers:
+                returned += self._look(layer, message)
         self._end(message.batch)
         return tuple(returned)
 
@@ -200,17 +205,28 @@ class AuditDesk:
         if self._projects is not None:
             self._projects.forget_returns()
 
-    def _look(self, held: _Held, seed: str) -> list[AuditedReturn]:
-        block, law = held.block, held.expectation
-        layer = self._plan.of_layer(block.layer)
-        data = encode_data(dummy_vectors(seed, layer, block.inputs), layer)[block.tile][0]
+    def _look(self, layer: LayerPlan, message: AuditOpening) -> list[AuditedReturn]:
+        """What a layer's blocks say along the vectors of the opened batch."""
+        held = [one for one in self._held if one.block.layer == layer.layer]
+        first = message.first_sample * layer.positions
+        inputs = max(one.block.first_input + one.block.inputs for one in held) - first
+        tiles = encode_data(dummy_vectors(message.seed, layer, inputs), layer)
+        returned: list[AuditedReturn] = []
+        for one in held:
+            start = one.block.first_input - first
+            data = tiles[one.block.tile][0][start : start + one.block.inputs]
+            returned += self._audited(one, data)
+        return returned
+
+    def _audited(self, held: _Held, data: Tensor) -> list[AuditedReturn]:
+        law = held.expectation
         found = self._project(held, data)
         # Signs spread a row's energy evenly: along them lies the mean energy of a mode.
-        energy = float(held.means.square().sum()) / (held.means.shape[1] * block.modes)
-        unknown = (4 * law.gain_uncertainty * law.gain) ** 2
+        on_x, on_p = _mean_energies(held.means)
+        unknown = law.gain_variance + (4 * law.gain_uncertainty * law.gain) ** 2
         more = (
-            law.data_mode_excess_x + (law.gain_variance + unknown) * energy,
-            law.data_mode_excess_p + law.cross_gain_variance * energy,
+            law.data_mode_excess_x + unknown * on_x + law.cross_gain_variance * on_p,
+            law.data_mode_excess_p + unknown * on_p + law.cross_gain_variance * on_x,
         )
         return [
             AuditedReturn(
@@ -228,3 +244,11 @@ class AuditDesk:
             return self._projects.project(held.block, data, gain)
         assert held.values is not None
         return project_return(held.values, held.quadratures, held.means, data, gain)
+
+
+def _mean_energies(means: Tensor) -> tuple[float, float]:
+    """Mean squares of X and of P of launched means, SNU."""
+    if not means.is_complex():
+        return float(means.square().mean(dtype=torch.float64)), 0.0
+    parts = torch.view_as_real(means).square().mean(dim=(0, 1, 2), dtype=torch.float64)
+    return float(parts[0]), float(parts[1])

@@ -1,6 +1,7 @@
 """What the server insists on in a session, and what it knows at its end."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 from drivers.backend import Block
 from drivers.errors import ConfigurationError
@@ -30,6 +31,10 @@ class ServerPolicy:
         audit_rate: share of the batches about which the client has to speak.
         probes: whether the client may measure P in batches of its own. With a receiver that keeps
             the mean of X alone, such a batch comes back with a little less of it.
+        x_share: probability that X of a returned frame is measured, P otherwise. Faint light is
+            certified at less with more of X.
+        dither_snu: mean square of random displacements of P that the server adds to its weights,
+            fresh for every symbol and known to it alone; real encoding. They show the gain of P.
     """
 
     receiver: Receiver
@@ -41,8 +46,18 @@ class ServerPolicy:
     audit_share: float = 0.0
     audit_rate: float = 1.0
     probes: bool = False
+    x_share: float = 0.5
+    dither_snu: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.x_share < 1:
+            raise ConfigurationError(
+                f"x_share is {self.x_share}, it must lie in (0, 1): both quadratures are tested"
+            )
+        if not 0 <= self.dither_snu < math.inf:
+            raise ConfigurationError(
+                f"dither_snu is {self.dither_snu}, it must be finite and at least 0 (0: none)"
+            )
         if not 0 < self.false_alarm < 0.5:
             raise ConfigurationError(
                 f"false_alarm is {self.false_alarm}, it must lie in (0, 0.5): the probability "
@@ -64,12 +79,16 @@ class BlockRecord:
     Args:
         block: which.
         verdict: of its own tests.
+        records: tests of what its records say beside the data, where there are records.
         session_failed: names of the session's tests that failed with this block.
+        recharged: it passed, and a test of the whole session that failed later speaks against it.
     """
 
     block: Block
     verdict: Verdict | None
+    records: tuple[SessionScore, ...] = ()
     session_failed: str = ""
+    recharged: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -77,10 +96,16 @@ class BlockRecord:
         return not self.failed
 
     @property
+    def verified(self) -> bool:
+        """True if tests were made and nothing speaks against the block."""
+        return self.accepted and self.verdict is not None and not self.recharged
+
+    @property
     def failed(self) -> str:
         """Names of all tests that failed, without any measured value; empty if none did."""
         own = "" if self.verdict is None else self.verdict.failed
-        return ", ".join(names for names in (own, self.session_failed) if names)
+        beside = ", ".join(score.name for score in self.records if not score.passed)
+        return ", ".join(names for names in (own, beside, self.session_failed) if names)
 
 
 @dataclass(kw_only=True)
@@ -117,10 +142,20 @@ class ServerRecord:
     @property
     def reason(self) -> str:
         """Which tests refused the session and by how much; empty if none did."""
-        parts = [
-            f"{t.name} {t.score:.4g} (limit {t.limit:.4g})" for t in self.tests if not t.passed
-        ]
-        last = self.blocks[-1].verdict if self.blocks else None
-        if last is not None and last.reason:
-            parts.insert(0, last.reason)
+        last = self.blocks[-1] if self.blocks else None
+        tests = (*(() if last is None else last.records), *self.tests)
+        parts = [f"{t.name} {t.score:.4g} (limit {t.limit:.4g})" for t in tests if not t.passed]
+        if last is not None and last.verdict is not None and last.verdict.reason:
+            parts.insert(0, last.verdict.reason)
         return "; ".join(parts)
+
+    def recharge(self, clean: int) -> None:
+        """Mark blocks that a failed test of the whole session speaks against.
+
+        Args:
+            clean: blocks from the first on that it does not speak against.
+        """
+        self.blocks[clean:] = [
+            replace(found, recharged=True) if found.verified else found
+            for found in self.blocks[clean:]
+        ]

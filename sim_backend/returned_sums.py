@@ -16,7 +16,14 @@ from drivers.backend import ReturnSummary
 from sim_backend.flight import Flight, ReturnChannel
 from sim_backend.settings import LinkSettings
 
-__all__ = ["LOWEST_MODES", "Scratch", "summary_per_frame", "summary_pooled"]
+__all__ = [
+    "LOWEST_MODES",
+    "Scratch",
+    "chi_square_frames",
+    "fourth_sums",
+    "summary_per_frame",
+    "summary_pooled",
+]
 
 Array = NDArray[np.float64]
 
@@ -78,7 +85,7 @@ def summary_per_frame(
     values.append(plain * means[-1] + other * draws[2])
 
     on_x = (~quadratures).to(torch.float32)
-    residual = other.square() * _chi_square_frames(flight, block.modes - len(values))
+    residual = other.square() * chi_square_frames(flight, block.modes - len(values))
     projection = torch.zeros_like(residual)
     for mean, value in zip(means, values, strict=True):
         expected = on_x * mean
@@ -198,7 +205,12 @@ def _unequal_modes(flight: Flight, channel: ReturnChannel) -> float:
     """Excess kurtosis from the data mode's noise: 3 ell^2 (mean sum x^4/N - 1/N^2)/v^2."""
     law, modes = flight.law, flight.block.modes
     back = float(channel.amplitude.square().mean())
-    excess = back * max(float(law.excess_x.mean()), float(law.excess_p.mean()))
+    on_p = float(law.excess_p.mean())
+    if flight.overlap_p is not None:
+        # What a receiver keeps of displaced P differs from frame to frame like noise.
+        kept = float((law.return_pp - law.other_modes).square().mean())
+        on_p += kept * float(flight.overlap_p.square().mean())
+    excess = back * max(float(law.excess_x.mean()), on_p)
     if not excess:
         return 0.0
     some = flight.data[:_SOME_INPUTS]
@@ -246,7 +258,7 @@ def _chi_square(few: np.random.Generator, degrees: Array) -> Array:
     return 2 * few.standard_gamma(np.maximum(degrees, 0) / 2)
 
 
-def _chi_square_frames(flight: Flight, degrees: int) -> Tensor:
+def chi_square_frames(flight: Flight, degrees: int) -> Tensor:
     """Chi-square numbers of one number of degrees, one per frame."""
     block = flight.block
     shape = (block.inputs, block.rows)

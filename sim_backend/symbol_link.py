@@ -25,6 +25,7 @@ from drivers.block_order import (
 )
 from drivers.errors import LimitError, OpticsError
 from sim_backend.adversaries import HONEST, ReturnBehaviour
+from sim_backend.displaced_sums import summary_displaced
 from sim_backend.flight import Flight, LayerStreams, ReturnChannel, receive, return_channel
 from sim_backend.random_streams import StreamFactory
 from sim_backend.receiver_law import receiver_law
@@ -78,9 +79,7 @@ class SymbolLink:
         """See `ClientOptics.load`."""
         self._order.check_load(block)
         check_data(block, data)
-        # Data turned by a right angle read P instead of X, which every receiver can do.
-        if data.is_complex() and bool(data.real.any()):
-            self._check_quadratures(data)
+        self._check_quadratures(data)
         # A copy: the caller may reuse its tensor, the receiver's setting must not follow.
         self._loaded[block] = data.to(self._device, _number_type(data), copy=True)
         self._order.loaded(block)
@@ -89,7 +88,6 @@ class SymbolLink:
         """See `ServerOptics.send`."""
         self._order.check_send(block)
         check_means(block, means)
-        self._check_quadratures(means)
         self._forget_earlier_runs(block)
         self._sent[block] = means.to(self._device, _number_type(means), copy=True)
         self._order.sent(block)
@@ -129,18 +127,19 @@ class SymbolLink:
         flight, chosen = self._land(block, quadratures)
         settings = self.settings
         quantiser = self._server_quantiser()
-        simple = not (
-            quantiser.step_snu
-            or flight.complex_light
-            or block.modes < LOWEST_MODES
-            or self.behaviour.share < 1
+        sums = not (
+            quantiser.step_snu or block.modes < LOWEST_MODES or self.behaviour.share < 1
         )
+        simple = sums and not flight.complex_light
         if simple and self._steady:
             self._keep(flight, chosen, None)
             channels = self._steady_channels(flight)
             return summary_pooled(flight, settings, channels, chosen, reference_gain, self._scratch)
         channel = return_channel(flight, settings, self.behaviour, chosen)
         self._keep(flight, chosen, channel)
+        displaced = not flight.data.is_complex() and flight.partner(settings) is None
+        if sums and flight.complex_light and displaced:
+            return summary_displaced(flight, settings, channel, chosen, reference_gain)
         if simple:
             return summary_per_frame(flight, settings, channel, chosen, reference_gain)
         return summary_from_modes(flight, settings, channel, chosen, reference_gain, quantiser)
@@ -212,11 +211,12 @@ class SymbolLink:
             )
         return self._channels
 
-    def _check_quadratures(self, values: Tensor) -> None:
-        if values.is_complex() and not self.settings.receiver.preserves_p:
+    def _check_quadratures(self, data: Tensor) -> None:
+        receiver = self.settings.receiver
+        # Data turned by a right angle read P instead of X, which every receiver can do.
+        if data.is_complex() and bool(data.real.any()) and not receiver.preserves_p:
             raise LimitError(
-                f"receiver {self.settings.receiver.kind} keeps the mean of X only; "
-                "use real encoding with it"
+                f"receiver {receiver.kind} keeps the mean of X only; use real encoding with it"
             )
 
     def _server_quantiser(self) -> Quantiser:

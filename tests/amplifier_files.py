@@ -4,21 +4,19 @@ Light is switched by the benches' own safety, as in the program.
 """
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from calibration.access import BenchAccess, access_of
-from calibration.result import Result, Setting
-from calibration.routine import Context, Routine, settings_of
+from calibration.access import access_of
+from calibration.result import Setting
 from calibration.routines import amplifier_routines
 from drivers.bench import Bench, ModelRegistry, parse_bench
 from sim_backend.instruments import register_amplifier_models
 from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
 from sim_backend.scene.clock import SimulatedClock
+from tests.calibration_access import RoutineBench
 
 __all__ = [
     "EXAMPLES",
@@ -44,32 +42,12 @@ SHORT: dict[str, dict[str, Setting]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileBenches:
+class FileBenches(RoutineBench):
     """Open, armed benches and what routines see of them."""
 
     simulated: SimulatedAmplifierBench
     server: Bench
     client: Bench
-    access: BenchAccess
-    results: dict[str, Result] = field(default_factory=dict)
-
-    def run(self, routine: Routine, settings: dict[str, Setting] | None = None) -> Result:
-        """Run a routine as the runner does, on the results so far, and keep its result."""
-        context = Context(
-            routine=routine,
-            bench=self.access,
-            results={name: self.results[name] for name in routine.needs},
-            rng=np.random.default_rng(5),
-            seed=5,
-            progress=lambda done, total, text: None,
-            settings=settings_of(routine, settings or {}),
-        )
-        try:
-            result = routine.run(context)
-        finally:
-            self.access.switch_off()
-        self.results[routine.name] = result
-        return result
 
 
 def example_table(party: str) -> dict[str, Any]:
@@ -101,7 +79,9 @@ def open_file_benches(**parameters: Any) -> FileBenches:
         bench.open()
         bench.safety.rearm("tester")
     access = access_of(benches, name="amplifier", clock_id="test")
-    return FileBenches(simulated=simulated, server=benches[0], client=benches[1], access=access)
+    return FileBenches(
+        simulated=simulated, server=benches[0], client=benches[1], access=access, seed=5
+    )
 
 
 @cache

@@ -1,9 +1,33 @@
-"""Fixtures for all tests: data sets that are too large for the repository, and real instruments."""
+"""For all tests: their order, data sets too large for the repository, and real instruments."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+_LONGEST_FIRST = (
+    "end_to_end/test_documentation.py",
+    "end_to_end/test_command_line.py",
+    "end_to_end/test_calibrate_command.py",
+    "end_to_end/test_frontier_command.py",
+    "end_to_end/test_amplifier_commands.py",
+    "unit/protocol/test_verification_verifier.py",
+    "end_to_end/test_bench_faults.py",
+    "end_to_end/test_lab_blocks.py",
+    "end_to_end/test_homodyne_bench.py",
+    "physics/test_bench_robustness.py",
+    "physics/test_receiver_law.py",
+    "physics/test_calibration_coverage_b.py",
+    "physics/test_homodyne_bench.py",
+    "end_to_end/test_calibrated_bench.py",
+    "end_to_end/test_defended_sessions.py",
+    "end_to_end/test_ends_in_the_dark.py",
+    "unit/calibration/test_fit_coverage.py",
+    "end_to_end/test_driver_new.py",
+    "unit/drivers/transports/test_visa_networks.py",
+    "physics/test_detection_power.py",
+)
+"""Files of more than about eight seconds, which would hold up the end if they came last."""
 
 _MNIST_FILES = (
     "train-images-idx3-ubyte.gz",
@@ -44,6 +68,16 @@ def pytest_configure(config: pytest.Config) -> None:
             "the fibres off the detectors, then say --emit-light"
         )
     os.environ["VEILIGHT_HARDWARE"] = str(Path(path).resolve())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that workers which take whole files end together."""
+    here = Path(__file__).resolve().parent
+    places = {here / name: place for place, name in enumerate(_LONGEST_FIRST)}
+    for path in places:
+        if not path.is_file():
+            raise pytest.UsageError(f"{path} is in _LONGEST_FIRST of {__file__}, but no file")
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drivers.instruments import BiasPoint, Digitiser, Instrument, Trigger
+from drivers.instruments import (
+    BiasPoint,
+    Digitiser,
+    Instrument,
+    Laser,
+    PhaseDriver,
+)
 from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.burst import BurstFormat
 from drivers.optics.homodyne_choice import Coins
@@ -17,15 +22,20 @@ from drivers.optics.homodyne_lock import LockLimits
 from drivers.optics.homodyne_server import HomodyneServerInstruments
 from drivers.optics.homodyne_values import HomodyneSettings
 from drivers.optics.link_values import ClientValues, ServerValues
-from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 from drivers.receivers import PassiveTap
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.scene import truth
 from sim_backend.scene.fibre import FibreSettings
 from sim_backend.scene.lasers import LaserSettings
-from sim_backend.scene.light import PHOTON_ENERGY_J
 from sim_backend.scene.path import FrequencyShifterSettings
 from sim_backend.scene.reference_settings import ReferenceSettings
+from tests.bench_light import (
+    LightPath,
+    all_slots,
+    attenuation_for_pilots_db,
+    full_photons,
+    record_without_signal,
+)
 
 __all__ = ["FORMAT", "QUIET", "HomodyneBench", "homodyne_scene", "open_homodyne_bench"]
 
@@ -34,7 +44,6 @@ QUIET = FibreSettings(
 )
 FORMAT = BurstFormat(if_cycles_per_symbol=0.0, least_vacuum_slots=512)
 _STILL = FrequencyShifterSettings(shift_hz=0.0, loss_db=0.0)
-_HEADROOM = 0.95
 
 
 def homodyne_scene(
@@ -115,37 +124,7 @@ def open_homodyne_bench(
         on_failure: see `HomodyneLink`.
     """
     bench = SimulatedBench(settings or homodyne_scene(), seed=seed)
-    scene, clock = bench.scene, bench.clock
-    laser = bench.laser("server", "laser")
-    generators = [
-        bench.waveform_generator("server", "weight_generator"),
-        bench.waveform_generator("client", "data_generator"),
-    ]
-    biases = [
-        bench.bias_controller("server", "weight_bias"),
-        bench.bias_controller("client", "data_bias"),
-    ]
-    attenuator = bench.attenuator("server", "attenuator")
-    switches = [bench.switch("client", "signal_switch"), bench.switch("server", "return_switch")]
-    digitisers = [
-        bench.digitiser("client", "tap_digitiser"),
-        bench.digitiser("server", "return_digitiser"),
-    ]
-    phases = [
-        bench.oscillator_phase("client", "tap_phase"),
-        bench.oscillator_phase("server", "return_phase"),
-    ]
-    everything: list[Instrument] = [
-        laser,
-        *generators,
-        *biases,
-        attenuator,
-        *switches,
-        *digitisers,
-        *phases,
-    ]
-    for instrument in everything:
-        instrument.open()
+    rig = _Rig.opened(bench)
     frames = BenchFrames(
         format=burst,
         pilot_photons=pilot_photons,
@@ -155,105 +134,163 @@ def open_homodyne_bench(
         simulated=True,
         seed=seed,
     )
-    for generator in generators:
-        generator.set_sample_rate(burst.sample_rate_hz)
-    dark = [_slot_variance(one, frames, calibration_samples) for one in digitisers]
-    laser.set_emission(True)
-    clock.advance(60.0)
-    for generator in generators:
-        generator.set_output(0, True)
-    for bias in biases:
-        bias.lock(0, BiasPoint.NULL)
-    clock.advance(5.0)
-    generators[1].set_idle(0, scene.settings.data_modulator.half_wave_v)
-    clock.advance(1e-3)
-    lit = [_slot_variance(one, frames, calibration_samples) for one in digitisers]
-    generators[1].set_idle(0, 0.0)
-    attenuator.set_attenuation_db(0.0)
-    attenuator.set_shutter(True)
-    for switch in switches:
-        switch.select("light")
-    clock.advance(1.0)
-    need = _HEADROOM**-2 * pilot_photons * burst.pulse.peak**2 * burst.samples_per_symbol
-    attenuator.set_attenuation_db(round(10 * math.log10(_full_photons(bench, frames) / need), 2))
-    clock.advance(1.0)
-    forward = truth.transmittance(scene, "client") / scene.settings.tap
-    shot = [lit[index] - dark[index] for index in range(2)]
-    server = ServerValues(
-        weight_v_pi_v=scene.settings.weight_modulator.half_wave_v,
-        full_photons=_full_photons(bench, frames),
-        attenuation_db=attenuator.attenuation_db(),
-        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
-        forward_transmittance=forward,
-        return_transmittance=truth.transmittance(scene, "server")
-        / forward
-        / (1 - scene.settings.tap),
-        detection_efficiency=truth.detection_efficiency(scene, "server"),
-        electronic_noise_v2=dark[1],
-        shot_noise_v2=shot[1],
-        phase_noise_rad=phase_noise_rad,
-        gain_uncertainty=0.005,
-    )
-    delay_s = truth.signal_delay_s(scene, "client")
-    clock_offset = scene.settings.client_adc.clock_offset_ppm * 1e-6
-    gain = truth.transmittance(scene, "client") * truth.detection_efficiency(scene, "client")
-    client = ClientValues(
-        data_v_pi_v=scene.settings.data_modulator.half_wave_v,
-        forward_delay_s=delay_s * (1 + clock_offset),
-        oscillator_delay_s=delay_s * clock_offset,
-        clock_offset=clock_offset,
-        electronic_noise_v2=dark[0],
-        shot_noise_v2=shot[0],
-        signal_gain=math.sqrt(gain) * math.exp(-(phase_noise_rad**2) / 2),
-        phase_noise_rad=phase_noise_rad,
-    )
+    noise = _lit_and_measured(bench, rig, burst, calibration_samples)
+    _open_light(bench, rig, frames)
+    chosen = bench.scene.settings
     link = HomodyneLink(
-        HomodyneServerInstruments(
-            generator=generators[0],
-            attenuator=attenuator,
-            digitiser=digitisers[1],
-            phase=phases[1],
-        ),
-        HomodyneClientInstruments(
-            generator=generators[1], digitiser=digitisers[0], phase=phases[0]
-        ),
+        rig.server(),
+        rig.client(),
         HomodyneSettings(
-            receiver=PassiveTap(tap_fraction=scene.settings.tap),
+            receiver=PassiveTap(tap_fraction=chosen.tap),
             frames=frames,
-            server=server,
-            client=client,
-            return_phase_v_pi_v=scene.settings.server_phase_shifter.half_wave_v,
-            tap_phase_v_pi_v=scene.settings.client_phase_shifter.half_wave_v,
+            server=_server_values(bench, rig, frames, noise, phase_noise_rad),
+            client=_client_values(bench, noise, phase_noise_rad),
+            return_phase_v_pi_v=chosen.server_phase_shifter.half_wave_v,
+            tap_phase_v_pi_v=chosen.client_phase_shifter.half_wave_v,
             limits=limits or LockLimits(),
         ),
         on_failure=on_failure,
         coins=coins,
     )
-    return HomodyneBench(bench=bench, instruments={one.name: one for one in everything}, link=link)
-
-
-def _full_photons(bench: SimulatedBench, frames: BenchFrames) -> float:
-    """Photons per slot at launch with the modulator fully open."""
-    scene = bench.scene
-    resting = scene.weight_modulator.transmission(0.0)
-    opened = 10 ** (-scene.settings.weight_modulator.insertion_loss_db / 10)
-    power = scene.idle_power_w("launch") / resting * opened
-    return power / PHOTON_ENERGY_J / frames.format.symbol_rate_hz
-
-
-def _slot_variance(digitiser: Digitiser, frames: BenchFrames, samples: int) -> float:
-    """Variance of the matched filter's outputs around 0 Hz in a record without signal."""
-    burst = frames.format
-    digitiser.configure(burst.sample_rate_hz, samples, 1.0)
-    digitiser.arm(Trigger.IMMEDIATE)
-    digitiser.wait(1.0)
-    volts = digitiser.fetch().volts[0]
-    values: NDArray[np.complex64] = filter_all_slots(
-        (volts - volts.mean()).astype(np.complex64),
-        SlotTiming(start=0.0, samples_per_slot=burst.samples_per_symbol),
-        burst.pulse,
-        0.0,
-        0,
-        samples // burst.samples_per_symbol,
+    return HomodyneBench(
+        bench=bench, instruments={one.name: one for one in rig.everything}, link=link
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rig:
+    """The instruments by kind; of the phases, the client's is first."""
+
+    laser: Laser
+    path: LightPath
+    phases: list[PhaseDriver]
+
+    @classmethod
+    def opened(cls, bench: SimulatedBench) -> "_Rig":
+        """All instruments of both parties, open."""
+        rig = cls(
+            laser=bench.laser("server", "laser"),
+            path=LightPath.of(bench),
+            phases=[
+                bench.oscillator_phase("client", "tap_phase"),
+                bench.oscillator_phase("server", "return_phase"),
+            ],
+        )
+        for instrument in rig.everything:
+            instrument.open()
+        return rig
+
+    @property
+    def everything(self) -> list[Instrument]:
+        """All instruments."""
+        return [
+            self.laser,
+            *self.path.everything,
+            *self.phases,
+        ]
+
+    def server(self) -> HomodyneServerInstruments:
+        """What the server's optics use."""
+        return HomodyneServerInstruments(
+            generator=self.path.generators[0],
+            attenuator=self.path.attenuator,
+            digitiser=self.path.digitisers[1],
+            phase=self.phases[1],
+        )
+
+    def client(self) -> HomodyneClientInstruments:
+        """What the client's optics use."""
+        return HomodyneClientInstruments(
+            generator=self.path.generators[1],
+            digitiser=self.path.digitisers[0],
+            phase=self.phases[0],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Noise:
+    """Client first: slot variances without light, and what the oscillator adds to them."""
+
+    dark: list[float]
+    shot: list[float]
+
+
+def _lit_and_measured(bench: SimulatedBench, rig: _Rig, burst: BurstFormat, samples: int) -> _Noise:
+    """Switch the laser on and measure the detectors' noise before and after."""
+    clock, modulator = bench.clock, bench.scene.settings.data_modulator
+    for generator in rig.path.generators:
+        generator.set_sample_rate(burst.sample_rate_hz)
+    dark = [_slot_variance(digitiser, burst, samples) for digitiser in rig.path.digitisers]
+    rig.laser.set_emission(True)
+    clock.advance(60.0)
+    for generator in rig.path.generators:
+        generator.set_output(0, True)
+    for bias in rig.path.biases:
+        bias.lock(0, BiasPoint.NULL)
+    clock.advance(5.0)
+    rig.path.generators[1].set_idle(0, modulator.half_wave_v)
+    clock.advance(1e-3)
+    lit = [_slot_variance(digitiser, burst, samples) for digitiser in rig.path.digitisers]
+    rig.path.generators[1].set_idle(0, 0.0)
+    return _Noise(dark=dark, shot=[lit[index] - dark[index] for index in range(2)])
+
+
+def _open_light(bench: SimulatedBench, rig: _Rig, frames: BenchFrames) -> None:
+    """Let the signal through, as weak as the pilots need it."""
+    rig.path.attenuator.set_attenuation_db(0.0)
+    rig.path.attenuator.set_shutter(True)
+    for switch in rig.path.switches:
+        switch.select("light")
+    bench.clock.advance(1.0)
+    rig.path.attenuator.set_attenuation_db(attenuation_for_pilots_db(bench, frames))
+    bench.clock.advance(1.0)
+
+
+def _server_values(
+    bench: SimulatedBench,
+    rig: _Rig,
+    frames: BenchFrames,
+    noise: _Noise,
+    phase_noise_rad: float,
+) -> ServerValues:
+    """The server's calibration, from the scene."""
+    scene, chosen = bench.scene, bench.scene.settings
+    forward = truth.transmittance(scene, "client") / chosen.tap
+    return ServerValues(
+        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
+        full_photons=full_photons(bench, frames),
+        attenuation_db=rig.path.attenuator.attenuation_db(),
+        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
+        forward_transmittance=forward,
+        return_transmittance=truth.transmittance(scene, "server") / forward / (1 - chosen.tap),
+        detection_efficiency=truth.detection_efficiency(scene, "server"),
+        electronic_noise_v2=noise.dark[1],
+        shot_noise_v2=noise.shot[1],
+        phase_noise_rad=phase_noise_rad,
+        gain_uncertainty=0.005,
+    )
+
+
+def _client_values(bench: SimulatedBench, noise: _Noise, phase_noise_rad: float) -> ClientValues:
+    """The client's calibration, from the scene."""
+    scene, chosen = bench.scene, bench.scene.settings
+    delay_s = truth.signal_delay_s(scene, "client")
+    clock_offset = chosen.client_adc.clock_offset_ppm * 1e-6
+    gain = truth.transmittance(scene, "client") * truth.detection_efficiency(scene, "client")
+    return ClientValues(
+        data_v_pi_v=chosen.data_modulator.half_wave_v,
+        forward_delay_s=delay_s * (1 + clock_offset),
+        oscillator_delay_s=delay_s * clock_offset,
+        clock_offset=clock_offset,
+        electronic_noise_v2=noise.dark[0],
+        shot_noise_v2=noise.shot[0],
+        signal_gain=math.sqrt(gain) * math.exp(-(phase_noise_rad**2) / 2),
+        phase_noise_rad=phase_noise_rad,
+    )
+
+
+def _slot_variance(digitiser: Digitiser, burst: BurstFormat, samples: int) -> float:
+    """Variance of the matched filter's outputs around 0 Hz in a record without signal."""
+    volts = record_without_signal(digitiser, burst, samples)
+    values = all_slots((volts - volts.mean()).astype(np.complex64), burst)
     return float(np.var(values.real, dtype=np.float64))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drivers.errors import SafetyError
 from drivers.instruments import (
@@ -20,7 +19,6 @@ from drivers.instruments import (
     Laser,
     PowerMeter,
     Switch,
-    Trigger,
     WaveformGenerator,
 )
 from drivers.optics.bench_frames import BenchFrames
@@ -29,19 +27,23 @@ from drivers.optics.burst import BurstFormat
 from drivers.optics.client_optics import ClientInstruments
 from drivers.optics.link_values import ClientValues, ServerValues
 from drivers.optics.server_optics import ServerInstruments
-from drivers.optics.slot_filter import SlotTiming, filter_all_slots
 from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.scene import truth
 from sim_backend.scene.fibre import FibreSettings
-from sim_backend.scene.light import PHOTON_ENERGY_J
 from sim_backend.scene.reference_settings import ReferenceSettings
+from tests.bench_light import (
+    LightPath,
+    all_slots,
+    attenuation_for_pilots_db,
+    full_photons,
+    record_without_signal,
+)
 
 __all__ = ["FIBRE", "WaveformBench", "open_bench", "reference_settings"]
 
 FIBRE = FibreSettings(length_m=1000.0, polarisation_scrambled=False)
-_HEADROOM = 0.95
 
 
 def reference_settings(*, tap: float = 0.5, fibre: FibreSettings = FIBRE) -> ReferenceSettings:
@@ -158,24 +160,21 @@ def open_bench(
     )
     noise = _lit_and_measured(waiting, rig, frames, calibration_samples)
     waiting.open_light()
-    full = _full_photons(bench, frames)
-    need = _HEADROOM**-2 * pilot_photons * frames.format.pulse.peak**2
-    attenuation = 10 * math.log10(full / (need * frames.format.samples_per_symbol))
-    rig.attenuator.set_attenuation_db(round(max(0.0, attenuation), 2))
+    rig.path.attenuator.set_attenuation_db(attenuation_for_pilots_db(bench, frames))
     bench.clock.advance(1.0)
-    attenuation = rig.attenuator.attenuation_db()
+    attenuation = rig.path.attenuator.attenuation_db()
     server = _server_values(bench, frames, noise, attenuation, phase_noise_rad)
     client = _client_values(bench, noise, phase_noise_rad, clock_error)
     looks = rig.standing(bench) if standing else (StandingInstruments(), StandingInstruments())
     link = BenchLink(
         ServerInstruments(
-            generator=rig.generators[0],
-            attenuator=rig.attenuator,
-            digitiser=rig.digitisers[1],
+            generator=rig.path.generators[0],
+            attenuator=rig.path.attenuator,
+            digitiser=rig.path.digitisers[1],
             standing=looks[0],
         ),
         ClientInstruments(
-            generator=rig.generators[1], digitiser=rig.digitisers[0], standing=looks[1]
+            generator=rig.path.generators[1], digitiser=rig.path.digitisers[0], standing=looks[1]
         ),
         BenchLinkSettings(
             receiver=PassiveTap(tap_fraction=bench.scene.settings.tap),
@@ -190,14 +189,10 @@ def open_bench(
 
 @dataclass(frozen=True, kw_only=True)
 class _Rig:
-    """The instruments by kind; pairs are (server, client) but for the digitisers and meters."""
+    """The instruments by kind; of the meters, the client's is first."""
 
     lasers: list[Laser]
-    generators: list[WaveformGenerator]
-    biases: list[BiasController]
-    attenuator: Attenuator
-    switches: list[Switch]
-    digitisers: list[Digitiser]
+    path: LightPath
     meters: list[PowerMeter]
 
     @classmethod
@@ -209,23 +204,7 @@ class _Rig:
                 bench.laser("client", "oscillator"),
                 bench.laser("server", "return_oscillator"),
             ],
-            generators=[
-                bench.waveform_generator("server", "weight_generator"),
-                bench.waveform_generator("client", "data_generator"),
-            ],
-            biases=[
-                bench.bias_controller("server", "weight_bias"),
-                bench.bias_controller("client", "data_bias"),
-            ],
-            attenuator=bench.attenuator("server", "attenuator"),
-            switches=[
-                bench.switch("client", "signal_switch"),
-                bench.switch("server", "return_switch"),
-            ],
-            digitisers=[
-                bench.digitiser("client", "tap_digitiser"),
-                bench.digitiser("server", "return_digitiser"),
-            ],
+            path=LightPath.of(bench),
             meters=[
                 bench.power_meter("client", "oscillator_power_meter"),
                 bench.power_meter("server", "oscillator_power_meter"),
@@ -240,11 +219,7 @@ class _Rig:
         """All instruments."""
         return [
             *self.lasers,
-            *self.generators,
-            *self.biases,
-            self.attenuator,
-            *self.switches,
-            *self.digitisers,
+            *self.path.everything,
             *self.meters,
         ]
 
@@ -254,12 +229,12 @@ class _Rig:
         laser, oscillator, return_oscillator = self.lasers
         server = StandingInstruments(
             lasers=(laser, return_oscillator) if own else (laser,),
-            bias=self.biases[0],
+            bias=self.path.biases[0],
             oscillator_meter=self.meters[1],
         )
         client = StandingInstruments(
             lasers=(oscillator,) if own else (),
-            bias=self.biases[1],
+            bias=self.path.biases[1],
             oscillator_meter=self.meters[0],
         )
         return server, client
@@ -279,15 +254,15 @@ def _lit_and_measured(
 ) -> _Noise:
     """Switch the lasers on and measure the detectors' noise before and after."""
     clock, modulator = waiting.bench.clock, waiting.bench.scene.settings.data_modulator
-    for generator in rig.generators:
+    for generator in rig.path.generators:
         generator.set_sample_rate(frames.format.sample_rate_hz)
-    dark = [_slot_variance(digitiser, frames, samples) for digitiser in rig.digitisers]
+    dark = [_slot_variance(digitiser, frames.format, samples) for digitiser in rig.path.digitisers]
     waiting.light_lasers()
-    rig.generators[1].set_idle(0, modulator.half_wave_v)
+    rig.path.generators[1].set_idle(0, modulator.half_wave_v)
     clock.advance(1e-3)
-    lit = [_slot_variance(digitiser, frames, samples) for digitiser in rig.digitisers]
+    lit = [_slot_variance(digitiser, frames.format, samples) for digitiser in rig.path.digitisers]
     powers_w = [meter.power_w() for meter in rig.meters]
-    rig.generators[1].set_idle(0, 0.0)
+    rig.path.generators[1].set_idle(0, 0.0)
     return _Noise(dark=dark, lit=lit, powers_w=powers_w)
 
 
@@ -304,7 +279,7 @@ def _server_values(
     slower_ppm = chosen.server_adc.clock_offset_ppm - chosen.weight_dac.clock_offset_ppm
     return ServerValues(
         weight_v_pi_v=chosen.weight_modulator.half_wave_v,
-        full_photons=_full_photons(bench, frames),
+        full_photons=full_photons(bench, frames),
         attenuation_db=attenuation_db,
         round_trip_delay_s=truth.signal_delay_s(scene, "server"),
         forward_transmittance=forward,
@@ -349,30 +324,7 @@ def _key(instrument: Instrument) -> str:
     return f"{party}.{instrument.name}" if meter else instrument.name
 
 
-def _full_photons(bench: SimulatedBench, frames: BenchFrames) -> float:
-    """Photons per slot at launch with the modulator fully open and the shutter open."""
-    scene = bench.scene
-    was_open = scene.launch_attenuator.shutter_open
-    scene.launch_attenuator.shutter_open = True
-    resting = scene.weight_modulator.transmission(0.0)
-    opened = 10 ** (-scene.settings.weight_modulator.insertion_loss_db / 10)
-    power = scene.idle_power_w("launch") / resting * opened
-    scene.launch_attenuator.shutter_open = was_open
-    return power / PHOTON_ENERGY_J / frames.format.symbol_rate_hz
-
-
-def _slot_variance(digitiser: Digitiser, frames: BenchFrames, samples: int) -> float:
+def _slot_variance(digitiser: Digitiser, burst: BurstFormat, samples: int) -> float:
     """Variance of the matched filter's outputs, per quadrature, in a record without signal."""
-    burst = frames.format
-    digitiser.configure(burst.sample_rate_hz, samples, 1.0)
-    digitiser.arm(Trigger.IMMEDIATE)
-    digitiser.wait(1.0)
-    values: NDArray[np.complex64] = filter_all_slots(
-        digitiser.fetch().volts[0],
-        SlotTiming(start=0.0, samples_per_slot=burst.samples_per_symbol),
-        burst.pulse,
-        burst.if_cycles_per_symbol / burst.samples_per_symbol,
-        0,
-        samples // burst.samples_per_symbol,
-    )
+    values = all_slots(record_without_signal(digitiser, burst, samples), burst)
     return float(np.mean(np.abs(values) ** 2, dtype=np.float64)) / 2

@@ -225,25 +225,28 @@ def refuse_long_bursts(frames: BenchFrames, plan: "Plan", samples: int) -> None:
     Raises:
         LimitError: a burst is too long; the message has the setting that fits.
     """
-    batch = min(plan.samples_per_block, samples)
 
-    def length(layer: "LayerPlan", count: int) -> int:
+    def length(layer: "LayerPlan", inputs: int) -> int:
         # The first tile and the first rows are the longest.
-        block = plan.block(0, layer, 0, next(plan.row_ranges(layer)), range(count))
+        block = plan.block(0, layer, 0, next(plan.row_ranges(layer)), (0, inputs))
         return BurstLayout(format=frames.format, data_symbols=block.symbols).total_samples
 
-    longest = max(plan.layers, key=lambda layer: length(layer, batch))
-    needed, memory = length(longest, batch), frames.largest_burst_samples
+    def of_block(layer: "LayerPlan") -> int:
+        return length(layer, plan.largest_inputs(layer, samples))
+
+    longest = max(plan.layers, key=of_block)
+    inputs, memory = plan.largest_inputs(longest, samples), frames.largest_burst_samples
+    needed = of_block(longest)
     if needed <= memory:
         return
-    fits = bisect_right(range(1, batch), memory, key=lambda count: length(longest, count))
+    fits = bisect_right(range(1, inputs), memory, key=lambda count: length(longest, count))
     raise LimitError(
-        f"layer {longest.layer}: a block of {batch} samples needs a burst of {needed:.4g} points, "
-        f"the instruments hold {memory:.4g}; in [protocol] set "
+        f"layer {longest.layer}: a block of {inputs} data vectors needs a burst of {needed:.4g} "
+        f"points, the instruments hold {memory:.4g}; in [protocol] set "
         + (
-            f"samples_per_block to at most {fits}"
+            f"inputs_per_block to at most {fits}"
             if fits
-            else "samples_per_block to 1 and rows_per_block so that fewer rows are sent at once"
+            else "inputs_per_block to 1 and rows_per_block so that fewer rows are sent at once"
         )
     )
 

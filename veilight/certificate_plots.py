@@ -3,24 +3,16 @@
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import ConfigurationError, OutputError
 from drivers.files import replace_files
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
-from protocol.leakage.certified import (
-    TestedQuadrature,
-    certification_design,
-    certified_weight_bits,
-)
-from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
-from protocol.leakage.general_bound import (
-    ReturnedChannel,
-    weight_bits_general,
-    weight_bits_general_untested,
-)
+from protocol.leakage.conventions import Encoding
+from sim_backend.settings import LinkSettings
+from veilight.certificate_plan import CertificatePlan, planned_certificate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +88,8 @@ def leakage_curve(
     encoding: Encoding = "real",
     copies: int = 1,
     confidence: float = 1 - 1e-6,
+    x_share: float = 0.5,
+    dither_snu: float = 0.0,
     on_point: Callable[[], None] | None = None,
 ) -> LeakageCurve:
     """A receiver's leakage over eight decades of tested symbols, lossless line, ideal detector.
@@ -107,34 +101,37 @@ def leakage_curve(
         encoding: "real" or "complex".
         copies: K.
         confidence: of the certificate, in (0, 1).
+        x_share: of the symbols that are tested in X.
+        dither_snu: mean square of known displacements of P.
         on_point: called after every point.
 
     Raises:
         ConfigurationError: a value is out of range.
     """
-    gain = math.sqrt(receiver.returned_transmittance)
-    channel = ReturnedChannel(
-        gain_x=gain,
-        gain_p=gain,
-        excess_noise_x_snu=receiver.excess_noise_x_snu / modes,
-        excess_noise_p_snu=receiver.excess_noise_p_snu / modes,
+    light = CertificatePlan(
+        link=LinkSettings(receiver=receiver, device="cpu"),
+        encoding=encoding,
+        photons_per_symbol=photons_per_symbol,
+        modes=modes,
+        copies=copies,
+        symbols=1,
+        failure=1 - confidence,
+        x_share=x_share,
+        dither_snu=dither_snu,
     )
-    m_x = signal_variance_snu(photons_per_symbol, encoding)
-    m_p = m_x if encoding == "complex" else 0.0
-    share = weights_per_mode(encoding)
     steps = range(_FIRST_DECADE * _PER_DECADE, _LAST_DECADE * _PER_DECADE + 1)
     symbols = tuple(round(10 ** (step / _PER_DECADE)) for step in steps)
-    certified = []
+    planned = []
     for number in symbols:
-        certified.append(_certified(channel, (m_x, m_p), copies, number // 2, confidence) / share)
+        planned.append(planned_certificate(replace(light, symbols=number)))
         if on_point is not None:
             on_point()
     return LeakageCurve(
         receiver=f"{receiver.kind} at {receiver.setting:.3g}",
         symbols=symbols,
-        certified=tuple(certified),
-        asymptotic=weight_bits_general(copies * m_x, copies * m_p, channel) / share,
-        untested=weight_bits_general_untested(copies * m_x, copies * m_p) / share,
+        certified=tuple(one.bits for one in planned),
+        asymptotic=planned[0].asymptotic_bits,
+        untested=planned[0].untested_bits,
         confidence=confidence,
     )
 
@@ -194,39 +191,3 @@ def write_leakage_plot(
             f"plot {path}: cannot be written: {error}; choose a folder that exists, may be written "
             "to and has room"
         ) from error
-
-
-def _certified(
-    channel: ReturnedChannel,
-    modulations: tuple[float, float],
-    copies: int,
-    symbols: int,
-    confidence: float,
-) -> float:
-    """Bits per optical symbol for estimates that come out as expected."""
-    design = certification_design(
-        channel,
-        modulation_x_snu=modulations[0],
-        modulation_p_snu=modulations[1],
-        copies=copies,
-        symbols_x=symbols,
-        symbols_p=symbols,
-        failure=1 - confidence,
-    )
-    sums = [
-        TestedQuadrature(
-            symbols=symbols,
-            sent_energy_snu=symbols * modulation,
-            projection_snu=symbols * modulation * gain,
-            residual_energy_snu=(symbols - (1 if modulation > 0 else 0)) * (1 + (excess or 0.0)),
-            reference_gain=gain,
-        )
-        for modulation, gain, excess in (
-            (modulations[0], channel.gain_x, channel.excess_noise_x_snu),
-            (modulations[1], channel.gain_p, channel.excess_noise_p_snu),
-        )
-    ]
-    certified = certified_weight_bits(design, *sums)
-    if certified is None:
-        return weight_bits_general_untested(copies * modulations[0], copies * modulations[1])
-    return certified.bits_per_symbol

@@ -64,7 +64,7 @@ def _copies(result: RunResult, plan: LayerPlan) -> tuple[int, int]:
         if block.layer != plan.layer:
             continue
         rows = slice(block.first_row, block.first_row + block.rows)
-        if not (record.accepted and verifiable):
+        if not (record.verified and verifiable):
             if block.tile == last or not record.accepted:
                 refused[rows] += block.inputs
         elif block.tile == last:
@@ -100,8 +100,16 @@ def _dependence(
     squares = ((modes - 1) * white**2 + (white + excess) ** 2) / modes
     frames = float(evidence.frames.sum())
     clump = min(frames, 1 + 2 * law.memory_frames)
-    wobble = law.gain_variance + law.cross_gain_variance
-    moving = wobble * float(evidence.mean_energy_snu.sum()) / frames
+    on_x, on_p = (
+        float(energy / count) if count else 0.0
+        for energy, count in zip(evidence.mean_energy_snu, evidence.frames, strict=True)
+    )
+    same, cross = law.gain_variance, law.cross_gain_variance
+    # What a phase error moves, of the quadrature that it moves most of.
+    moving = max(same * on_x + cross * on_p, same * on_p + cross * on_x)
+    # The gain of either quadrature is taken from its own frames.
+    rarest = min(float(count) for count in evidence.frames if count)
+    wobble = same * frames / rarest + cross
     phase = (2 * moving**2 * clump * uneven + 4 * white * moving) / (2 * modes * mean**2)
     return NoiseDependence(
         variance_inflation=float(max(1.0, squares / mean**2 + phase)),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from protocol.plan import Encoding, LayerPlan
     from sim_backend.settings import LinkSettings
     from veilight.cli._light import Setting
+    from veilight.cost_frames import Frames
 
 __all__ = ["LayerCost", "NetworkCost", "OpticalLoad", "cost_of", "loads_of"]
 
@@ -81,13 +82,16 @@ class LayerCost:
         slots: on the line, a query's share of its bursts.
         bursts: a query's share.
         weight_bits: per weight after all queries, to a client or thief under verification.
-        kept_weight_bits: per weight, to one that keeps all light of one query and is caught.
+        kept_weight_bits: per weight, to one that keeps all light of one block and is caught; of one
+            query at most.
         least_squares_snr: of each weight, for an honest client that inverts the products of all
             queries as if its data vectors were orthogonal: (K/N) F^2.
         data_bits_homodyne: per data value, to a server that homodynes; local or cap, the larger.
         data_bits_any: the same with any measurement.
         queries_allowed: within a budget of bits per weight, the last block not yet verified; None
             without a budget.
+        queries_allowed_finest: likewise with blocks of one data vector, the most that any size of
+            blocks allows.
     """
 
     load: OpticalLoad
@@ -103,6 +107,7 @@ class LayerCost:
     data_bits_homodyne: float
     data_bits_any: float
     queries_allowed: int | None
+    queries_allowed_finest: int | None
 
     @property
     def data_values(self) -> int:
@@ -179,6 +184,12 @@ class NetworkCost:
         allowed = [x.queries_allowed for x in self.layers if x.queries_allowed is not None]
         return min(allowed, default=None)
 
+    @property
+    def queries_allowed_finest(self) -> int | None:
+        """Likewise with blocks of one data vector."""
+        allowed = [x.queries_allowed_finest for x in self.layers]
+        return min((number for number in allowed if number is not None), default=None)
+
 
 def loads_of(graph: "Graph") -> tuple[OpticalLoad, ...]:
     """The optical layers of a graph."""
@@ -205,6 +216,7 @@ def cost_of(
     photons_per_symbol: Sequence[float] = (),
     burst: "BurstFormat | None" = None,
     samples_per_block: int = 1,
+    inputs_per_block: int = 0,
     largest_burst_samples: int = 1 << 24,
     queries: int = 1,
     budget_bits_per_weight: float | None = None,
@@ -221,6 +233,8 @@ def cost_of(
         burst: how a bench frames a block; None takes the usual format. Its own symbol rate is not
             used.
         samples_per_block: queries that are sent together and share a burst's overhead.
+        inputs_per_block: data vectors of them that are verified together, each such block in bursts
+            of its own; 0 for all.
         largest_burst_samples: what the instruments' memories hold; longer blocks take more bursts.
         queries: after which `weight_bits` and `least_squares_snr` are counted; all the same
             weights, by clients who may collude.
@@ -233,13 +247,23 @@ def cost_of(
     """
     from drivers.optics.burst import BurstFormat
     from protocol.leakage import check_encoding
+    from veilight.cost_frames import Frames
 
     check_encoding(link.receiver, encoding)
     setting = _setting(loads, link, encoding, signal_to_noise, photons_per_symbol)
     for name, value in (("samples_per_block", samples_per_block), ("queries", queries)):
         if value < 1:
             raise ConfigurationError(f"cost: {name} is {value}, it must be at least 1")
-    frames = _Frames(burst or BurstFormat(), samples_per_block, largest_burst_samples)
+    if inputs_per_block < 0:
+        raise ConfigurationError(
+            f"cost: inputs_per_block is {inputs_per_block}, it must be at least 0 (0: all)"
+        )
+    frames = Frames(
+        format=burst or BurstFormat(),
+        samples=samples_per_block,
+        inputs=inputs_per_block,
+        largest=largest_burst_samples,
+    )
     return NetworkCost(
         layers=tuple(
             _layer_cost(
@@ -256,42 +280,6 @@ def cost_of(
         ),
         symbol_rate_hz=link.symbol_rate_hz,
     )
-
-
-@dataclass(frozen=True)
-class _Frames:
-    """How blocks become bursts."""
-
-    format: "BurstFormat"
-    samples: int
-    largest: int
-
-    def of_block(self, symbols: int) -> tuple[float, float]:
-        """Slots and bursts per sample of a block with `symbols` data symbols per sample."""
-        from drivers.optics.burst import BurstLayout
-
-        total = symbols * self.samples
-        fits = self._fitting()
-        full, rest = divmod(total, fits)
-        slots = full * BurstLayout(format=self.format, data_symbols=fits).total_slots if full else 0
-        if rest:
-            slots += BurstLayout(format=self.format, data_symbols=rest).total_slots
-        return slots / self.samples, (full + (rest > 0)) / self.samples
-
-    def _fitting(self) -> int:
-        """Most data symbols of one burst."""
-        from drivers.optics.burst import BurstLayout
-
-        low, high = 0, self.largest
-        while high - low > 1:
-            middle = (low + high) // 2
-            burst = BurstLayout(format=self.format, data_symbols=middle)
-            low, high = (middle, high) if burst.total_samples <= self.largest else (low, middle)
-        if low == 0:
-            raise ConfigurationError(
-                f"cost: {self.largest} samples hold no burst of this format; allow more"
-            )
-        return low
 
 
 def _setting(
@@ -349,7 +337,7 @@ def _layer_cost(
     plan: "LayerPlan",
     setting: "Setting",
     receiver: "Receiver",
-    frames: _Frames,
+    frames: "Frames",
     queries: int,
     budget: float | None,
     return_efficiency: float,
@@ -360,12 +348,13 @@ def _layer_cost(
     slots, bursts = map(
         sum,
         zip(
-            *(frames.of_block(plan.rows * modes * plan.positions) for modes in plan.tiles),
+            *(frames.per_sample(plan.rows * modes, plan.positions) for modes in plan.tiles),
             strict=True,
         ),
     )
     channel, copies = setting.channel(plan.modes, 0), queries * plan.positions
     data = _data_figures(plan, receiver, return_efficiency)
+    block = min(frames.inputs or plan.positions, plan.positions)
     return LayerCost(
         load=load,
         modes=plan.modes,
@@ -375,13 +364,14 @@ def _layer_cost(
         slots=load.count * slots,
         bursts=load.count * bursts,
         weight_bits=_weight_bits(plan, receiver, channel, copies)[VERIFIED],
-        kept_weight_bits=_weight_bits(plan, receiver, channel, plan.positions)[KEPT],
+        kept_weight_bits=_weight_bits(plan, receiver, channel, block)[KEPT],
         least_squares_snr=client_least_squares_weight_snr(
             plan.photons_per_symbol, setting.snr_factor, copies, plan.modes, plan.encoding
         ),
         data_bits_homodyne=max(data[name] for name in HOMODYNE),
         data_bits_any=max(data[name] for name in ANY),
-        queries_allowed=None if budget is None else _allowed(plan, setting, budget),
+        queries_allowed=None if budget is None else _allowed(plan, setting, budget, block),
+        queries_allowed_finest=None if budget is None else _allowed(plan, setting, budget, 1),
     )
 
 
@@ -429,8 +419,10 @@ def _bits(figures: "Sequence[LeakageFigure]") -> dict[str, float]:
     return {figure.adversary: figure.bits_per_symbol for figure in figures}
 
 
-def _allowed(plan: "LayerPlan", setting: "Setting", budget: float) -> int:
+def _allowed(plan: "LayerPlan", setting: "Setting", budget: float, block: int) -> int:
+    """Queries with blocks of so many data vectors, of one query at most."""
     from protocol.budget import charge_for_layer, queries_within_budget
 
     charge = charge_for_layer(plan, setting.expectation, setting.info.detection_efficiency)
-    return queries_within_budget(charge, plan.photons_per_symbol * plan.positions, budget)
+    per_query = plan.photons_per_symbol * plan.positions
+    return queries_within_budget(charge, per_query, budget, block / plan.positions)

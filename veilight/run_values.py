@@ -46,14 +46,19 @@ class InferenceRequest:
         photons_per_symbol: mu per optical layer; give this or `signal_to_noise`.
         signal_to_noise: F^2 per optical layer.
         rows_per_block: rows that are verified together, 0 for all.
-        samples_per_block: samples that are sent and verified together.
+        samples_per_block: samples of a batch; see `protocol.plan.Plan`.
+        inputs_per_block: data vectors of a batch that are verified and charged together, 0 for all;
+            None for all unless the ledger's budget needs smaller blocks.
         false_alarm: probability that an honest session is aborted.
         full_return: measure every returned mode instead of the tests' sums.
         audit_share: share of the batches that are dummies, which the server has opened.
+        x_share: probability that X of a returned frame is measured, P otherwise.
+        dither_snu: mean square of random displacements of P that the server adds; 0 for none.
         client_policy: what the client insists on, its own dummies and probes included.
         defences: what the server does to its weights from one block of samples to the next.
         confidence: of the finite-size certificate.
-        probe_photons_per_mode: the client's bound on a server's probe in P, or None.
+        probe_photons_per_mode: the client's bound on a server's probe in P, or None; it counts for
+            the dither as well and stands above the policy's own.
         ledger: the server's ledger; None makes one in memory with `budget_bits_per_weight`.
         budget_bits_per_weight: budget of the ledger in memory; None for unlimited.
         data_ledger: the client's ledger, or None.
@@ -74,9 +79,12 @@ class InferenceRequest:
     signal_to_noise: tuple[float, ...] = ()
     rows_per_block: int = 0
     samples_per_block: int = 100
+    inputs_per_block: int | None = None
     false_alarm: float = 1e-6
     full_return: bool = False
     audit_share: float = 0.0
+    x_share: float = 0.5
+    dither_snu: float = 0.0
     client_policy: ClientPolicy = field(default_factory=ClientPolicy)
     defences: Defences = field(default_factory=Defences)
     confidence: float = 1 - 1e-6
@@ -138,6 +146,11 @@ class LayerResult:
     queries_left: int | None
     photons_in_ledger: float
     disguised: DisguiseRecord | None = None
+
+    @property
+    def launched_photons_per_symbol(self) -> float:
+        """Mean photons of a launched mode: those of the weights, and d/4 of the dither."""
+        return self.plan.photons_per_symbol + self.expectation.dither_snu / 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,14 @@ from torch import Tensor
 from drivers.backend import ChoosesEarly, ClientOpticsInfo, OpticalLink
 from drivers.errors import ConfigurationError, VerificationError
 from drivers.receivers import Receiver
-from protocol.accounting import channel_estimate, data_leakage, layer_name, weight_leakage
-from protocol.budget import charge_for_layer, queries_within_budget
+from protocol.accounting import (
+    channel_estimate,
+    charged_data_bits,
+    data_leakage,
+    layer_name,
+    weight_leakage,
+)
+from protocol.budget import charge_for_layer, pending_queries, queries_within_budget
 from protocol.certificates.record import TestRecord
 from protocol.channel import LocalChannel
 from protocol.client import ClientParty, ClientRecord, Progress
@@ -43,6 +49,7 @@ from protocol.verification import expected_return
 from protocol.verification.session import SessionScore
 from sim_backend.symbol_link import SymbolLink
 from veilight._version import __version__
+from veilight.block_sizes import with_fitting_blocks
 from veilight.run_values import InferenceRequest, LayerResult, OutcomeHistogram, RunResult
 
 __all__ = ["InferenceRequest", "LayerResult", "RunResult", "run_inference"]
@@ -77,6 +84,8 @@ def run_inference(
         {index: graph.optical_layer(index).rows for index in graph.optical},
         request.budget_bits_per_weight,
     )
+    server_info = link.server.describe()
+    plan, disguise = with_fitting_blocks(request, plan, disguise, server_info, receiver, ledger)
     seed = client_info.seed
     server = ServerParty(
         request.model,
@@ -89,6 +98,8 @@ def run_inference(
             confidence=request.confidence,
             audit_share=request.audit_share,
             probes=request.client_policy.probe_share > 0,
+            x_share=request.x_share,
+            dither_snu=request.dither_snu,
         ),
         ledger,
         random_bits=_random_bits(link, seed),
@@ -98,10 +109,14 @@ def run_inference(
         link.client,
         LocalChannel(server.handle),
         ledger=request.data_ledger,
-        input_bits=None if request.data_ledger is None else _input_bits(plan, receiver),
+        input_bits=None if request.data_ledger is None else _input_bits(request, plan, receiver),
         keep=64,
         on_progress=on_progress,
-        policy=replace(request.client_policy, seed=seed if client_info.simulated else None),
+        policy=replace(
+            request.client_policy,
+            seed=seed if client_info.simulated else None,
+            probe_photons_per_mode=request.probe_photons_per_mode,
+        ),
     )
     outputs, abort_reason = None, ""
     try:
@@ -157,7 +172,10 @@ def _result(
     receiver = client_info.receiver
     layers = tuple(_layer_result(request, session, layer) for layer in plan.layers)
     channels = {layer.plan.layer: layer.channel for layer in layers}
-    sent = {e.layer: session.server.sent_inputs.get(e.layer, 0) // e.positions for e in plan.layers}
+    # A sample of which a block was sent counts in full.
+    sent = {
+        e.layer: -(-session.server.sent_inputs.get(e.layer, 0) // e.positions) for e in plan.layers
+    }
     every = {entry.layer: 10_000 for entry in plan.layers}
     predictions = accuracy = noise_free = confusion = None
     if session.outputs is not None:
@@ -205,7 +223,10 @@ def _result(
         weights_leaked=weights(sent),
         weights_leaked_at_10000=weights(every),
         data_leaked=data_leakage(
-            plan, receiver, probe_photons_per_mode=request.probe_photons_per_mode
+            plan,
+            receiver,
+            probe_photons_per_mode=request.probe_photons_per_mode,
+            dither_snu=request.dither_snu,
         ),
         budget_bits_per_weight=session.ledger.budget_bits_per_weight,
         budget_lifted=session.ledger.unlimited,
@@ -246,7 +267,7 @@ def _tests(session: _Session) -> tuple[TestRecord, ...]:
 
 def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan) -> LayerResult:
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
-    expectation = expected_return(server_info, client_info.receiver)
+    expectation = expected_return(server_info, client_info.receiver, dither_snu=request.dither_snu)
     evidence = session.server.evidence.get(layer.layer)
     charge = charge_for_layer(layer, expectation, server_info.detection_efficiency)
     verified = session.ledger.verified_photons(layer.layer)
@@ -267,7 +288,12 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
         queries_left=(
             None
             if budget is None
-            else queries_within_budget(charge, layer.photons_per_symbol * layer.positions, budget)
+            else queries_within_budget(
+                charge,
+                layer.photons_per_symbol * layer.positions,
+                budget,
+                pending_queries(session.plan, layer),
+            )
         ),
         photons_in_ledger=float((verified + unverified).max()),
         disguised=session.light.disguised.get(layer.layer),
@@ -315,6 +341,7 @@ def _plan(
             modes_per_frame=info.modes_per_frame,
             rows_per_block=request.rows_per_block,
             samples_per_block=request.samples_per_block,
+            inputs_per_block=request.inputs_per_block or 0,
         )
         return plan, None
     disguise = disguise_network(
@@ -325,6 +352,7 @@ def _plan(
         modes_per_frame=info.modes_per_frame,
         rows_per_block=request.rows_per_block,
         samples_per_block=request.samples_per_block,
+        inputs_per_block=request.inputs_per_block or 0,
     )
     return disguise.plan, disguise
 
@@ -343,14 +371,20 @@ def _photons(request: InferenceRequest, info: ClientOpticsInfo) -> tuple[float, 
     )
 
 
-def _input_bits(plan: Plan, receiver: Receiver) -> Callable[[LayerPlan], float]:
-    """What one evaluation of a layer may tell a homodyning server about an input, in bits."""
+def _input_bits(
+    request: InferenceRequest, plan: Plan, receiver: Receiver
+) -> Callable[[LayerPlan], float]:
+    """What one evaluation of a layer may tell a server about an input, in bits."""
+    probed = request.dither_snu > 0 and not receiver.preserves_p
 
     def bits(layer: LayerPlan) -> float:
         figures = data_leakage(
-            Plan(layers=(layer,), samples_per_block=plan.samples_per_block), receiver
+            Plan(layers=(layer,), samples_per_block=plan.samples_per_block),
+            receiver,
+            probe_photons_per_mode=request.probe_photons_per_mode if probed else None,
+            dither_snu=request.dither_snu,
         )
-        return max(figure.total_bits for figure in figures if figure.upper_bound)
+        return charged_data_bits(figures, probed=probed)
 
     cached = {layer.layer: bits(layer) for layer in plan.layers}
     return lambda layer: cached[layer.layer]

@@ -5,10 +5,11 @@ only. The rules that all of them keep are in `drivers.instruments.base`.
 """
 
 from drivers.instruments.attenuator import Attenuator, AttenuatorLimits
-from drivers.instruments.base import Clock, Identity, Instrument, SystemClock, Trigger
+from drivers.instruments.base import Instrument
 from drivers.instruments.bias_controller import BiasController, BiasLimits, BiasPoint
-from drivers.instruments.clock import FastClock
+from drivers.instruments.clock import Clock, FastClock, SystemClock
 from drivers.instruments.digitiser import Digitiser, DigitiserLimits, DigitiserSettings
+from drivers.instruments.identity import Identity
 from drivers.instruments.laser import Laser, LaserLimits
 from drivers.instruments.limits import Range
 from drivers.instruments.optical_amplifier import AmplifierLimits, OpticalAmplifier
@@ -17,6 +18,7 @@ from drivers.instruments.polarisation_controller import PolarisationController, 
 from drivers.instruments.power_meter import PowerMeter, PowerMeterLimits
 from drivers.instruments.switch import Switch, SwitchLimits
 from drivers.instruments.trace import Recording, Trace
+from drivers.instruments.trigger import Trigger
 from drivers.instruments.waveform_generator import GeneratorLimits, WaveformGenerator
 
 __all__ = [

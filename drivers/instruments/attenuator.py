@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, final
 
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range
 
 __all__ = ["Attenuator", "AttenuatorLimits"]
@@ -60,9 +61,7 @@ class Attenuator(Instrument):
         """
         self._limits.attenuation_db.check(self._name, "attenuation", "dB", attenuation_db)
         with self._setting(f"set attenuation {attenuation_db} dB"):
-            self._set_attenuation_db(attenuation_db)
-            self._confirm_attenuation(attenuation_db)
-            self._keep(
+            self._set_kept(
                 "attenuation",
                 f"{attenuation_db:.6g} dB",
                 partial(self._set_attenuation_db, attenuation_db),
@@ -88,9 +87,7 @@ class Attenuator(Instrument):
             InstrumentError: The attenuator is closed.
         """
         with self._setting(f"set shutter {'open' if open_ else 'closed'}"):
-            self._set_shutter(open_)
-            self._confirm_shutter(open_)
-            self._keep(
+            self._set_kept(
                 "shutter",
                 "open" if open_ else "closed",
                 partial(self._set_shutter, open_),
@@ -117,12 +114,16 @@ class Attenuator(Instrument):
     def _make_safe(self) -> None:
         highest_db = self._limits.attenuation_db.highest
         self._attempt_all(
-            [lambda: self._set_shutter(False), lambda: self._set_attenuation_db(highest_db)]
+            [lambda: self._set_shutter(False), lambda: self._order_attenuation_db(highest_db)]
         )
 
     def _is_safe(self) -> bool:
         short_db = self._limits.attenuation_db.highest - self._get_attenuation_db()
         return not self._get_shutter() and abs(short_db) <= self.attenuation_tolerance_db
+
+    def _order_attenuation_db(self, attenuation_db: float) -> None:
+        """Order an attenuation behind the closed shutter: nobody waits until it is reached."""
+        self._set_attenuation_db(attenuation_db)
 
     @abstractmethod
     def _set_attenuation_db(self, attenuation_db: float) -> None: ...

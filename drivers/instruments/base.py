@@ -22,10 +22,8 @@ import logging
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from enum import Enum
 from types import TracebackType
 from typing import ClassVar, Self, final
 
@@ -39,50 +37,17 @@ from drivers.errors import (
 )
 from drivers.instruments.clock import Clock, SystemClock
 from drivers.instruments.held import Held
-from drivers.instruments.limits import Range, check_not_negative
+from drivers.instruments.identity import Identity
+from drivers.instruments.last_good import LastGood
 from drivers.instruments.readback import Readback
+from drivers.instruments.waiting import Waiting
 
-__all__ = ["Clock", "Identity", "Instrument", "Range", "SystemClock", "Trigger"]
+__all__ = ["Instrument"]
 
 _LOG = logging.getLogger("veilight.instruments")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Who an instrument says it is: the four fields of `*IDN?`, or what stands in for them."""
-
-    maker: str
-    model: str
-    serial: str
-    firmware: str
-
-    @property
-    def text(self) -> str:
-        """The four fields in one line."""
-        return f"{self.maker} {self.model} {self.serial} {self.firmware}"
-
-
-class Trigger(Enum):
-    """What starts a play or a record."""
-
-    IMMEDIATE = "immediate"
-    """At once (digitisers only)."""
-    SOFTWARE = "software"
-    """A command to the instrument itself."""
-    EXTERNAL = "external"
-    """The bench's trigger line."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Applied:
-    """A setting that was read back: for messages, and to make sure of it after a reconnection."""
-
-    text: str
-    apply: Callable[[], None]
-    confirm: Callable[[], None]
-
-
-class Instrument(Readback, ABC):
+class Instrument(Readback, Waiting, ABC):
     """One instrument of a bench. A context manager: `with` opens it and closes it.
 
     A vendor's driver implements `_open` and `_close`, what the kind asks for, and, where the kind's
@@ -102,8 +67,6 @@ class Instrument(Readback, ABC):
     """First words of the settings that the safe state changes; they are never re-applied."""
     safe_deadline_s: ClassVar[float] = 0.1
     """Longest time from the order to the readback of the safe state; a slow shutter needs more."""
-    poll_interval_s: ClassVar[float] = 1e-3
-    """Time between two looks at an instrument that is being waited for."""
     others_wait: ClassVar[bool] = False
     """Whether its safe state is waited for even in a hurry, because what is made safe after it may
     not go first."""
@@ -113,7 +76,7 @@ class Instrument(Readback, ABC):
         self._clock: Clock = SystemClock() if clock is None else clock
         self._lock = threading.RLock()
         self._identity: Identity | None = None
-        self._applied: dict[str, _Applied] = {}
+        self._last_good = LastGood()
         self._used: Callable[[], None] = lambda: None
         self._hurry_s: float | None = None
         self._leave_at_s = math.inf
@@ -155,11 +118,11 @@ class Instrument(Readback, ABC):
         with self._lock:
             if self._identity is not None:
                 raise InstrumentError(f"{self._name}: is open already; close() it first")
-            self._applied.clear()
+            self._last_good.forget_all()
             try:
                 identity = self._open()
             except (LinkError, AnswerError, RefusedError) as error:
-                named = self._with_state("open", error)
+                named = self._last_good.named(error, self._name, "open")
                 raise named from named.__cause__
             self._identity = identity
             try:
@@ -353,7 +316,7 @@ class Instrument(Readback, ABC):
     def _leave(self, action: str, error: BaseException | None) -> None:
         self._lock.release()
         if isinstance(error, LinkError | AnswerError | RefusedError):
-            named = self._with_state(action, error)
+            named = self._last_good.named(error, self._name, action)
             raise named from named.__cause__
 
     @contextmanager
@@ -374,23 +337,24 @@ class Instrument(Readback, ABC):
             with self._guarded(action):
                 yield
 
-    def _keep(
+    def _set_kept(
         self, setting: str, text: str, apply: Callable[[], None], confirm: Callable[[], None]
     ) -> None:
-        """Remember a setting that was just read back. For the kinds.
+        """Set something, read it back and remember it, inside `_setting`. For the kinds.
 
         Args:
             setting: its name, such as "power".
             text: its value with the unit.
-            apply: sets it again; without the lock.
+            apply: sets it, and again after a reconnection; without the lock.
             confirm: reads it back, raises ReadbackError where it is another; without the lock.
         """
-        self._applied[setting] = _Applied(text=text, apply=apply, confirm=confirm)
+        apply()
+        confirm()
+        self._last_good.keep(setting, text, apply, confirm)
 
     def _forget(self, *settings: str) -> None:
         """Forget settings that are known to have changed, by the first words of their names."""
-        for known in [name for name in self._applied if name.startswith(settings)]:
-            del self._applied[known]
+        self._last_good.forget(*settings)
 
     def _restore(self) -> None:
         """After a reconnection: make sure that the instrument is in its last good state.
@@ -402,42 +366,20 @@ class Instrument(Readback, ABC):
             ReadbackError: it had forgotten settings. It was made safe, and those settings were
                 applied again that do not let light through.
         """
-        lost: list[str] = []
-        for setting, applied in tuple(self._applied.items()):
-            if self._to_safe and setting.startswith(self.lost_when_safe):
-                continue  # the order may have been heard before the link was cleaned
-            try:
-                applied.confirm()
-            except ReadbackError:
-                lost.append(setting)
+        # The order to get safe may have been heard before the link was cleaned.
+        lost = self._last_good.lost(
+            spared=lambda setting: self._to_safe and setting.startswith(self.lost_when_safe)
+        )
         if not lost:
             return
         self._make_safe()
         self._forget(*self.lost_when_safe)
         self._became_safe()
-        for setting in lost:
-            kept = self._applied.get(setting)
-            if kept is not None:
-                kept.apply()
-                kept.confirm()
+        self._last_good.apply(lost)
         raise ReadbackError(
             f"{self._name}: had forgotten {', '.join(lost)} after a reconnection, as after a power "
             "cut; it was made safe and set again. Switch its light on anew"
         )
-
-    def _with_state(self, action: str, error: InstrumentError) -> InstrumentError:
-        """The error with the instrument, what it was asked to do, and its last good state."""
-        if getattr(error, "names_instrument", False):
-            return error
-        known = ", ".join(f"{name} {one.text}" for name, one in self._applied.items())
-        named = type(error)(
-            f"{self._name}: {action}: {error}; last good state: {known or 'nothing set yet'}"
-        )
-        named.names_instrument = True  # type: ignore[attr-defined]
-        named.__cause__ = error
-        for note in getattr(error, "__notes__", ()):
-            named.add_note(note)
-        return named
 
     def _make_safe_after(self, error: BaseException) -> None:
         try:
@@ -462,42 +404,3 @@ class Instrument(Readback, ABC):
 
     def _closed_error(self) -> InstrumentError:
         return InstrumentError(f"{self._name}: the {self.kind} is closed; open() it first")
-
-    def _poll(self, reached: Callable[[], bool], timeout_s: float) -> bool:
-        """Ask until `reached` or until `timeout_s` has passed; the last answer. Asks at least once.
-
-        The number of looks is bounded too, so that a clock that stands still cannot hang it.
-        """
-        deadline = min(self._clock.now() + timeout_s, self._leave_at_s)
-        for _ in range(int(timeout_s / self.poll_interval_s) + 1):
-            if reached():
-                return True
-            left = deadline - self._clock.now()
-            if left <= 0:
-                return False
-            self._clock.sleep(min(left, self.poll_interval_s))
-        return reached()
-
-    def _wait(self, what: str, reached: Callable[[], bool], timeout_s: float) -> None:
-        """Wait with a deadline and without the lock; `reached` takes it for each look."""
-        check_not_negative(self._name, "timeout", "s", timeout_s)
-        _LOG.debug("%s: wait up to %g s: %s", self._name, timeout_s, what)
-        if not self._poll(reached, timeout_s):
-            raise InstrumentError(
-                f"{self._name}: {what} did not happen within {timeout_s} s; look at the "
-                "instrument's state, or allow more time"
-            )
-
-    @staticmethod
-    def _attempt_all(steps: Sequence[Callable[[], None]]) -> None:
-        """Take every step even if one fails; then raise the first failure, the others noted."""
-        failures: list[Exception] = []
-        for step in steps:
-            try:
-                step()
-            except Exception as error:
-                failures.append(error)
-        if failures:
-            for other in failures[1:]:
-                failures[0].add_note(f"another step failed too: {other}")
-            raise failures[0]

@@ -7,7 +7,8 @@ from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import InstrumentError
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range, check_channel, check_count, check_holds_zero
 
 __all__ = ["BiasController", "BiasLimits", "BiasPoint"]
@@ -89,9 +90,7 @@ class BiasController(Instrument):
                     f"{volts} V; unlock({channel}) first"
                 )
             with self._setting(f"set bias of channel {channel} to {volts} V"):
-                self._set_voltage(channel, volts)
-                self._confirm_voltage(channel, volts)
-                self._keep(
+                self._set_kept(
                     f"bias of channel {channel}",
                     f"{volts:.6g} V",
                     partial(self._set_voltage, channel, volts),

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from drivers.errors import InstrumentError, LimitError, ReadbackError, TraceError
-from drivers.instruments.base import Clock, Instrument, Trigger
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range, check_count
 from drivers.instruments.trace import Recording, Trace
+from drivers.instruments.trigger import Trigger
 
 __all__ = ["Digitiser", "DigitiserLimits", "DigitiserSettings"]
 

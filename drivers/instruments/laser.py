@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, final
 
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range
 
 __all__ = ["Laser", "LaserLimits"]
@@ -63,9 +64,7 @@ class Laser(Instrument):
         """
         self._limits.power_w.check(self._name, "power", "W", power_w)
         with self._setting(f"set power {power_w} W"):
-            self._set_power(power_w)
-            self._confirm_power(power_w)
-            self._keep(
+            self._set_kept(
                 "power",
                 f"{power_w:.6g} W",
                 partial(self._set_power, power_w),
@@ -93,9 +92,7 @@ class Laser(Instrument):
         """
         self._limits.wavelength_m.check(self._name, "wavelength", "m", wavelength_m)
         with self._setting(f"set wavelength {wavelength_m} m"):
-            self._set_wavelength(wavelength_m)
-            self._confirm_wavelength(wavelength_m)
-            self._keep(
+            self._set_kept(
                 "wavelength",
                 f"{wavelength_m:.12g} m",
                 partial(self._set_wavelength, wavelength_m),
@@ -121,9 +118,7 @@ class Laser(Instrument):
             InstrumentError: The laser is closed.
         """
         with self._setting(f"set emission {'on' if on else 'off'}"):
-            self._set_emission(on)
-            self._confirm_emission(on)
-            self._keep(
+            self._set_kept(
                 "emission",
                 "on" if on else "off",
                 partial(self._set_emission, on),

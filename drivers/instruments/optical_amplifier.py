@@ -11,7 +11,8 @@ from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import SafetyError
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range
 
 __all__ = ["AmplifierLimits", "OpticalAmplifier"]
@@ -74,9 +75,7 @@ class OpticalAmplifier(Instrument):
         with self._setting(f"set gain {gain_db} dB"):
             if self._get_pump():
                 self._need_seed()
-            self._set_gain_db(gain_db)
-            self._confirm_gain(gain_db)
-            self._keep(
+            self._set_kept(
                 "gain",
                 f"{gain_db:.6g} dB",
                 partial(self._set_gain_db, gain_db),
@@ -129,9 +128,7 @@ class OpticalAmplifier(Instrument):
         with self._setting(f"set pump {'on' if on else 'off'}"):
             if on:
                 self._need_seed()
-            self._set_pump(on)
-            self._confirm_pump(on)
-            self._keep(
+            self._set_kept(
                 "pump",
                 "on" if on else "off",
                 partial(self._set_pump, on),

@@ -8,7 +8,8 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range, check_count, check_holds_zero, check_vector
 
 __all__ = ["PhaseDriver", "PhaseDriverLimits"]
@@ -75,13 +76,11 @@ class PhaseDriver(Instrument):
         self._limits.volts.check_all(self._name, "volts", "V", volts)
         with self._setting(f"set {len(volts)} voltages"):
             asked = volts.copy()
-            self._set_voltages(asked.copy())
-            self._confirm_voltages(asked)
             # The values stay out of messages: on a mesh they are somebody's secret.
-            self._keep(
+            self._set_kept(
                 "voltages",
                 f"on {len(asked)} channels",
-                partial(self._set_voltages, asked),
+                lambda: self._set_voltages(asked.copy()),
                 partial(self._confirm_voltages, asked),
             )
 

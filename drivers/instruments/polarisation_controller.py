@@ -8,7 +8,8 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range, check_count, check_vector
 
 __all__ = ["PolarisationController", "PolarisationLimits"]
@@ -78,12 +79,10 @@ class PolarisationController(Instrument):
         self._limits.angle_rad.check_all(self._name, "angles", "rad", rad)
         with self._setting(f"set {len(rad)} angles"):
             asked = rad.copy()
-            self._set_angles(asked.copy())
-            self._confirm_angles(asked)
-            self._keep(
+            self._set_kept(
                 "angles",
                 f"{[round(float(one), 4) for one in asked]} rad",
-                partial(self._set_angles, asked),
+                lambda: self._set_angles(asked.copy()),
                 partial(self._confirm_angles, asked),
             )
 

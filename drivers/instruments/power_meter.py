@@ -7,7 +7,8 @@ from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import InstrumentError, LimitError
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import Range, check_not_negative
 
 __all__ = ["PowerMeter", "PowerMeterLimits"]
@@ -63,9 +64,7 @@ class PowerMeter(Instrument):
         """
         self._limits.wavelength_m.check(self._name, "wavelength", "m", wavelength_m)
         with self._setting(f"set wavelength {wavelength_m} m"):
-            self._set_wavelength(wavelength_m)
-            self._confirm_wavelength(wavelength_m)
-            self._keep(
+            self._set_kept(
                 "wavelength",
                 f"{wavelength_m:.12g} m",
                 partial(self._set_wavelength, wavelength_m),
@@ -93,9 +92,7 @@ class PowerMeter(Instrument):
         """
         check_not_negative(self._name, "averaging", "s", duration_s)
         with self._setting(f"set averaging {duration_s} s"):
-            self._set_averaging(duration_s)
-            self._confirm_averaging(duration_s)
-            self._keep(
+            self._set_kept(
                 "averaging",
                 f"{duration_s:.6g} s",
                 partial(self._set_averaging, duration_s),

@@ -6,7 +6,8 @@ from functools import partial
 from typing import ClassVar, final
 
 from drivers.errors import ConfigurationError, LimitError
-from drivers.instruments.base import Clock, Instrument
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 
 __all__ = ["Switch", "SwitchLimits"]
 
@@ -75,9 +76,7 @@ class Switch(Instrument):
                 f"{', '.join(self._limits.positions)}"
             )
         with self._setting(f"select {position}"):
-            self._select(position)
-            self._confirm_position(position)
-            self._keep(
+            self._set_kept(
                 "position",
                 position,
                 partial(self._select, position),

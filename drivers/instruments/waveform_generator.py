@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import InstrumentError, LimitError
-from drivers.instruments.base import Clock, Instrument, Trigger
+from drivers.instruments.base import Instrument
+from drivers.instruments.clock import Clock
 from drivers.instruments.limits import (
     Range,
     check_channel,
@@ -17,6 +18,7 @@ from drivers.instruments.limits import (
     check_not_negative,
     check_vector,
 )
+from drivers.instruments.trigger import Trigger
 
 __all__ = ["GeneratorLimits", "WaveformGenerator"]
 
@@ -95,9 +97,7 @@ class WaveformGenerator(Instrument):
         with self._held("set sample rate"):
             self._refuse_when_armed("set the sample rate")
             with self._setting(f"set sample rate {sample_rate_hz} Hz"):
-                self._set_sample_rate(sample_rate_hz)
-                self._confirm_sample_rate(sample_rate_hz)
-                self._keep(
+                self._set_kept(
                     "sample rate",
                     f"{sample_rate_hz:.12g} Hz",
                     partial(self._set_sample_rate, sample_rate_hz),
@@ -169,9 +169,7 @@ class WaveformGenerator(Instrument):
         """
         check_channel(self._name, channel, self._limits.channels)
         with self._setting(f"set output {channel} {'on' if on else 'off'}"):
-            self._set_output(channel, on)
-            self._confirm_output(channel, on)
-            self._keep(
+            self._set_kept(
                 f"output {channel}",
                 "on" if on else "off",
                 partial(self._set_output, channel, on),

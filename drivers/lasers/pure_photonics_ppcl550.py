@@ -140,9 +140,7 @@ class PurePhotonicsPPCL550(Wired, Laser):
                     "model in the bench file if it is one"
                 )
         with self._setting(f"set noise mode {mode.name}"):
-            self._write_mode(mode)
-            self._confirm_mode(mode)
-            self._keep(
+            self._set_kept(
                 "noise mode",
                 mode.name,
                 partial(self._write_mode, mode),

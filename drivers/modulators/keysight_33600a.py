@@ -21,7 +21,6 @@ Service Guide, burst mode.
 """
 
 import math
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,7 @@ from drivers.dialects.keysight_33600a import (
     is_named,
     one_play,
 )
+from drivers.dialects.timed_generator import TimedGenerator
 from drivers.errors import ConfigurationError, InstrumentError, LimitError, RefusedError
 from drivers.instruments import (
     Clock,
@@ -49,7 +49,7 @@ from drivers.transports.link import Link
 from drivers.transports.reader import garbled
 from drivers.transports.scpi import Scpi, parse_number
 from drivers.transports.settings import own_settings
-from drivers.transports.wired import Wired, refuse_stranger
+from drivers.transports.wired import refuse_stranger
 
 __all__ = ["MODELS", "Keysight33600A"]
 
@@ -61,13 +61,11 @@ _SOURCE_PEAK_V = 10.0
 _LONGEST_DELAY_S = 1000.0
 _DELAY_TOLERANCE_S = 5e-9
 """Of the delay that is read back, where a sample is shorter."""
-_SHORT_PLAY_S = 0.02
-"""A play that is not longer is waited for, so that nobody finds the output still playing."""
 _UPLOAD_BYTES_PER_S = 0.5e6
 """For the deadline of an upload; a tenth of what is usual."""
 
 
-class Keysight33600A(Wired, WaveformGenerator):
+class Keysight33600A(TimedGenerator):
     """One output of a box; see the module for how it plays.
 
     A software-triggered play counts as over after its duration on the driver's clock. Armed for the
@@ -83,9 +81,6 @@ class Keysight33600A(Wired, WaveformGenerator):
         simulated: whether an emulator answers.
     """
 
-    safe_deadline_s = 0.5
-    reports_end = False
-
     def __init__(
         self,
         name: str,
@@ -97,8 +92,7 @@ class Keysight33600A(Wired, WaveformGenerator):
         settings: Keysight33600ASettings | None = None,
         simulated: bool = False,
     ) -> None:
-        super().__init__(name, limits=limits, clock=clock)
-        self._wire(link, simulated=simulated)
+        super().__init__(name, limits=limits, link=link, clock=clock, simulated=simulated)
         self._scpi = Scpi(link)
         self._settings = Keysight33600ASettings() if settings is None else settings
         self._channel = channel
@@ -114,12 +108,9 @@ class Keysight33600A(Wired, WaveformGenerator):
                 f"{name}: {self._full_v} V are allowed, but the output reaches "
                 f"{self._peak_v:.3g} V into {load_ohm} ohm; narrow the limits of the voltage"
             )
-        self._idle_v = 0.0
         self._highest_rate_hz = limits.sample_rate_hz.highest
         self._points: NDArray[np.int16] | None = None
         self._samples = 0
-        self._duration_s = 0.0
-        self._ends_s: float | None = None
 
     def _greet(self) -> Identity:
         self._scpi.clear()
@@ -134,15 +125,6 @@ class Keysight33600A(Wired, WaveformGenerator):
         )
         self._highest_rate_hz = self._scpi.number(f"{self._source}:FUNC:ARB:SRAT? MAX")
         return identity
-
-    def _open(self) -> Identity:
-        self._idle_v = 0.0
-        self._forget_play()
-        return super()._open()
-
-    def _make_safe(self) -> None:
-        # The output first: before the first rest nobody knows what the box plays.
-        self._attempt_all([partial(self._set_output, 0, False), self._stop])
 
     def _set_sample_rate(self, sample_rate_hz: float) -> None:
         if sample_rate_hz > self._highest_rate_hz:
@@ -177,11 +159,6 @@ class Keysight33600A(Wired, WaveformGenerator):
         timeout_s = self._link.timeout_s + points.nbytes / _UPLOAD_BYTES_PER_S
         self._scpi.set_block(f"{head} {self._play},", points.data, timeout_s)
 
-    def _set_idle(self, channel: int, volts: float) -> None:
-        del channel  # there is one
-        self._idle_v = volts
-        self._rest()
-
     def _set_output(self, channel: int, on: bool) -> None:
         del channel  # there is one
         self._scpi.set(f":OUTP{self._channel} {'ON' if on else 'OFF'}")
@@ -203,7 +180,7 @@ class Keysight33600A(Wired, WaveformGenerator):
             points[0] = points[1 + self._samples :] = self._idle_code()
             self._upload(points)
         rate_hz = self._get_sample_rate()
-        self._ends_s = None
+        self._forget_end()
         self._scpi.set(*self._arming(trigger, delay_s, rate_hz))
         self._confirm_arming(delay_s, rate_hz)
         self._duration_s = delay_s + len(points) / rate_hz
@@ -265,19 +242,11 @@ class Keysight33600A(Wired, WaveformGenerator):
 
     def _trigger(self) -> None:
         self._scpi.set(f":TRIG{self._channel}")
-        # The play began before the instrument answered, so it is over by then.
-        self._ends_s = self._clock.now() + self._duration_s
-        if self._duration_s <= _SHORT_PLAY_S:
-            self._clock.sleep(self._duration_s)
+        self._begun()
 
-    def _is_armed(self) -> bool:
+    def _holds_play(self) -> bool:
         function, name = self._several(f"{self._source}:FUNC?", f"{self._source}:FUNC:ARB?")
-        if function.strip().upper() != "ARB" or not is_named(name, self._play):
-            return False
-        return self._ends_s is None or self._clock.now() < self._ends_s
-
-    def _stop(self) -> None:
-        self._rest()
+        return function.strip().upper() == "ARB" and is_named(name, self._play)
 
     def _rest(self) -> None:
         """Give the idle level as a direct voltage.
@@ -300,7 +269,7 @@ class Keysight33600A(Wired, WaveformGenerator):
                 f"{self._link.address}: the rest at {self._idle_v} V was refused: function "
                 f"{function}, {offset_v} V, {errors}; take it as not carried out"
             )
-        self._ends_s = None
+        self._forget_end()
 
     def _room_for_idle(self) -> list[str]:
         """The amplitude counts against the offset, also where it is not seen."""
@@ -322,8 +291,6 @@ class Keysight33600A(Wired, WaveformGenerator):
     def _forget_play(self) -> None:
         self._points = None
         self._samples = 0
-        self._duration_s = 0.0
-        self._ends_s = None
 
 
 def _generator(entry: InstrumentEntry, context: BuildContext) -> Instrument:

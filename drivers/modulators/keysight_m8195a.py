@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
+from drivers.dialects.timed_generator import TimedGenerator
 from drivers.errors import ConfigurationError, InstrumentError, LimitError
 from drivers.instruments import (
     Clock,
@@ -37,7 +38,7 @@ from drivers.instruments import (
 from drivers.transports.link import Link
 from drivers.transports.scpi import Scpi
 from drivers.transports.settings import own_settings
-from drivers.transports.wired import Wired, refuse_stranger
+from drivers.transports.wired import refuse_stranger
 
 __all__ = ["MODELS", "KeysightM8195A", "KeysightM8195ASettings"]
 
@@ -54,7 +55,6 @@ _PULSE = 16_384
 _MEMORY = 1 << 26
 _LEAST_FULL_V, _MOST_FULL_V = 0.0375, 0.5
 _SLOW_S = 60.0
-_SHORT_PLAY_S = 0.02
 _REST, _PLAY = 1, 2
 _LAST_CHANNEL = 4
 
@@ -82,7 +82,7 @@ class KeysightM8195ASettings:
             )
 
 
-class KeysightM8195A(Wired, WaveformGenerator):
+class KeysightM8195A(TimedGenerator):
     """One output of the box; see the module for how it plays.
 
     A software-triggered play counts as over after its duration on the driver's clock. Armed for the
@@ -99,7 +99,6 @@ class KeysightM8195A(Wired, WaveformGenerator):
     """
 
     safe_deadline_s = 2.0
-    reports_end = False
     sample_rate_tolerance = 1e-8
 
     def __init__(
@@ -113,8 +112,7 @@ class KeysightM8195A(Wired, WaveformGenerator):
         settings: KeysightM8195ASettings | None = None,
         simulated: bool = False,
     ) -> None:
-        super().__init__(name, limits=limits, clock=clock)
-        self._wire(link, simulated=simulated)
+        super().__init__(name, limits=limits, link=link, clock=clock, simulated=simulated)
         self._scpi = Scpi(link)
         self._settings = KeysightM8195ASettings() if settings is None else settings
         if self._settings.trigger_channel == channel:
@@ -125,12 +123,9 @@ class KeysightM8195A(Wired, WaveformGenerator):
         volts = limits.volts
         full_v = max(abs(volts.lowest), abs(volts.highest))
         self._full_v = min(max(full_v, _LEAST_FULL_V), _MOST_FULL_V)
-        self._idle_v = 0.0
         self._codes: NDArray[np.int8] | None = None
         self._held_play: tuple[int, int] | None = None
         self._in_mode = False
-        self._duration_s = 0.0
-        self._ends_s: float | None = None
 
     def _greet(self) -> Identity:
         self._scpi.clear()
@@ -139,11 +134,9 @@ class KeysightM8195A(Wired, WaveformGenerator):
         refuse_stranger(self.name, identity, pattern, "Keysight M8195A")
         return identity
 
-    def _open(self) -> Identity:
-        self._idle_v = 0.0
-        self._codes = self._held_play = self._ends_s = None
+    def _forget_play(self) -> None:
+        self._codes = self._held_play = None
         self._in_mode = False
-        return super()._open()
 
     def _make_safe(self) -> None:
         # The outputs first: before the first rest nobody knows what the box plays.
@@ -203,11 +196,6 @@ class KeysightM8195A(Wired, WaveformGenerator):
         self._scpi.set(":INIT:IMM")
         self._held_play = (self._idle_code(), lead)
 
-    def _set_idle(self, channel: int, volts: float) -> None:
-        del channel  # there is one
-        self._idle_v = volts
-        self._rest()
-
     def _set_output(self, channel: int, on: bool) -> None:
         del channel  # there is one
         self._scpi.set(f":OUTP{self._channel} {'ON' if on else 'OFF'}")
@@ -230,7 +218,7 @@ class KeysightM8195A(Wired, WaveformGenerator):
         if self._held_play is None or self._held_play != (self._idle_code(), lead):
             self._rest()
             self._upload(self._codes, lead)
-        self._ends_s = None
+        self._forget_end()
         level_v = self._settings.trigger_level_v
         self._scpi.set(
             ":ABOR",
@@ -250,18 +238,10 @@ class KeysightM8195A(Wired, WaveformGenerator):
 
     def _trigger(self) -> None:
         self._scpi.set(":TRIG:BEG")
-        # The play began before the instrument answered, so it is over by then.
-        self._ends_s = self._clock.now() + self._duration_s
-        if self._duration_s <= _SHORT_PLAY_S:
-            self._clock.sleep(self._duration_s)
+        self._begun()
 
-    def _is_armed(self) -> bool:
-        if self._scpi.integer(f":TRAC{self._channel}:SEL?") != _PLAY:
-            return False
-        return self._ends_s is None or self._clock.now() < self._ends_s
-
-    def _stop(self) -> None:
-        self._rest()
+    def _holds_play(self) -> bool:
+        return self._scpi.integer(f":TRAC{self._channel}:SEL?") == _PLAY
 
     def _rest(self) -> None:
         """Play the idle level on and on; whatever was in the memory is gone."""
@@ -291,7 +271,7 @@ class KeysightM8195A(Wired, WaveformGenerator):
             f":INIT:CONT{one} ON",
             ":INIT:IMM",
         )
-        self._ends_s = None
+        self._forget_end()
 
 
 def _generator(entry: InstrumentEntry, context: BuildContext) -> Instrument:

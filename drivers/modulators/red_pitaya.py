@@ -22,7 +22,6 @@ Source: see `drivers.dialects.red_pitaya`.
 
 import re
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.dialects.red_pitaya import RedPitaya, probe_red_pitaya
+from drivers.dialects.timed_generator import TimedGenerator
 from drivers.errors import ConfigurationError, InstrumentError, LimitError
 from drivers.instruments import (
     Clock,
@@ -43,7 +43,6 @@ from drivers.instruments import (
 from drivers.transports.link import Link
 from drivers.transports.reader import garbled
 from drivers.transports.settings import own_settings
-from drivers.transports.wired import Wired
 
 __all__ = ["MODELS", "RedPitayaGenerator", "RedPitayaGeneratorSettings"]
 
@@ -51,7 +50,6 @@ _TABLE = 16384
 _RATE_HZ = 125e6
 _LEAST_FULL_V = 1e-3
 _LEVEL_TOLERANCE_V = 2e-4
-_SHORT_PLAY_S = 0.02
 _PIN = re.compile(r"DIO[1-7]_[PN]|DIO0_N")
 
 
@@ -73,7 +71,7 @@ class RedPitayaGeneratorSettings:
             )
 
 
-class RedPitayaGenerator(Wired, WaveformGenerator):
+class RedPitayaGenerator(TimedGenerator):
     """One output of a board; see the module for how it plays.
 
     A software-triggered play counts as over after its duration on the driver's clock. Armed for the
@@ -89,8 +87,6 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
         simulated: whether an emulator answers.
     """
 
-    safe_deadline_s = 0.5
-    reports_end = False
     # The board answers frequencies with six digits.
     sample_rate_tolerance = 1e-5
 
@@ -105,8 +101,7 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
         settings: RedPitayaGeneratorSettings | None = None,
         simulated: bool = False,
     ) -> None:
-        super().__init__(name, limits=limits, clock=clock)
-        self._wire(link, simulated=simulated)
+        super().__init__(name, limits=limits, link=link, clock=clock, simulated=simulated)
         self._board = RedPitaya(link)
         self._source = f"SOUR{channel}"
         self._output = f"OUTPUT{channel}:STATE"
@@ -114,23 +109,14 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
         self._pin = chosen.trigger_pin
         volts = limits.volts
         self._full_v = max(abs(volts.lowest), abs(volts.highest), _LEAST_FULL_V)
-        self._idle_v = 0.0
         self._volts: NDArray[np.float32] | None = None
         self._held_table: tuple[float, int] | None = None
-        self._duration_s = 0.0
-        self._ends_s: float | None = None
 
     def _greet(self) -> Identity:
         return self._board.greet(self.name)
 
-    def _open(self) -> Identity:
-        self._idle_v = 0.0
-        self._volts = self._held_table = self._ends_s = None
-        return super()._open()
-
-    def _make_safe(self) -> None:
-        # The output first: before the first rest nobody knows what the board plays.
-        self._attempt_all([partial(self._set_output, 0, False), self._stop])
+    def _forget_play(self) -> None:
+        self._volts = self._held_table = None
 
     def _set_sample_rate(self, sample_rate_hz: float) -> None:
         self._board.set(f"{self._source}:FREQ:FIX {sample_rate_hz / _TABLE:.12g}")
@@ -154,15 +140,10 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
         self._board.set(f"{self._source}:TRAC:DATA:DATA {text}")
         self._held_table = (self._idle_v, lead)
 
-    def _set_idle(self, channel: int, volts: float) -> None:
-        del channel  # there is one
-        self._idle_v = volts
-        self._rest()
-
     def _set_output(self, channel: int, on: bool) -> None:
         del channel  # there is one
         self._board.set(f"{self._output} {'ON' if on else 'OFF'}")
-        if on and not self._has_waveform():
+        if on and not self._holds_play():
             self._board.set(f"{self._source}:TRig:INT")
 
     def _get_output(self, channel: int) -> bool:
@@ -184,7 +165,7 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
             )
         if self._held_table != (self._idle_v, lead):
             self._upload(self._volts, lead)
-        self._ends_s = None
+        self._forget_end()
         software = trigger is Trigger.SOFTWARE
         if software:
             self._board.set(f"DIG:PIN:DIR OUT,{self._pin}", f"DIG:PIN {self._pin},0")
@@ -219,21 +200,10 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
 
     def _trigger(self) -> None:
         self._board.set(f"DIG:PIN {self._pin},1", f"DIG:PIN {self._pin},0")
-        # The play began before the board answered, so it is over by then.
-        self._ends_s = self._clock.now() + self._duration_s
-        if self._duration_s <= _SHORT_PLAY_S:
-            self._clock.sleep(self._duration_s)
+        self._begun()
 
-    def _is_armed(self) -> bool:
-        if not self._has_waveform():
-            return False
-        return self._ends_s is None or self._clock.now() < self._ends_s
-
-    def _has_waveform(self) -> bool:
+    def _holds_play(self) -> bool:
         return self._board.ask(f"{self._source}:FUNC?").strip().upper() == "ARBITRARY"
-
-    def _stop(self) -> None:
-        self._rest()
 
     def _rest(self) -> None:
         """Give the idle level as a direct voltage."""
@@ -247,7 +217,7 @@ class RedPitayaGenerator(Wired, WaveformGenerator):
             f"{source}:VOLT:OFFS {self._idle_v:.6g}",
             f"{source}:TRig:INT",
         )
-        self._ends_s = None
+        self._forget_end()
         offset = self._board.number(f"{source}:VOLT:OFFS?")
         self._confirm("idle level", "V", self._idle_v, offset, _LEVEL_TOLERANCE_V)
 

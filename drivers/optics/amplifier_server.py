@@ -23,6 +23,14 @@ from drivers.optics.burst_turns import BurstTurns
 from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
 from drivers.optics.port_receiver import PortFrames, port_frames
 from drivers.optics.port_traces import PortTraces
+from drivers.optics.watched_returns import (
+    WatchedReturns,
+    pool_vacuum,
+    rails_of,
+    shifts_of,
+    vacuum_of_differences,
+)
+from drivers.record_watch import RecordWatch, VacuumSlots
 from drivers.return_summary import summarise
 
 __all__ = ["AmplifierServerInstruments", "AmplifierServerOptics"]
@@ -45,7 +53,7 @@ class AmplifierServerInstruments:
     digitiser: Digitiser
 
 
-class AmplifierServerOptics:
+class AmplifierServerOptics(WatchedReturns):
     """The server's light; implements `drivers.backend.ServerOptics`.
 
     Args:
@@ -66,6 +74,7 @@ class AmplifierServerOptics:
         turns: BurstTurns,
         guard: BlockGuard | None = None,
     ) -> None:
+        super().__init__()
         self._instruments, self._values, self._agreement = instruments, values, agreement
         self._order, self._turns = order, turns
         self._means: dict[Block, Tensor] = {}
@@ -105,6 +114,7 @@ class AmplifierServerOptics:
             variance_uncertainty=values.variance_uncertainty,
             converter_range_snu=self._range_snu(),
             converter_step_snu=step_snu,
+            modulates_p=False,
         )
 
     def send(self, block: Block, means_snu: Tensor) -> None:
@@ -141,29 +151,44 @@ class AmplifierServerOptics:
         Raises:
             TraceError: a record cannot be trusted; the block is lost.
         """
-        self._order.check_collect(block)
-        check_quadratures(block, quadratures)
-        with self._guarding(block):
-            found = np.stack([self._demodulated(block, trace) for trace in self._traces[block]])
-        del self._traces[block]
-        self._order.collected(block)
-        values = torch.from_numpy(found)
-        return torch.where(quadratures.cpu()[..., None], values.imag, values.real)
+        return self._collect(block, quadratures)[0]
 
     def collect_summary(
         self, block: Block, quadratures: Tensor, reference_gain: float
     ) -> ReturnSummary:
         """See `ServerOptics.collect_summary`."""
         check_gain(block, reference_gain)
-        values = self.collect_full(block, quadratures)
+        values, means = self._collect(block, quadratures)
         return summarise(
             values,
             quadratures.cpu(),
-            self._means.pop(block),
+            means,
             reference_gain,
             self._range_snu(),
             self._step_snu(),
         )
+
+    def _collect(self, block: Block, quadratures: Tensor) -> tuple[Tensor, Tensor]:
+        """What was measured of a block, and the means that it was sent with."""
+        self._order.check_collect(block)
+        check_quadratures(block, quadratures)
+        traces = self._traces[block]
+        with self._guarding(block):
+            found = [self._demodulated(block, trace) for trace in traces]
+        del self._traces[block]
+        self._order.collected(block)
+        both = torch.from_numpy(np.stack([data for data, _ in found]))
+        values = torch.where(quadratures.cpu()[..., None], both.imag, both.real)
+        means = self._means.pop(block)
+        rails, allowed = rails_of(traces)
+        watch = RecordWatch(
+            vacuum=pool_vacuum(vacuum for _, vacuum in found),
+            shifted=shifts_of(values, quadratures, means, parallel=True),
+            rail_samples=rails,
+            rails_allowed=allowed,
+        )
+        self._collected(block, values, quadratures, means, watch)
+        return values, means
 
     def _play(self, block: Block, volts: NDArray[np.float32]) -> None:
         generator = self._instruments.generator
@@ -176,8 +201,8 @@ class AmplifierServerOptics:
         self._traces[block].append(self._reader.take(layout))
         generator.finish()
 
-    def _demodulated(self, block: Block, trace: Trace) -> NDArray[np.complex64]:
-        """Recorded quadratures of one data vector, shape (rows, modes)."""
+    def _demodulated(self, block: Block, trace: Trace) -> tuple[NDArray[np.complex64], VacuumSlots]:
+        """Quadratures of one data vector, `(rows, modes)`, and its burst's vacuum slots."""
         agreement, values = self._agreement, self._values
         burst, name = agreement.burst(block), self._instruments.digitiser.name
         self._reader.check(trace, burst.layout)
@@ -193,7 +218,18 @@ class AmplifierServerOptics:
             )
             for port in range(block.modes)
         )
-        return np.stack([found.data for found in self.last], axis=-1)
+        # Every slot holds the noise of the client's amplifier, in all ports together once.
+        amplified = values.data_mode_excess_snu * values.return_transmittance
+        amplified *= values.detection_efficiency / block.modes
+        vacuum = pool_vacuum(
+            vacuum_of_differences(
+                found.vacuum_snu, burst.layout.vacuum.size, 1 + electronic / shot + amplified
+            )
+            for found, electronic, shot in zip(
+                self.last, values.electronic_noise_v2, values.shot_noise_v2, strict=False
+            )
+        )
+        return np.stack([found.data for found in self.last], axis=-1), vacuum
 
     def _volts(self, block: Block, means_snu: NDArray[np.float32]) -> NDArray[np.float32]:
         """The drives of all ports for one data vector; a mean q has q^2/4 photons."""

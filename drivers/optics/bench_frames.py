@@ -89,7 +89,7 @@ class BenchFrames:
                 f"{block.name}: the burst has {layout.total_samples:.4g} samples, the instruments "
                 f"hold {self.largest_burst_samples:.4g}; "
                 + (
-                    f"set samples_per_block to at most {fits}"
+                    f"set inputs_per_block to at most {fits}"
                     if fits
                     else "set rows_per_block so that fewer rows are sent at once"
                 )

@@ -23,14 +23,14 @@ __all__ = ["Coins", "OperatingSystemCoins", "QuadratureChoice", "SeededCoins"]
 
 
 class Coins(Protocol):
-    """A source of fair coin flips."""
+    """A source of coin flips, fair ones or others."""
 
     @property
     def seed(self) -> int | None:
         """The seed of a reproducible source, None for a source fit for security."""
 
-    def toss(self, count: int) -> NDArray[np.bool_]:
-        """So many flips, shape (count,)."""
+    def toss(self, count: int, p_share: float = 0.5) -> NDArray[np.bool_]:
+        """So many flips, shape (count,); True with the probability `p_share`, exact to 2^-32."""
 
 
 class OperatingSystemCoins:
@@ -38,10 +38,9 @@ class OperatingSystemCoins:
 
     seed: int | None = None
 
-    def toss(self, count: int) -> NDArray[np.bool_]:
+    def toss(self, count: int, p_share: float = 0.5) -> NDArray[np.bool_]:
         """See `Coins.toss`."""
-        raw = np.frombuffer(os.urandom((count + 7) // 8), np.uint8)
-        return np.unpackbits(raw, count=count).astype(np.bool_)
+        return _below(np.frombuffer(os.urandom(4 * count), np.uint32), p_share)
 
 
 class SeededCoins:
@@ -51,9 +50,11 @@ class SeededCoins:
         self.seed: int | None = seed
         self._rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, 0x71])))
 
-    def toss(self, count: int) -> NDArray[np.bool_]:
+    def toss(self, count: int, p_share: float = 0.5) -> NDArray[np.bool_]:
         """See `Coins.toss`."""
-        return self._rng.integers(0, 2, count).astype(np.bool_)
+        if p_share == 0.5:
+            return self._rng.integers(0, 2, count).astype(np.bool_)
+        return _below(self._rng.integers(0, 1 << 32, count, dtype=np.uint32), p_share)
 
 
 class QuadratureChoice:
@@ -66,7 +67,7 @@ class QuadratureChoice:
     """
 
     def __init__(self, coins: Coins) -> None:
-        self._coins = coins
+        self._coins, self._p_share = coins, 0.5
         self._drawn: tuple[Block, NDArray[np.bool_]] | None = None
 
     @property
@@ -74,20 +75,44 @@ class QuadratureChoice:
         """The seed of a reproducible source, None for a source fit for security."""
         return self._coins.seed
 
+    def choose(self, p_share: float) -> None:
+        """Draw P with this probability in blocks that are sent from now on.
+
+        Args:
+            p_share: in (0, 1).
+        """
+        self._p_share = p_share
+
     def draw(self, block: Block) -> NDArray[np.bool_]:
         """Choose for a block that is about to be sent: True for P, shape (inputs,)."""
-        self._drawn = block, self._coins.toss(block.inputs)
+        self._drawn = block, self._coins.toss(block.inputs, self._p_share)
         return self._drawn[1].copy()
 
-    def flips(self, key: str, inputs: int, rows: int) -> Tensor:  # noqa: ARG002 - one block waits
+    def flips(
+        self,
+        key: str,  # noqa: ARG002 - one block waits
+        inputs: int,
+        rows: int,
+        p_share: float = 0.5,
+    ) -> Tensor:
         """What was chosen for the last block, bool `(inputs, rows)`; all rows of an input alike.
 
         Raises:
-            OpticsError: no such block was sent.
+            OpticsError: no such block was sent, or it was chosen with another probability of P.
         """
+        if p_share != self._p_share:
+            raise OpticsError(
+                f"quadratures were chosen with a share of P of {self._p_share:g}, {p_share:g} is "
+                "asked for; choose the share before the light is sent"
+            )
         if self._drawn is None or (inputs, rows) != (self._drawn[0].inputs, self._drawn[0].rows):
             raise OpticsError(
                 f"no block of {inputs} inputs and {rows} rows was sent; its quadratures were not "
                 "chosen"
             )
         return torch.from_numpy(self._drawn[1].copy())[:, None].expand(inputs, rows).contiguous()
+
+
+def _below(numbers: NDArray[np.uint32], p_share: float) -> NDArray[np.bool_]:
+    """True with the probability `p_share`."""
+    return np.asarray(numbers < np.uint64(round(p_share * 2**32)), dtype=np.bool_)

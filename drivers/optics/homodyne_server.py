@@ -40,7 +40,16 @@ from drivers.optics.homodyne_turns import (
 from drivers.optics.homodyne_values import HomodyneSettings, one_input, probe_layout
 from drivers.optics.running_scale import SCALE_UNCERTAINTY
 from drivers.optics.server_optics import check_launch, server_expectation, weight_volts
+from drivers.optics.shot_noise import ShotNoise
 from drivers.optics.standing_checks import StandingInstruments
+from drivers.optics.watched_returns import (
+    WatchedReturns,
+    pool_vacuum,
+    rails_of,
+    shifts_of,
+    vacuum_of_slots,
+)
+from drivers.record_watch import RecordWatch
 from drivers.return_summary import summarise
 
 __all__ = ["HomodyneServerInstruments", "HomodyneServerOptics"]
@@ -77,7 +86,7 @@ class _Flight:
     traces: list[Trace] = field(default_factory=list)
 
 
-class HomodyneServerOptics:
+class HomodyneServerOptics(WatchedReturns):
     """The server's light on instruments; implements `drivers.backend.ServerOptics`.
 
     A block can be collected in the quadratures that `choice` has drawn for it and in no others.
@@ -105,6 +114,7 @@ class HomodyneServerOptics:
         turns: HomodyneTurns,
         guard: BlockGuard | None = None,
     ) -> None:
+        super().__init__()
         self._instruments, self._values = instruments, settings.server
         self._frames, self._order, self._turns = settings.frames, order, turns
         self._probe = probe_layout(settings.frames.format)
@@ -145,6 +155,7 @@ class HomodyneServerOptics:
             variance_uncertainty=math.hypot(values.variance_uncertainty, SCALE_UNCERTAINTY),
             converter_range_snu=self._range_snu(),
             converter_step_snu=self._step_snu(),
+            modulates_p=False,
         )
 
     def send(self, block: Block, means_snu: Tensor) -> None:
@@ -188,6 +199,25 @@ class HomodyneServerOptics:
             OpticsError: other quadratures than `choice` has drawn.
             TraceError: a record cannot be trusted; the block is lost.
         """
+        return self._collect(block, quadratures)[0]
+
+    def collect_summary(
+        self, block: Block, quadratures: Tensor, reference_gain: float
+    ) -> ReturnSummary:
+        """See `ServerOptics.collect_summary`."""
+        check_gain(block, reference_gain)
+        values, means = self._collect(block, quadratures)
+        return summarise(
+            values,
+            quadratures.cpu(),
+            means,
+            reference_gain,
+            self._range_snu(),
+            self._step_snu(),
+        )
+
+    def _collect(self, block: Block, quadratures: Tensor) -> tuple[Tensor, Tensor]:
+        """What was measured of a block, and the means that it was sent with."""
         self._order.check_collect(block)
         check_quadratures(block, quadratures)
         flight = self._flights[block]
@@ -197,30 +227,36 @@ class HomodyneServerOptics:
                 f"{block.name}: homodyne detection measured the quadratures that were chosen when "
                 "the block was sent; ask for those, with the flips of the optics' own choice"
             )
+        layout = self._frames.layout(one_input(block))
         with self._guard.guarding(block):
-            layout = self._frames.layout(one_input(block))
-            values = [
+            found = [
                 self._demodulated(trace, layout, on_p=bool(on_p))
                 for trace, on_p in zip(flight.traces, flight.on_p, strict=True)
             ]
-        flight.traces.clear()
         self._order.collected(block)
-        return torch.from_numpy(np.stack(values)).reshape(block.inputs, block.rows, block.modes)
-
-    def collect_summary(
-        self, block: Block, quadratures: Tensor, reference_gain: float
-    ) -> ReturnSummary:
-        """See `ServerOptics.collect_summary`."""
-        check_gain(block, reference_gain)
-        values = self.collect_full(block, quadratures)
-        return summarise(
-            values,
-            quadratures.cpu(),
-            self._flights.pop(block).means,
-            reference_gain,
-            self._range_snu(),
-            self._step_snu(),
+        del self._flights[block]
+        shape = block.inputs, block.rows, block.modes
+        values = torch.from_numpy(np.stack([data for data, _ in found])).reshape(shape)
+        rails, allowed = rails_of(flight.traces)
+        watch = RecordWatch(
+            vacuum=pool_vacuum(
+                vacuum_of_slots(
+                    noise.vacuum, noise.vacuum_slots, self._values.vacuum_noise_v2, quadratures=1
+                )
+                for _, noise in found
+            ),
+            shifted=shifts_of(
+                values,
+                quadratures,
+                flight.means,
+                by_input=True,
+                signs=torch.from_numpy(scrambling(layout)),
+            ),
+            rail_samples=rails,
+            rails_allowed=allowed,
         )
+        self._collected(block, values, quadratures, flight.means, watch)
+        return values, flight.means
 
     def _play_probe(self, turn: Turn) -> None:
         """A burst of pilots alone, and what it says about the phase."""
@@ -249,13 +285,15 @@ class HomodyneServerOptics:
         self._turns.played(turn)
         return trace
 
-    def _demodulated(self, trace: Trace, layout: BurstLayout, *, on_p: bool) -> NDArray[np.float32]:
-        """The data of a burst in SNU, in their order."""
+    def _demodulated(
+        self, trace: Trace, layout: BurstLayout, *, on_p: bool
+    ) -> tuple[NDArray[np.float32], ShotNoise]:
+        """The data of a burst in SNU, in their order, and the burst's own unit."""
         found = self._reader.quadrature(trace, layout, bright=not on_p)
         self.lock.check(found.pilots.mean_v, found.pilots.uncertainty_v, on_p=on_p)
         self.last = found
         factor = self._reader.scale.factor(found.shot_noise) / found.shot_noise.shot**0.5
-        return np.asarray(found.data_v * factor, dtype=np.float32)
+        return np.asarray(found.data_v * factor, dtype=np.float32), found.shot_noise
 
     def _disarm(self) -> None:
         """Stop all instruments; the phase is searched for again."""

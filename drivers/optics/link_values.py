@@ -57,6 +57,11 @@ class ServerValues:
         _check(self, above_zero=("weight_v_pi_v", "full_photons", "shot_noise_v2"))
 
     @property
+    def vacuum_noise_v2(self) -> float:
+        """Variance of a matched-filter output that holds vacuum, V^2."""
+        return self.shot_noise_v2 + self.electronic_noise_v2
+
+    @property
     def electronic_noise_snu(self) -> float:
         """Electronic noise in shot-noise units."""
         return self.electronic_noise_v2 / self.shot_noise_v2

@@ -24,8 +24,11 @@ from drivers.optics.modulation import largest_amplitude, volts_from_amplitude
 from drivers.optics.receiver import Demodulated
 from drivers.optics.record_reader import RecordExpectation, RecordReader
 from drivers.optics.running_scale import SCALE_UNCERTAINTY
+from drivers.optics.shot_noise import ShotNoise
 from drivers.optics.standing_checks import StandingInstruments
+from drivers.optics.watched_returns import WatchedReturns, rails_of, shifts_of, vacuum_of_slots
 from drivers.receivers import PassiveTap
+from drivers.record_watch import RecordWatch
 from drivers.return_summary import summarise
 
 __all__ = [
@@ -58,7 +61,7 @@ class ServerInstruments:
     standing: StandingInstruments = field(default_factory=StandingInstruments)
 
 
-class BenchServerOptics:
+class BenchServerOptics(WatchedReturns):
     """The server's light on instruments; implements `drivers.backend.ServerOptics`.
 
     Args:
@@ -79,6 +82,7 @@ class BenchServerOptics:
         order: BlockOrder,
         guard: BlockGuard | None = None,
     ) -> None:
+        super().__init__()
         self._instruments, self._values = instruments, values
         self._frames, self._order = frames, order
         self._means: dict[Block, Tensor] = {}
@@ -111,6 +115,7 @@ class BenchServerOptics:
             variance_uncertainty=math.hypot(values.variance_uncertainty, SCALE_UNCERTAINTY),
             converter_range_snu=self._range_snu(),
             converter_step_snu=self._step_snu(),
+            modulates_p=False,
         )
 
     def send(self, block: Block, means_snu: Tensor) -> None:
@@ -146,28 +151,43 @@ class BenchServerOptics:
             TraceError: the record cannot be trusted; the block is lost.
             InstrumentError: no record came; the block is lost.
         """
-        self._order.check_collect(block)
-        check_quadratures(block, quadratures)
-        values = torch.from_numpy(self._record(block)).reshape(
-            block.inputs, block.rows, block.modes
-        )
-        self._order.collected(block)
-        return torch.where(quadratures.cpu()[..., None], values.imag, values.real)
+        return self._collect(block, quadratures)[0]
 
     def collect_summary(
         self, block: Block, quadratures: Tensor, reference_gain: float
     ) -> ReturnSummary:
         """See `ServerOptics.collect_summary`."""
         check_gain(block, reference_gain)
-        values = self.collect_full(block, quadratures)
+        values, means = self._collect(block, quadratures)
         return summarise(
             values,
             quadratures.cpu(),
-            self._means.pop(block),
+            means,
             reference_gain,
             self._range_snu(),
             self._step_snu(),
         )
+
+    def _collect(self, block: Block, quadratures: Tensor) -> tuple[Tensor, Tensor]:
+        """What was measured of a block, and the means that it was sent with."""
+        self._order.check_collect(block)
+        check_quadratures(block, quadratures)
+        data, trace, noise = self._record(block)
+        self._order.collected(block)
+        both = torch.from_numpy(data).reshape(block.inputs, block.rows, block.modes)
+        values = torch.where(quadratures.cpu()[..., None], both.imag, both.real)
+        means = self._means.pop(block)
+        rails, allowed = rails_of([trace])
+        watch = RecordWatch(
+            vacuum=vacuum_of_slots(
+                noise.vacuum, noise.vacuum_slots, self._values.vacuum_noise_v2, quadratures=2
+            ),
+            shifted=shifts_of(values, quadratures, means),
+            rail_samples=rails,
+            rails_allowed=allowed,
+        )
+        self._collected(block, values, quadratures, means, watch)
+        return values, means
 
     def _play(self, block: Block, layout: BurstLayout, volts: NDArray[np.float32]) -> None:
         """Send a burst and let the return be recorded."""
@@ -182,17 +202,18 @@ class BenchServerOptics:
         generator.trigger()
         self._recording = block
 
-    def _record(self, block: Block) -> NDArray[np.complex64]:
-        """Recorded quadratures of the block's data symbols, in their order, in SNU."""
+    def _record(self, block: Block) -> tuple[NDArray[np.complex64], Trace, ShotNoise]:
+        """Quadratures of the block's data symbols, in their order, in SNU; what they are from."""
         with self._guard.guarding(block):
             if block == self._recording:
                 self._clear_digitiser()
-            found = self._reader.demodulate(self._traces.pop(block), self._frames.layout(block))
+            trace = self._traces.pop(block)
+            found = self._reader.demodulate(trace, self._frames.layout(block))
             # What the modulator lets through at its null is the same in every slot: no weight.
             data = found.data - np.complex64(found.shot_noise.leak)
             data *= np.float32(self._reader.scale.factor(found.shot_noise))
         self.last = found
-        return data
+        return data, trace, found.shot_noise
 
     def _clear_digitiser(self) -> None:
         """Take the record out of the digitiser, whichever block's it is."""

@@ -15,10 +15,11 @@ from scipy.stats import poisson
 
 from drivers.errors import OpticsError, TraceError
 
-__all__ = ["OFFSET_BLOCKS", "TraceChecker"]
+__all__ = ["OFFSET_BLOCKS", "RAIL_RATE", "TraceChecker", "rail_samples"]
 
-# Probability that a normal sample leaves a range of six standard deviations, both sides.
-_RAIL_RATE: Final = 1.97e-9
+RAIL_RATE: Final = 1.97e-9
+"""Probability that a normal sample leaves a range of six standard deviations, both sides."""
+
 _FALSE_ALARM: Final = 1e-9
 _BIT_SAMPLES: Final = 65_536
 # Samples at the extreme code, against those in each of the codes before it: noise thins out there.
@@ -110,12 +111,11 @@ class TraceChecker:
     def _check_rails(
         self, volts: NDArray[np.float32], low: float, high: float, range_v: float, step_v: float
     ) -> None:
-        # The highest code of a two's-complement converter reads one step below its range.
-        rail = np.float32(range_v - 1.25 * step_v if step_v else range_v * (1 - 1e-6))
+        rail = _rail(range_v, step_v)
         if high < rail and low > -rail:
             return
-        hits = int(np.count_nonzero(volts >= rail) + np.count_nonzero(volts <= -rail))
-        allowed = int(poisson.isf(_FALSE_ALARM, volts.size * _RAIL_RATE))
+        hits = rail_samples(volts, range_v, step_v)
+        allowed = int(poisson.isf(_FALSE_ALARM, volts.size * RAIL_RATE))
         if hits > allowed:
             raise TraceError(
                 f"{self.instrument}: clipped: {hits} of {volts.size} samples at the rails of "
@@ -193,6 +193,23 @@ class TraceChecker:
                 "arm it again"
             )
         self._digests.append(digest)
+
+
+def rail_samples(volts: NDArray[np.float32], range_v: float, step_v: float) -> int:
+    """Samples at either end of a converter's range.
+
+    Args:
+        volts: Samples.
+        range_v: It reads -range_v to +range_v.
+        step_v: Width of a code, 0 where unknown.
+    """
+    rail = _rail(range_v, step_v)
+    return int(np.count_nonzero(volts >= rail) + np.count_nonzero(volts <= -rail))
+
+
+def _rail(range_v: float, step_v: float) -> np.float32:
+    # The highest code of a two's-complement converter reads one step below its range.
+    return np.float32(range_v - 1.25 * step_v if step_v else range_v * (1 - 1e-6))
 
 
 def _above(volts: NDArray[np.float32], sign: float, limit_v: float) -> int:

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from drivers.errors import ConfigurationError, DataError
-from protocol.certificates.record import LayerRecord, LayerThresholds, LedgerRecord, SessionRecord
+from drivers.receivers import receiver
+from protocol.certificates.record import (
+    LayerRecord,
+    LayerThresholds,
+    LedgerRecord,
+    SessionRecord,
+    Thresholds,
+)
 from protocol.certificates.statement import (
     REAL,
     SIMULATED,
@@ -32,6 +39,7 @@ from protocol.leakage.certified_mean import (
 )
 from protocol.leakage.certified_statistics import LEAST_SYMBOLS
 from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
+from protocol.leakage.data_layer import PROBING_SERVER
 from protocol.leakage.general_bound import weight_bits_general_untested
 
 __all__ = ["RunFacts", "client_statement", "server_statement"]
@@ -124,7 +132,7 @@ def server_statement(
         **_common(facts),
         receiver=f"{thresholds.receiver} at {thresholds.receiver_setting:g}",
         adversary=_WEIGHT_ADVERSARY,
-        trust=_server_trust(thresholds.trust),
+        trust=_server_trust(thresholds),
         confidence=level if estimates else None,
         confidence_fixed_beforehand=level == thresholds.confidence,
         estimates=tuple(estimates),
@@ -157,7 +165,12 @@ def client_statement(
         DataError: the record contradicts itself, or there is no upper bound among the figures.
     """
     _check_fingerprint(record)
-    bounds = [figure for figure in data_leaked if figure.get("upper_bound")]
+    probed = _probed(record)
+    bounds = [
+        figure
+        for figure in data_leaked
+        if figure.get("upper_bound") or (probed and figure.get("adversary") == PROBING_SERVER)
+    ]
     assumed = sorted({str(figure.get("assumptions", "nothing stated")) for figure in bounds})
     layers = [_data_bits(figure) for figure in bounds]
     if not layers:
@@ -251,6 +264,7 @@ def _certify(
         symbols_p=plan.symbols_p,
         failure=failure,
         trust=trust,
+        dither_p_snu=plan.dither_p_snu,
     )
     return certified_weight_bits(
         design, counted.tested_x, counted.tested_p, trust=trust, dependence=counted.dependence
@@ -278,6 +292,7 @@ def _mean_as_one(
                 copies=max(plan.copies, counted.copies_verified),
                 symbols_x=plan.symbols_x,
                 symbols_p=plan.symbols_p,
+                dither_p_snu=plan.dither_p_snu,
             )
         )
         tested.append(
@@ -357,8 +372,21 @@ def _estimates(
     ]
 
 
-def _server_trust(trust: ServerTrust) -> tuple[DeviceTrust, ...]:
+def _server_trust(thresholds: Thresholds) -> tuple[DeviceTrust, ...]:
+    trust, dither = thresholds.trust, max(layer.dither_p_snu for layer in thresholds.layers)
+    displaced = DeviceTrust(
+        what="random displacements of P, secret until the light is back, of mean square",
+        trusted=True,
+        value=dither,
+        unit="SNU",
+    )
     return (
+        DeviceTrust(
+            what="quadratures of the return, secret until the light is back, share of X",
+            trusted=True,
+            value=thresholds.x_share,
+        ),
+        *((displaced,) if dither else ()),
         DeviceTrust(
             what="efficiency of the server's detector", trusted=True, value=trust.efficiency
         ),
@@ -408,6 +436,13 @@ def _ledger_state(ledger: LedgerRecord | None, charged: float) -> LedgerState | 
         lifted=ledger.lifted,
         thresholds_entry=ledger.thresholds_entry,
     )
+
+
+def _probed(record: SessionRecord) -> bool:
+    """Whether the server sent light in P that tells of the data; what is random nobody can see."""
+    thresholds = record.thresholds
+    keeps_p = receiver(thresholds.receiver, thresholds.receiver_setting).preserves_p
+    return not keeps_p and any(layer.dither_p_snu > 0 for layer in thresholds.layers)
 
 
 def _data_bits(figure: Mapping[str, Any]) -> LayerBits:

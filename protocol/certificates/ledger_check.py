@@ -1,6 +1,6 @@
 """Does a certificate agree with the ledger itself, and not only with what the run wrote of it?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from protocol.certificates.signing import Mismatch
@@ -16,7 +16,8 @@ def ledger_mismatches(
 
     The ledger may have gone on since: the entry that the certificate names must be in it, with its
     hash. A server's thresholds must be those of the session's first debit, which stands in the
-    chain before any of the session's light.
+    chain before any of the session's light. A session that the ledger has refused cannot be an
+    accepted one, nor can copies have passed of which it holds none.
 
     Args:
         certificate: as read from its file.
@@ -39,6 +40,7 @@ def ledger_mismatches(
         )
     if statement.get("side") == "server":
         found += _thresholds(statement, known, history)
+        found += _verdict(statement, str(known.get("session")), history)
     return tuple(found)
 
 
@@ -59,3 +61,28 @@ def _thresholds(
             )
         ]
     return []
+
+
+def _verdict(statement: Mapping[str, Any], session: str, history: LedgerHistory) -> list[Mismatch]:
+    found = []
+    refused = history.refusals.get(session)
+    if refused is not None and statement.get("accepted"):
+        found.append(
+            Mismatch(
+                what="verdict in the ledger",
+                reason=f"the certificate calls the session accepted, entry {refused} refuses it",
+            )
+        )
+    layers = statement.get("layers")
+    stated = isinstance(layers, Sequence) and any(
+        isinstance(layer, Mapping) and layer.get("copies_verified") for layer in layers
+    )
+    if stated and session in history.commitments and not history.passed.get(session):
+        found.append(
+            Mismatch(
+                what="verified copies",
+                reason="the certificate counts copies that passed, the ledger has none of the "
+                "session",
+            )
+        )
+    return found

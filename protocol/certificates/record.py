@@ -42,6 +42,7 @@ class LayerThresholds:
         copies: K, transmissions of every row.
         symbols_x: symbols that will be tested in X, about.
         symbols_p: likewise in P; 0 if P is never tested.
+        dither_p_snu: mean square of the known displacements of P, as sent.
         verifiable: False where an honest client returns no light.
         expected: the honest return, trusted detector taken out.
     """
@@ -56,6 +57,7 @@ class LayerThresholds:
     copies: int
     symbols_x: int
     symbols_p: int
+    dither_p_snu: float
     verifiable: bool
     expected: ReturnedChannel
 
@@ -68,6 +70,7 @@ class Thresholds:
         confidence: joint, over all layers.
         false_alarm: probability that an honest session is aborted.
         blocks: that were planned; the false alarms are shared over them.
+        x_share: probability that X of a returned frame is measured.
         receiver: agreed kind.
         receiver_setting: agreed setting.
         trust: the server's calibration.
@@ -78,6 +81,7 @@ class Thresholds:
     confidence: float
     false_alarm: float
     blocks: int
+    x_share: float
     receiver: str
     receiver_setting: float
     trust: ServerTrust

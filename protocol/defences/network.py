@@ -110,6 +110,7 @@ def disguise_network(
     modes_per_frame: int,
     rows_per_block: int = 0,
     samples_per_block: int = 100,
+    inputs_per_block: int = 0,
 ) -> DisguisedNetwork:
     """A model that is sent in disguise.
 
@@ -121,7 +122,8 @@ def disguise_network(
         encoding: see `protocol.encoding.make_plan`, as the others.
         modes_per_frame: what both parties' optics can take.
         rows_per_block: rows that are verified together; units change places within a block.
-        samples_per_block: samples that are sent, verified and disguised together.
+        samples_per_block: samples that are sent and disguised together.
+        inputs_per_block: data vectors of them that are verified together; see `Plan`.
 
     Raises:
         ConfigurationError: a setting is out of range, no units can be disguised, or a block of
@@ -141,6 +143,7 @@ def disguise_network(
         modes_per_frame=modes_per_frame,
         rows_per_block=rows_per_block,
         samples_per_block=samples_per_block,
+        inputs_per_block=inputs_per_block,
     )
     parts = _parts(model, graph, hidden, plain)
     lowered = lowering(parts, defences)

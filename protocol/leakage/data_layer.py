@@ -6,6 +6,7 @@ The adversaries' names are the same in every layer, so that `summarise` can add 
 import math
 from dataclasses import dataclass
 
+from protocol.leakage import _checks
 from protocol.leakage.conventions import Encoding
 from protocol.leakage.data import (
     data_bits_server_any_measurement,
@@ -17,11 +18,20 @@ from protocol.leakage.data import (
     excess_noise_after_loss_snu,
 )
 from protocol.leakage.dictionary import dictionary_nats_per_row_server_homodynes
+from protocol.leakage.dithering import (
+    data_bits_any_cap_with_dither,
+    data_bits_any_with_dither,
+    data_bits_homodyne_dither,
+    data_bits_homodyne_dither_cap,
+)
 from protocol.leakage.figures import LayerLight, LeakageFigure, figure_for_layer
 from protocol.leakage.probing import data_bits_server_probes_feed_forward_tap
 from protocol.leakage.receivers import ReceiverNoise, check_encoding
 
-__all__ = ["data_figures_for_layer"]
+__all__ = ["PROBING_SERVER", "data_figures_for_layer"]
+
+PROBING_SERVER = "server probing P, and any measurement"
+"""Name of the server that is charged for all the light in P that a client lets through."""
 
 _TRUST = "coherent probes of known mean, server's detectors ideal"
 _LOCAL = "local estimate (Fisher information, prior variance 1/N), not a cap"
@@ -34,6 +44,7 @@ def data_figures_for_layer(
     return_efficiency: float = 1.0,
     probe_photons_per_mode: float | None = None,
     candidate_cosine: float = 0.5,
+    dither_snu: float = 0.0,
 ) -> tuple[LeakageFigure, ...]:
     """Data leakage of one layer to every server, per real data value of one input.
 
@@ -44,13 +55,20 @@ def data_figures_for_layer(
         probe_photons_per_mode: the client's bound on the mean photons per mode in P; adds the
             probing server. None leaves that server out and the figures trust that P is empty.
         candidate_cosine: cosine between dictionary candidates, in [-1, 1].
+        dither_snu: d, mean square of displacements of P that the server sends and knows. A
+            receiver that dims P of the data mode shows the data by them; and since nobody sees that
+            they are random, a probing server of d/4 photons per mode is charged as well.
 
     Raises:
         ConfigurationError: a value is out of range or the receiver does not fit the encoding.
     """
     check_encoding(receiver, layer.encoding)
+    dither = 0.0 if receiver.preserves_p else _checks.non_negative("dither", dither_snu, "SNU")
     trust = _TRUST
-    if not receiver.preserves_p and probe_photons_per_mode is None:
+    if dither:
+        probe_photons_per_mode = max(probe_photons_per_mode or 0.0, dither / 4)
+        trust += f", P displaced at random by {dither:g} SNU of mean square"
+    elif not receiver.preserves_p and probe_photons_per_mode is None:
         trust += ", server trusted to send no light in P"
     excess_x = excess_noise_after_loss_snu(receiver.excess_noise_x_snu, return_efficiency)
     excess_p = excess_noise_after_loss_snu(receiver.excess_noise_p_snu, return_efficiency)
@@ -60,6 +78,8 @@ def data_figures_for_layer(
         encoding=layer.encoding,
         excess_x=excess_x,
         excess_p=excess_p,
+        receiver=receiver,
+        dither=dither * return_efficiency,
     )
     entries = [
         *_homodyne_entries(seen, trust),
@@ -92,6 +112,8 @@ class _Return:
     encoding: Encoding
     excess_x: float
     excess_p: float
+    receiver: ReceiverNoise
+    dither: float
 
     @property
     def size(self) -> tuple[int, int, Encoding]:
@@ -100,6 +122,38 @@ class _Return:
     @property
     def noisier(self) -> float:
         return max(self.excess_x, self.excess_p)
+
+    @property
+    def homodyne(self) -> float:
+        """Local bits of whole rows, in the better quadrature."""
+        bits = data_bits_server_homodynes_rows(self.noisier, *self.size)
+        displaced = (self.receiver, self.dither, self.rows, self.modes)
+        return max(bits, data_bits_homodyne_dither(*displaced)) if self.dither else bits
+
+    @property
+    def homodyne_cap(self) -> float:
+        """The same as a cap."""
+        bits = data_bits_server_homodynes_rows_cap(self.noisier, *self.size)
+        displaced = (self.receiver, self.dither, self.rows, self.modes)
+        return max(bits, data_bits_homodyne_dither_cap(*displaced)) if self.dither else bits
+
+    @property
+    def any_measurement(self) -> float:
+        """Local bits of the best measurement."""
+        if not self.dither:
+            return data_bits_server_any_measurement(self.excess_x, self.excess_p, *self.size)
+        return data_bits_any_with_dither(
+            self.receiver, self.excess_x, self.dither, self.rows, self.modes
+        )
+
+    @property
+    def any_measurement_cap(self) -> float:
+        """The same as a cap."""
+        if not self.dither:
+            return data_bits_server_any_measurement_cap(self.excess_x, self.excess_p, *self.size)
+        return data_bits_any_cap_with_dither(
+            self.receiver, self.excess_x, self.dither, self.rows, self.modes
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +173,12 @@ def _homodyne_entries(seen: _Return, trust: str) -> list[_Entry]:
         ),
         _Entry(
             adversary="server homodyning whole rows",
-            bits=data_bits_server_homodynes_rows(seen.noisier, *seen.size),
+            bits=seen.homodyne,
             assumptions=f"{trust}; {_LOCAL}",
         ),
         _Entry(
             adversary="server homodyning whole rows, cap",
-            bits=data_bits_server_homodynes_rows_cap(seen.noisier, *seen.size),
+            bits=seen.homodyne_cap,
             assumptions=f"{trust}; mutual information, any prior with E[x x^T] = I/N",
             upper_bound=True,
         ),
@@ -140,12 +194,12 @@ def _quantum_entries(seen: _Return, trust: str) -> list[_Entry]:
     return [
         _Entry(
             adversary="server with any measurement",
-            bits=data_bits_server_any_measurement(seen.excess_x, seen.excess_p, *seen.size),
+            bits=seen.any_measurement,
             assumptions=f"{trust}; {_LOCAL}",
         ),
         _Entry(
             adversary="server with any measurement, cap",
-            bits=data_bits_server_any_measurement_cap(seen.excess_x, seen.excess_p, *seen.size),
+            bits=seen.any_measurement_cap,
             assumptions=f"{trust}; additive Holevo bound, any prior with E[x x^T] = I/N",
             upper_bound=True,
         ),
@@ -165,10 +219,9 @@ def _dictionary_entry(seen: _Return, trust: str, data_symbols: int, cosine: floa
 
 
 def _probing_entry(seen: _Return, receiver: ReceiverNoise, photons: float) -> _Entry:
-    name = "server probing P, and any measurement"
     if receiver.preserves_p:
         return _Entry(
-            adversary=name,
+            adversary=PROBING_SERVER,
             bits=data_bits_server_any_measurement(seen.excess_x, seen.excess_p, *seen.size),
             assumptions=f"{_TRUST}; returned means do not depend on the data; {_LOCAL}",
         )
@@ -181,7 +234,7 @@ def _probing_entry(seen: _Return, receiver: ReceiverNoise, photons: float) -> _E
         excess_noise_x_snu=seen.excess_x,
     )
     return _Entry(
-        adversary=name,
+        adversary=PROBING_SERVER,
         bits=bits,
         assumptions=(
             f"{_TRUST}; at most {photons:g} photons per mode in P, all along the data vector; "

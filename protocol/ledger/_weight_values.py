@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["LayerPhotons", "ThresholdsCommitment", "WeightEntry", "WeightTotals"]
 
@@ -25,6 +26,7 @@ class WeightEntry:
             unverified; None if nothing limited it.
         override: charged while the budget was switched off for an evaluation.
         state: "reserved" until settled; after a crash for ever, and spent all the same.
+            "verified" may become "unverified" when a test of the whole session fails later.
         thresholds_sha256: fingerprint of the session's thresholds, in its first debit alone; None
             in all others, and in entries of ledgers of version 1.
     """
@@ -63,7 +65,8 @@ class WeightTotals:
         entries: blocks charged, in whatever state.
         reserved: of these, not settled.
         verified: of these, with a return that passed.
-        unverified: of these, with a return that failed or got lost.
+        unverified: of these, with a return that failed or got lost, or that passed in a session
+            which a later test refused.
         overridden: of these, charged with the budget switched off.
         most_photons: per layer, photons of the row that has spent most.
     """
@@ -84,6 +87,7 @@ class LayerPhotons:
         self.unverified = np.zeros(rows)
         # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.
         self.open_blocks = np.zeros(rows, dtype=np.int64)
+        self.passed_blocks = np.zeros(rows, dtype=np.int64)
 
     def reserve(self, block: slice, photons: float) -> None:
         """Add unverified photons."""
@@ -93,6 +97,19 @@ class LayerPhotons:
     def verify(self, block: slice, photons: float) -> None:
         """Move photons that were reserved for exactly this block to the verified ones."""
         self.verified[block] += photons
+        self.passed_blocks[block] += 1
         self.open_blocks[block] -= 1
-        rest = np.maximum(self.unverified[block] - photons, 0.0)
-        self.unverified[block] = np.where(self.open_blocks[block] > 0, rest, 0.0)
+        self.unverified[block] = _less(self.unverified[block], photons, self.open_blocks[block])
+
+    def take_back(self, block: slice, photons: float) -> None:
+        """Move verified photons of exactly this block back to the unverified ones."""
+        self.reserve(block, photons)
+        self.passed_blocks[block] -= 1
+        self.verified[block] = _less(self.verified[block], photons, self.passed_blocks[block])
+
+
+def _less(
+    held: NDArray[np.float64], photons: float, blocks: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What is left of sums over blocks; exactly 0 where no block is."""
+    return np.where(blocks > 0, np.maximum(held - photons, 0.0), 0.0)

@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivers.errors import LedgerError
@@ -20,10 +21,14 @@ class LedgerHistory:
     Args:
         hashes: of all entries, oldest first, in hexadecimal.
         commitments: first debit of every session, with the thresholds that it fixed.
+        refusals: entry with which a test of the whole refused a session, by session.
+        passed: number of a session's blocks whose return counts as passed; 0 is left out.
     """
 
     hashes: tuple[str, ...]
     commitments: Mapping[str, ThresholdsCommitment]
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    passed: Mapping[str, int] = field(default_factory=dict)
 
     def hash_of(self, entry: int) -> str | None:
         """Hash of an entry by its number from 1; None if the ledger never had it."""
@@ -56,7 +61,7 @@ def read_history(path: Path | str) -> LedgerHistory:
 
 def _chain(connection: sqlite3.Connection, target: Path) -> LedgerHistory:
     before, hashes = GENESIS, list[str]()
-    commitments: dict[str, ThresholdsCommitment] = {}
+    sessions = _Sessions()
     query = "SELECT id, time, kind, body, payload, hash FROM entries ORDER BY id"
     for entry, time, kind, text, payload, digest in connection.execute(query):
         if entry != len(hashes) + 1 or digest != row_hash(before, entry, time, kind, text, payload):
@@ -66,10 +71,39 @@ def _chain(connection: sqlite3.Connection, target: Path) -> LedgerHistory:
             )
         before = digest
         hashes.append(digest.hex())
-        if kind == "debit":
-            body = json.loads(text)
-            fixed = ThresholdsCommitment(
-                entry=entry, thresholds_sha256=body.get("thresholds_sha256")
-            )
-            commitments.setdefault(str(body.get("session")), fixed)
-    return LedgerHistory(hashes=tuple(hashes), commitments=commitments)
+        sessions.take(entry, kind, text)
+    return LedgerHistory(
+        hashes=tuple(hashes),
+        commitments=sessions.commitments,
+        refusals=sessions.refusals,
+        passed=Counter(sessions.passed.values()),
+    )
+
+
+class _Sessions:
+    """What the rows say of each session."""
+
+    def __init__(self) -> None:
+        self.commitments: dict[str, ThresholdsCommitment] = {}
+        self.refusals: dict[str, int] = {}
+        self.passed: dict[int, str] = {}
+        self._debits: dict[int, str] = {}
+
+    def take(self, entry: int, kind: str, text: str) -> None:
+        """Take a row in; those of a ledger of data say nothing of sessions' blocks."""
+        if kind not in ("debit", "settle", "refuse"):
+            return
+        body = json.loads(text)
+        match kind:
+            case "debit":
+                session = self._debits[entry] = str(body.get("session"))
+                fixed = ThresholdsCommitment(
+                    entry=entry, thresholds_sha256=body.get("thresholds_sha256")
+                )
+                self.commitments.setdefault(session, fixed)
+            case "settle" if body["verified"]:
+                self.passed |= {number: self._debits[number] for number in body["entries"]}
+            case "refuse":
+                self.refusals[body["session"]] = entry
+                for number in body["entries"]:
+                    self.passed.pop(number, None)

@@ -4,13 +4,17 @@ K transmissions of the same weights at mu photons per symbol tell a client as mu
 so what a row has spent is one number of photons, or two: those whose return passed the server's
 tests, and those whose return did not, has not yet, or never came back. What they leak in bits is
 the caller's function; this module only adds photons and never takes any away.
+
+Some tests look at a whole session, after blocks of it have passed: `begin_test` is written before
+such a test is made, and `end_test`, `settle` or `refuse` once it is known how it ended. A ledger
+that finds the first without any of the others was killed in between. It cannot know what the test
+has said, and takes it that the session was refused.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,6 +24,7 @@ from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
 from protocol.ledger._store import Row, Store
 from protocol.ledger._weight_budget import BitsPerWeight, Photons, worst_bits_after
+from protocol.ledger._weight_state import WeightState
 from protocol.ledger._weight_values import (
     LayerPhotons,
     ThresholdsCommitment,
@@ -47,10 +52,7 @@ class WeightLedger(Ledger):
     def __init__(self, path: Path | str | None, model_digest: str, *, unlimited: bool) -> None:
         super().__init__(path, unlimited=unlimited)
         self._model_digest = model_digest
-        self._layers: dict[int, LayerPhotons] = {}
-        self._entries: dict[int, WeightEntry] = {}
-        self._commitments: dict[str, ThresholdsCommitment] = {}
-        self._successor: str | None = None
+        self._state = WeightState(self._name)
 
     @classmethod
     def create(
@@ -109,6 +111,8 @@ class WeightLedger(Ledger):
     ) -> Self:
         """Open a ledger and check all of it.
 
+        A session of which the last test of the whole did not say how it ended is refused now.
+
         Args:
             path: file of the ledger.
             model_digest: identity of the weights that are to be sent.
@@ -123,6 +127,12 @@ class WeightLedger(Ledger):
         ledger = cls(path, model_digest, unlimited=unlimited)
         hint = "create it with WeightLedger.create"
         ledger._store = Store.open(path, hint, ledger._apply, clock)
+        try:
+            for session in sorted(ledger._state.testing):
+                ledger.refuse(session)
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     @property
@@ -138,12 +148,12 @@ class WeightLedger(Ledger):
     @property
     def successor(self) -> str | None:
         """Identity of the weights that took these weights' place; None while they may be sent."""
-        return self._successor
+        return self._state.successor
 
     @property
     def rows_per_layer(self) -> dict[int, int]:
         """Number of weight rows by index of the optical layer."""
-        return {index: len(layer.verified) for index, layer in self._layers.items()}
+        return {index: len(layer.verified) for index, layer in self._state.layers.items()}
 
     def debit(
         self,
@@ -186,12 +196,12 @@ class WeightLedger(Ledger):
                 "fingerprint of the thresholds", thresholds_sha256
             )
         with self._in_use():
-            if self._successor is not None:
+            if self._state.successor is not None:
                 raise BudgetError(
                     f"{self._name}: it is retired, the weights were replaced by those of the model "
-                    f"{self._successor[:12]}; send these, with their own ledger"
+                    f"{self._state.successor[:12]}; send these, with their own ledger"
                 )
-            if fixed and session in self._commitments:
+            if fixed and session in self._state.commitments:
                 raise LedgerError(
                     f"{self._name}: session {session[:12]} has been debited before: its thresholds "
                     "are fixed with its first debit or never; begin a new session"
@@ -226,9 +236,10 @@ class WeightLedger(Ledger):
                 f"{self._name}: a model cannot take its own place; give the digest of the new one"
             )
         with self._in_use():
-            if self._successor is not None:
+            before = self._state.successor
+            if before is not None:
                 raise LedgerError(
-                    f"{self._name}: it is retired already, in favour of {self._successor[:12]}"
+                    f"{self._name}: it is retired already, in favour of {before[:12]}"
                 )
             self._store.append("retire", {"successor": successor})
 
@@ -264,9 +275,68 @@ class WeightLedger(Ledger):
             if len(set(numbers)) != len(numbers):
                 raise LedgerError(f"{self._name}: an entry is named twice; a block is settled once")
             for number in numbers:
-                self._unsettled(number)
+                self._state.reserved(number)
             if numbers:
                 self._store.append("settle", {"entries": numbers, "verified": bool(verified)})
+
+    def begin_test(self, session: str) -> None:
+        """Say that a test of a whole session is about to be made; durable when this returns.
+
+        Args:
+            session: of which blocks may be settled already.
+
+        Raises:
+            LedgerError: it was never debited, another test of it is not done, or it cannot be
+                written.
+        """
+        with self._in_use():
+            if session not in self._state.commitments:
+                raise LedgerError(f"{self._name}: session {session[:12]} was never debited")
+            if session in self._state.testing:
+                raise LedgerError(
+                    f"{self._name}: a test of session {session[:12]} is not done; say how it ended"
+                )
+            self._store.append("testing", {"session": session})
+
+    def end_test(self, session: str) -> None:
+        """Say that a test of a whole session has passed, where no `settle` says so; durable.
+
+        Args:
+            session: of `begin_test`.
+
+        Raises:
+            LedgerError: no test of it was begun, or it cannot be written.
+        """
+        with self._in_use():
+            if session not in self._state.testing:
+                raise LedgerError(f"{self._name}: no test of session {session[:12]} was begun")
+            self._store.append("tested", {"session": session})
+
+    def refuse(self, session: str, entries: Iterable[int] | None = None) -> None:
+        """Charge blocks of a session as if all their light was kept; durable when this returns.
+
+        One commit: after a crash all of it is there or, with a test begun, the whole session is
+        refused when the ledger is opened.
+
+        Args:
+            session: which a test of the whole has refused.
+            entries: blocks that it speaks against, settled as passed or not settled; None for all
+                that passed.
+
+        Raises:
+            LedgerError: one of them is unknown, of another session, unverified already or named
+                twice, or it cannot be written.
+        """
+        with self._in_use():
+            if entries is None:
+                numbers = self._state.passed(session)
+            else:
+                numbers = [_arguments.whole("number of an entry", entry, 0) for entry in entries]
+            if len(set(numbers)) != len(numbers):
+                raise LedgerError(f"{self._name}: an entry is named twice; a block is refused once")
+            for number in numbers:
+                self._state.refusable(session, number)
+            self._store.append("refuse", {"session": session, "entries": numbers})
 
     def commitment(self, session: str) -> ThresholdsCommitment | None:
         """What a session fixed with its first debit; None if it was never debited.
@@ -275,7 +345,7 @@ class WeightLedger(Ledger):
             LedgerError: the ledger must not be used.
         """
         with self._in_use():
-            return self._commitments.get(session)
+            return self._state.commitments.get(session)
 
     def verified_photons(self, layer: int) -> Photons:
         """Photons per weight whose return passed, `(rows,)`.
@@ -302,7 +372,7 @@ class WeightLedger(Ledger):
             LedgerError: the ledger must not be used.
         """
         with self._in_use():
-            return iter(list(self._entries.values()))
+            return iter(list(self._state.entries.values()))
 
     def totals(self) -> WeightTotals:
         """Sums for reports.
@@ -315,7 +385,7 @@ class WeightLedger(Ledger):
         with self._store.guard:
             most = {
                 index: float(np.max(layer.verified + layer.unverified))
-                for index, layer in self._layers.items()
+                for index, layer in self._state.layers.items()
             }
         return WeightTotals(
             entries=len(entries),
@@ -327,34 +397,10 @@ class WeightLedger(Ledger):
         )
 
     def _apply(self, row: Row) -> None:
-        match row.kind:
-            case "created":
-                self._apply_creation(row.body)
-            case "debit":
-                entry = WeightEntry(entry=row.entry, time=row.time, **row.body)
-                layer, block = self._entry_block(entry)
-                layer.reserve(block, entry.photons)
-                self._entries[row.entry] = entry
-                self._commitments.setdefault(
-                    entry.session,
-                    ThresholdsCommitment(
-                        entry=row.entry, thresholds_sha256=entry.thresholds_sha256
-                    ),
-                )
-            case "settle":
-                for number in row.body["entries"]:
-                    self._apply_settlement(self._unsettled(number), row.body["verified"])
-            case "retire":
-                self._successor = row.body["successor"]
-            case _:
-                raise ValueError("unknown kind")
-
-    def _apply_settlement(self, entry: WeightEntry, passed: bool) -> None:
-        if passed:
-            layer, block = self._entry_block(entry)
-            layer.verify(block, entry.photons)
-        state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
-        self._entries[entry.entry] = replace(entry, state=state)
+        if row.kind == "created":
+            self._apply_creation(row.body)
+        else:
+            self._state.apply(row)
 
     def _apply_creation(self, body: Mapping[str, Any]) -> None:
         self._check_purpose(body, _PURPOSE)
@@ -364,16 +410,16 @@ class WeightLedger(Ledger):
                 f"are {self._model_digest}; give the ledger of these weights, or create one for "
                 "them if they were never sent"
             )
-        self._layers = {layer: LayerPhotons(rows) for layer, rows in body["layers"]}
+        self._state.begin(dict(body["layers"]))
         self._budget = body["budget_bits_per_weight"]
         self._note = body["note"]
 
     def _layer(self, layer: int) -> LayerPhotons:
         try:
-            return self._layers[layer]
+            return self._state.layers[layer]
         except KeyError:
             raise LedgerError(
-                f"{self._name}: no layer {layer}; the ledger has {sorted(self._layers)}"
+                f"{self._name}: no layer {layer}; the ledger has {sorted(self._state.layers)}"
             ) from None
 
     def _block(self, layer: int, first_row: int, rows: int) -> slice:
@@ -387,22 +433,6 @@ class WeightLedger(Ledger):
                 "does not know"
             )
         return slice(start, stop)
-
-    def _entry_block(self, entry: WeightEntry) -> tuple[LayerPhotons, slice]:
-        return self._layers[entry.layer], slice(entry.first_row, entry.first_row + entry.rows)
-
-    def _unsettled(self, entry: int) -> WeightEntry:
-        known = self._entries.get(entry)
-        if known is None:
-            raise LedgerError(
-                f"{self._name}: no debit has the number {entry}; settle what debit returned"
-            )
-        if known.state != "reserved":
-            raise LedgerError(
-                f"{self._name}: entry {entry} is settled already, as {known.state}; a block "
-                "is settled once"
-            )
-        return known
 
     def _worst_bits(
         self, layer: int, block: slice, photons: float, bits: BitsPerWeight

@@ -66,30 +66,50 @@ class AcceptanceLimits:
 
 
 def acceptance_limits(
-    verifier: Verifier, *, rows: int, frames: int, modes: int, row_energy_snu: float
+    verifier: Verifier,
+    *,
+    rows: int,
+    frames: int,
+    modes: int,
+    row_energy_snu: float,
+    frames_p: int | None = None,
 ) -> AcceptanceLimits:
     """The verifier's limits for blocks whose rows are alike.
 
     Args:
         verifier: as the server uses it.
         rows: weight rows of a block.
-        frames: frames per row and quadrature.
+        frames: frames per row that are measured in X, and in P if `frames_p` says nothing else.
         modes: modes per frame.
         row_energy_snu: sum of squared means of a row's X frames; nothing is launched on P.
+        frames_p: frames per row that are measured in P.
 
     Raises:
-        ConfigurationError: a number out of range.
+        ConfigurationError: a number out of range, or a verifier that expects displacements of P.
     """
-    if min(rows, frames, modes) < 1 or not row_energy_snu >= 0:
+    if verifier.expectation.dither_snu:
+        raise ConfigurationError(
+            f"blocks whose P is displaced by {verifier.expectation.dither_snu:g} SNU have no two "
+            "alike; limits on the sums are for light on X alone"
+        )
+    on_p = frames if frames_p is None else frames_p
+    if min(rows, frames, on_p, modes) < 1 or not row_energy_snu >= 0:
         raise ConfigurationError(
             f"a block of {rows} rows, {frames} frames, {modes} modes and {row_energy_snu} SNU of "
             "mean energy cannot be tested: all numbers must be at least 1, the energy at least 0"
         )
-    shape = _Shape(verifier=verifier, rows=rows, frames=frames, modes=modes, energy=row_energy_snu)
+    shape = _Shape(
+        verifier=verifier,
+        rows=rows,
+        frames=(frames, on_p),
+        modes=modes,
+        energy=row_energy_snu,
+    )
     law = verifier.expectation
-    half = rows * frames * modes * law.white_variance
-    x = half + rows * (frames * law.data_mode_excess_x + law.gain_variance * row_energy_snu)
-    p = half + rows * (frames * law.data_mode_excess_p + law.cross_gain_variance * row_energy_snu)
+    white, across = modes * law.white_variance, on_p / frames * row_energy_snu
+    x = frames * (white + law.data_mode_excess_x) + law.gain_variance * row_energy_snu
+    p = on_p * (white + law.data_mode_excess_p) + law.cross_gain_variance * across
+    x, p = rows * x, rows * p
     honest = law.gain * row_energy_snu * rows
 
     def gain_score(value: float) -> float:
@@ -119,7 +139,7 @@ def acceptance_limits(
 class _Shape:
     verifier: Verifier
     rows: int
-    frames: int
+    frames: tuple[int, int]
     modes: int
     energy: float
 
@@ -135,7 +155,7 @@ class _Shape:
             residual[:, 0] *= first_row / float(residual[:, 0].sum())
         return self.verifier.test(
             ReturnSummary(
-                frames=torch.full((2, self.rows), float(self.frames), dtype=torch.float64),
+                frames=torch.tensor(self.frames, dtype=torch.float64)[:, None].repeat(1, self.rows),
                 reference_gain=self.verifier.expectation.gain,
                 mean_energy_snu=torch.stack([none + self.energy, none]),
                 projection_snu=torch.stack([projection * even, none]),

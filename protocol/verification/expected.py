@@ -36,6 +36,8 @@ class ReturnExpectation:
             the noise of the data mode then enters the gain by that much.
         gain_uncertainty: relative standard uncertainty of the gain.
         variance_uncertainty: relative standard uncertainty of the unit of variance in one block.
+        dither_snu: mean square of known displacements of P where they are launched; 0 without.
+        lost_p: amplitude share of P of the data mode that an honest receiver does not give back.
     """
 
     gain: float
@@ -50,6 +52,17 @@ class ReturnExpectation:
     alignment: float
     gain_uncertainty: float
     variance_uncertainty: float
+    dither_snu: float = 0.0
+    lost_p: float = 0.0
+
+    def gain_p(self, modes: int) -> float:
+        """Gain of known displacements of P in frames of so many modes, g (1 - c/N).
+
+        A receiver that dims P of the data mode returns p - c (p . x) x of displacements p. Over all
+        directions that p may have the regression on p is 1 - c/N; what is left is part of
+        `data_mode_excess_p`.
+        """
+        return self.gain * (1 - self.lost_p / modes)
 
     @property
     def verifiable(self) -> bool:
@@ -58,7 +71,12 @@ class ReturnExpectation:
 
 
 def expected_return(
-    info: ServerOpticsInfo, receiver: Receiver, *, inputs: int = 1, alignment: float = 0.0
+    info: ServerOpticsInfo,
+    receiver: Receiver,
+    *,
+    inputs: int = 1,
+    alignment: float = 0.0,
+    dither_snu: float = 0.0,
 ) -> ReturnExpectation:
     """The honest return of `receiver` on calibrated optics.
 
@@ -70,6 +88,9 @@ def expected_return(
         receiver: the agreed receiver.
         inputs: data vectors per block, over which the oscillator's drift averages.
         alignment: see `largest_alignment`.
+        dither_snu: mean square d of independent Gaussian displacements of P, fresh for every
+            symbol. What a receiver keeps of P of the data mode, c (p . x), then is noise of the
+            variance c^2 d about the mean that was sent.
     """
     back = info.return_transmittance * info.detection_efficiency
     returned = receiver.returned_transmittance
@@ -87,7 +108,8 @@ def expected_return(
         + info.converter_step_snu**2 / 12
         + info.oscillator_drift**2,
         data_mode_excess_x=back * info.data_mode_excess_x_snu,
-        data_mode_excess_p=back * info.data_mode_excess_p_snu,
+        data_mode_excess_p=back * info.data_mode_excess_p_snu
+        + (steady * receiver.lost_p) ** 2 * dither_snu,
         launch_excess=launch,
         gain_variance=steady**2 * (1 - math.exp(-spread)) ** 2 / 2,
         cross_gain_variance=steady**2 * (1 - math.exp(-2 * spread)) / 2,
@@ -96,6 +118,8 @@ def expected_return(
         rotation_energy=2 * steady**2 * rotation**2,
         gain_uncertainty=math.hypot(info.gain_uncertainty, drift / 2),
         variance_uncertainty=math.hypot(info.variance_uncertainty, drift),
+        dither_snu=dither_snu,
+        lost_p=receiver.lost_p,
     )
 
 

@@ -12,6 +12,10 @@
 
 With data the light's energy along them is unknown to the client, so that the sharp tests of power
 need dummies, which the server cannot tell from data.
+
+Where the plan cuts a batch into blocks of a few inputs, floor and power are tested over the batch
+so far as well, and repeated rows over all its dummies so far: what is too little for a small block
+adds up as it would in one large block.
 """
 
 import math
@@ -45,6 +49,9 @@ SHARES = {
 }
 """Shares of the client's false-alarm rate; a share whose test does not run is not spent."""
 
+LARGEST_PHASE_ERROR_RAD = 0.1
+"""Of an honest client's own detector, by which displacements of P show in X."""
+
 _FEWEST_DUMMIES = 10
 _FEWEST_PAIRS = 8
 
@@ -61,6 +68,7 @@ class OutcomeSettings:
         samples: of the session, dummies included.
         dummies: batches of them.
         probes: batches measured in P.
+        dither_snu: mean square of the displacements of P that the server declared.
     """
 
     false_alarm: float
@@ -70,6 +78,7 @@ class OutcomeSettings:
     samples: int
     dummies: int
     probes: int
+    dither_snu: float = 0.0
 
 
 class OutcomeMonitor:
@@ -85,10 +94,17 @@ class OutcomeMonitor:
         self._settings, self._plan = settings, plan
         self._noise, self._gain = info.outcome_variance_snu, info.signal_gain
         self._blocks = plan.blocks(settings.samples)
-        self._per_batch = self._blocks // -(-settings.samples // plan.samples_per_block)
+        most = min(plan.samples_per_block, settings.samples)
+        self._per_batch = plan.blocks_of_batch(most)
+        self._cut = any(
+            plan.largest_inputs(layer, most) < most * layer.positions for layer in plan.layers
+        )
         self._scores: dict[str, SessionScore] = {}
         self._limits: dict[tuple[int, ...], Callable[[Tensor], None]] = {}
-        self._batch: dict[int, Array] = {}
+        self._so_far: dict[tuple[int, ...], tuple[int, int, float]] = {}
+        self._batch_limits: dict[tuple[int, ...], tuple[float, float]] = {}
+        self._batch: dict[tuple[int, int], Array] = {}
+        self._products: dict[tuple[int, ...], tuple[int, Array, Array]] = {}
         self._sums: dict[int, Array] = {}
         self._probed = np.zeros(2)
 
@@ -116,7 +132,26 @@ class OutcomeMonitor:
         if key not in self._limits:
             self._limits[key] = self._tests_of(block)
         self._limits[key](outcomes)
+        if self._cut:
+            self._add_to_batch(block, float(torch.linalg.vector_norm(outcomes.double()).square()))
         return self.failed
+
+    def _add_to_batch(self, block: Block, energy: float) -> None:
+        """Floor and power of the batch so far, of the block's rows and tile."""
+        layer = self._plan.of_layer(block.layer)
+        place = (block.layer, block.tile, block.first_row)
+        batch = self._plan.batch(layer, block.first_input, self._settings.samples).start
+        begun, inputs, before = self._so_far.get(place, (batch, 0, 0.0))
+        if begun != batch:
+            inputs, before = 0, 0.0
+        inputs, total = inputs + block.inputs, before + energy
+        self._so_far[place] = (batch, inputs, total)
+        key, count = (block.layer, inputs, block.rows), inputs * block.rows
+        if key not in self._batch_limits:
+            self._batch_limits[key] = self._floor_and_ceiling(layer, inputs, block.rows)
+        floor, ceiling = self._batch_limits[key]
+        self._note("outcome floor", floor / max(total, 1e-300), 1.0, count)
+        self._note("outcome power", total / ceiling, 1.0, count)
 
     def add_dummies(self, block: Block, outcomes: Tensor) -> str:
         """Test a block of dummies, after `add`; its energies count with the batch."""
@@ -128,22 +163,26 @@ class OutcomeMonitor:
         limit = math.sqrt(2 * spread * math.log(2 * values.size / rate))
         self._note("outcome peak", float(np.abs(values).max()) / limit, 1.0, values.size)
         weight = block.modes / layer.modes
-        energies = self._batch.setdefault(block.layer, np.zeros(block.inputs))
+        place = (block.layer, block.first_input)
+        energies = self._batch.setdefault(place, np.zeros(block.inputs))
         energies += weight * np.square(values).sum(1)
-        self._test_repeats(layer, values)
+        self._test_repeats(block, values)
         return self.failed
 
     def end_of_dummies(self) -> str:
         """Test the energies of all dummies so far, at the end of a batch of them."""
-        for index, energies in self._batch.items():
-            layer, sums = self._plan.of_layer(index), self._sums.setdefault(index, np.zeros(3))
+        for (index, _), energies in self._batch.items():
+            sums = self._sums.setdefault(index, np.zeros(3))
             sums += (energies.size, energies.sum(), np.square(energies).sum())
+        for index in {index for index, _ in self._batch}:
+            layer, sums = self._plan.of_layer(index), self._sums[index]
             # A tile's energies count by its share of the modes, and these shares add up to 1.
             declared = layer.rows * (self._noise + self._signal(layer))
             rate = SHARES["dummy power"] * self._settings.false_alarm
             rate /= self._settings.dummies * len(self._plan.layers)
             self._test_mean("dummy power", sums, declared * self._slack, rate)
         self._batch.clear()
+        self._products.clear()
         return self.failed
 
     def add_probe(self, outcomes: Tensor) -> str:
@@ -153,7 +192,9 @@ class OutcomeMonitor:
         rate = SHARES["P"] * self._settings.false_alarm
         rate /= 2 * self._per_batch * max(self._settings.probes, 1)
         count, energy = int(self._probed[0]), float(self._probed[1])
-        limits = client_limits(count, self._noise, 0.0, rate)
+        # Displacements at most as large as declared: fewer are no harm.
+        declared = self._gain**2 * self._settings.dither_snu
+        limits = client_limits(count, self._noise, declared, rate)
         ceiling, floor = limits.ceiling_snu * self._slack, limits.floor_snu / self._slack
         self._note("P audit", max(energy / ceiling, floor / max(energy, 1e-300)), 1.0, count)
         return self.failed
@@ -165,23 +206,28 @@ class OutcomeMonitor:
     def _rate(self, share: str) -> float:
         return SHARES[share] * self._settings.false_alarm / self._blocks
 
+    def _rate_of_sums(self, share: str) -> float:
+        """Where sums are tested twice, over the block and over the batch so far, half for each."""
+        return self._rate(share) / (2 if self._cut else 1)
+
     def _signal(self, layer: LayerPlan) -> float:
         """Variance that declared weights add along a direction that does not know them.
 
-        Real light has 4 mu in X; complex light has half of it in each quadrature.
+        Real light has 4 mu in X; complex light has half of it in each quadrature. Of displacements
+        of P a phase error lets a little through.
         """
-        return self._gain**2 * layer.photons_per_symbol * (4 if layer.encoding == "real" else 2)
+        on_x = layer.photons_per_symbol * (4 if layer.encoding == "real" else 2)
+        leaked = LARGEST_PHASE_ERROR_RAD**2 * self._settings.dither_snu
+        return self._gain**2 * (on_x + leaked)
 
     def _tests_of(self, block: Block) -> Callable[[Tensor], None]:
         """The tests of blocks of one size, with limits that are worked out once."""
         layer = self._plan.of_layer(block.layer)
         count, noise = block.frames, self._noise
-        floor = client_limits(count, noise, 0.0, self._rate("floor")).floor_snu / self._slack
+        floor, ceiling = self._floor_and_ceiling(layer, block.inputs, block.rows)
         single = float(chi2.ppf(self._rate("inputs") / block.inputs, block.rows)) * noise
         single /= self._slack
-        # No direction holds more than all of a row: 4 mu N, declared on average over the rows.
-        row_energy = self._gain**2 * 4 * layer.photons_per_symbol * layer.modes
-        ceiling = self._ceiling(count, block.inputs * layer.rows * row_energy)
+        row_energy = self._row_energy(layer)
         each = self._rate("peak") / 4 / count
         peak = self._settings.largest_row_norm * math.sqrt(row_energy)
         peak += math.sqrt(noise * self._slack) * float(-ndtri(each))
@@ -197,29 +243,47 @@ class OutcomeMonitor:
 
         return test
 
-    def _ceiling(self, count: int, energy: float) -> float:
-        """Sum of squares that `count` outcomes with means of at most `energy` in all stay below.
+    def _row_energy(self, layer: LayerPlan) -> float:
+        """No direction holds more than all of a row: 4 mu N, declared on average over the rows."""
+        weights = 4 * layer.photons_per_symbol * layer.modes
+        leaked = LARGEST_PHASE_ERROR_RAD**2 * self._settings.dither_snu
+        return self._gain**2 * (weights + leaked)
 
-        Birge's bound for a noncentral chi-square (Ann. Inst. Henri Poincare 37, lemma 8.1).
+    def _floor_and_ceiling(self, layer: LayerPlan, inputs: int, rows: int) -> tuple[float, float]:
+        """Sums of squares between which outcomes of so many inputs and rows lie.
+
+        The ceiling for means of at most the layer's energy is Birge's bound for a noncentral
+        chi-square (Ann. Inst. Henri Poincare 37, lemma 8.1).
         """
-        away, depth = energy / self._noise, math.log(1 / self._rate("power"))
+        count, energy = inputs * rows, inputs * layer.rows * self._row_energy(layer)
+        limits = client_limits(count, self._noise, 0.0, self._rate_of_sums("floor"))
+        away, depth = energy / self._noise, math.log(1 / self._rate_of_sums("power"))
         tail = 2 * math.sqrt((count + 2 * away) * depth) + 2 * depth
-        return self._noise * self._slack * (count + away + tail)
+        ceiling = self._noise * self._slack * (count + away + tail)
+        return limits.floor_snu / self._slack, ceiling
 
-    def _test_repeats(self, layer: LayerPlan, values: Array) -> None:
-        """Mean product of outcomes of rows any number apart, over the dummies."""
-        inputs, rows = values.shape
+    def _test_repeats(self, block: Block, values: Array) -> None:
+        """Mean product of outcomes of rows any number apart, over the batch's dummies so far."""
+        rows = block.rows
         lags = rows - _FEWEST_PAIRS
-        if inputs < _FEWEST_DUMMIES or lags < 1:
+        if lags < 1:
             return
         spectrum = np.fft.rfft(values, 2 * rows, axis=1)
         products = np.fft.irfft(np.square(np.abs(spectrum)), axis=1)[:, 1 : lags + 1]
-        means = products / (rows - np.arange(1, lags + 1))
+        products /= rows - np.arange(1, lags + 1)
+        place = (block.layer, block.tile, block.first_row)
+        inputs, total, squares = self._products.get(place, (0, np.zeros(lags), np.zeros(lags)))
+        inputs += len(products)
+        total, squares = total + products.sum(0), squares + np.square(products).sum(0)
+        self._products[place] = (inputs, total, squares)
+        if inputs < _FEWEST_DUMMIES:
+            return
+        layer, means = self._plan.of_layer(block.layer), total / inputs
         allowed = self._settings.largest_row_correlation * self._signal(layer)
-        error = means.std(axis=0, ddof=1) / math.sqrt(inputs)
+        variance = np.maximum(squares / inputs - means**2, 0.0) / (inputs - 1)
         rate = SHARES["repeated"] * self._settings.false_alarm
         rate /= self._settings.dummies * self._per_batch * lags
-        score = float(np.max((means.mean(axis=0) - allowed) / np.maximum(error, 1e-300)))
+        score = float(np.max((means - allowed) / np.sqrt(np.maximum(variance, 1e-300))))
         self._note("repeated rows", score, float(t.isf(rate, inputs - 1)), inputs)
 
     def _test_mean(self, name: str, sums: Array, declared: float, rate: float) -> None:

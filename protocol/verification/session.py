@@ -5,9 +5,12 @@ tested here over all blocks that passed. The session's false-alarm rate is share
 in fixed parts (`AlarmShares`), so that an honest session is aborted no more often than was agreed.
 
     running gain, X variance, P variance   Page's sums of the blocks' scores, up and down, for a
-                                           row of deviations from a block's to the session's
+                                           row of deviations from a block's to the session's; the
+                                           gain of P as well where it is displaced
     fourth moment                          kurtosis of the deviations, one-sided
     rails                                  values at the digitiser's ends, per block
+    vacuum slots, frame shift,             what records of waveforms say beside the data, per block
+    record rails                           and over all
     audited data                           noise along the vectors that the client has opened
     audits opened                          that enough of them were opened
 """
@@ -21,42 +24,24 @@ from scipy.special import ndtr
 from scipy.stats import hypergeom, poisson
 
 from drivers.backend import ReturnSummary
+from drivers.record_watch import RecordWatch
 from protocol.verification.audit import audit_limits
+from protocol.verification.expected import ReturnExpectation
 from protocol.verification.moments import kurtosis_score
+from protocol.verification.record_tests import RecordTests
 from protocol.verification.session_limits import SessionLimits
-from protocol.verification.verifier import Verdict
+from protocol.verification.session_score import SessionScore
+from protocol.verification.verifier import P_GAIN, Verdict
 
 __all__ = ["AuditedReturn", "SessionMonitor", "SessionScore", "rails_expected"]
 
 Array = NDArray[np.float64]
 
-_RUNNING = ("gain", "X variance", "P variance")
+_RUNNING = ("gain", "X variance", "P variance", P_GAIN)
 _QUADRATURES = (_RUNNING[1], _RUNNING[2])
 
 FEWEST_FOR_MOMENT = 5_000
 """Values below which the fourth moment is not looked at: its score is an approximation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionScore:
-    """Where one test of the session stands.
-
-    Args:
-        name: of the test.
-        score: largest running sum in nats, normal score, or number of events.
-        limit: above which the session is refused.
-        symbols: tested so far.
-    """
-
-    name: str
-    score: float
-    limit: float
-    symbols: int
-
-    @property
-    def passed(self) -> bool:
-        """True up to the limit; NaN never passes."""
-        return self.score <= self.limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +72,7 @@ class SessionMonitor:
         self._limits = limits
         self._shifts = np.array(limits.running_shifts)
         self._sums = np.zeros((len(_RUNNING), 2, len(self._shifts)))
+        self._starts = np.zeros(self._sums.shape, dtype=np.int64)
         self._tested = np.zeros(len(_RUNNING), dtype=np.int64)
         self._blocks = 0
         self._moments = np.zeros(3)
@@ -95,6 +81,7 @@ class SessionMonitor:
         self._audited = np.zeros((2, 2))
         self._openings = 0
         self._audits: tuple[SessionScore, ...] = ()
+        self._records = RecordTests(limits)
 
     @property
     def scores(self) -> tuple[SessionScore, ...]:
@@ -109,8 +96,13 @@ class SessionMonitor:
             for place, name in enumerate(_RUNNING)
             if self._tested[place]
         )
-        later = (self._moment, self._rails, *self._audits)
-        return running + tuple(score for score in later if score is not None)
+        return running + self._whole
+
+    @property
+    def _whole(self) -> tuple[SessionScore, ...]:
+        """Tests that take the session as a whole."""
+        later = (self._moment, self._rails, *self._records.scores, *self._audits)
+        return tuple(score for score in later if score is not None)
 
     def add(self, summary: ReturnSummary, verdict: Verdict, rails: float) -> str:
         """Count a block in that passed its own tests.
@@ -131,10 +123,38 @@ class SessionMonitor:
             self._count_rails(summary, verdict, rails)
         return self.failed
 
+    def of_records(self, watch: RecordWatch, law: ReturnExpectation) -> tuple[SessionScore, ...]:
+        """Tests of the records of one block, which `add_records` adds up if it passed."""
+        return self._records.of_block(watch, law)
+
+    def add_records(self, watch: RecordWatch, law: ReturnExpectation) -> str:
+        """Count the records of a block in, after the block itself.
+
+        Args:
+            watch: over its records.
+            law: the honest return.
+
+        Returns:
+            As `add`.
+        """
+        self._records.add(watch, law, self._blocks)
+        return self.failed
+
     @property
     def failed(self) -> str:
         """Names of the tests that fail, without any measured value; empty if none does."""
         return ", ".join(score.name for score in self.scores if not score.passed)
+
+    @property
+    def clean_blocks(self) -> int:
+        """Blocks, from the first on, that no test that fails now speaks against.
+
+        Page's sums begin anew wherever they are at 0; all other tests take the session as a whole.
+        """
+        if any(not score.passed for score in self._whole):
+            return 0
+        beyond = ~(self._sums <= self._limits.running_limit)
+        return int(self._starts[beyond].min()) if beyond.any() else self._blocks
 
     def _add_scores(self, verdict: Verdict) -> None:
         """Page's sums of log-likelihood ratios, d (z - A) - d^2/2 for a shift d of the score.
@@ -152,6 +172,7 @@ class SessionMonitor:
             both = np.array([[score.chance_score], [-score.chance_score]]) - allowed
             walk = self._sums[place] + shifts * both - shifts**2 / 2
             self._sums[place] = np.maximum(walk, 0.0)
+            self._starts[place][walk <= 0] = self._blocks
             self._tested[place] += verdict.symbols
 
     def _add_moments(self, summary: ReturnSummary, verdict: Verdict) -> None:

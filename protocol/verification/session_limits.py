@@ -21,8 +21,17 @@ _LARGEST_SHIFT = 4.0
 _LOOK_RATIO = 1.25
 """The fourth moment is looked at whenever a quarter more blocks are there."""
 
-_CHARTS = 6
-"""Gain and two variances, each upwards and downwards."""
+_DIRECTIONS = 2
+"""Gains and variances are watched upwards and downwards."""
+
+_RECORD_TESTS = 3
+"""Vacuum slots, frame shift, and rails of the records."""
+
+_SHIFT_ALLOWANCE = 0.05
+"""A detector's band and the echo that is taken off leave less than 1 % of a slot in its neighbours.
+"""
+
+_MOST_VALUES = 10**12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +46,7 @@ class AlarmShares:
         fourth_moment: kurtosis.
         rails: values at the digitiser's ends.
         audits: opened vectors, half of it for their number.
+        records: what records of waveforms say beside the data, half of it over the session.
 
     Raises:
         ConfigurationError: a share that is not above 0, or more than 1 in all.
@@ -44,12 +54,20 @@ class AlarmShares:
 
     blocks: float = 0.5
     running: float = 0.25
-    fourth_moment: float = 0.125
+    fourth_moment: float = 0.0625
     rails: float = 0.0625
     audits: float = 0.0625
+    records: float = 0.0625
 
     def __post_init__(self) -> None:
-        shares = (self.blocks, self.running, self.fourth_moment, self.rails, self.audits)
+        shares = (
+            self.blocks,
+            self.running,
+            self.fourth_moment,
+            self.rails,
+            self.audits,
+            self.records,
+        )
         if not min(shares) > 0 or not math.fsum(shares) <= 1:
             raise ConfigurationError(
                 f"shares {shares} of the false-alarm rate: each must be above 0, all at most 1"
@@ -67,9 +85,10 @@ class SessionLimits:
         running_limit: of Page's sums, in nats.
         running_shifts: of the score of the largest block, one per sum.
         running_references: relative deviation by chance of the largest block: gain, X variance, P
-            variance.
+            variance, and the gain of P where it is displaced.
         calibration_score: standard uncertainties of the calibration that are allowed for.
-        moment_looks: numbers of accepted blocks after which the fourth moment is looked at.
+        moment_looks: numbers of accepted blocks after which the fourth moment and the sums of the
+            records' tests are looked at.
         moment_limits: normal score at each look.
         moment_allowance: excess kurtosis that an honest return may have.
         rail_rate: false-alarm rate of one block's rails.
@@ -77,6 +96,10 @@ class SessionLimits:
         audit_rates: false-alarm rate of each opening and quadrature.
         audit_slack: relative, for a unit of variance that is off.
         opening_rate: false-alarm rate of the number of openings.
+        record_rate: false-alarm rate of each test of one block's records.
+        record_look_rates: of each test of their sums, at each look.
+        vacuum_reference_values: values of vacuum that the calibrated unit of variance is worth.
+        shift_allowance: of the gain of an honest return, that neighbouring slots may have.
     """
 
     false_alarm: float
@@ -94,6 +117,10 @@ class SessionLimits:
     audit_rates: tuple[float, ...]
     audit_slack: float
     opening_rate: float
+    record_rate: float
+    record_look_rates: tuple[float, ...]
+    vacuum_reference_values: int
+    shift_allowance: float
 
 
 def audits_of(batches: int, share: float) -> int:
@@ -110,6 +137,7 @@ def session_limits(
     shares: AlarmShares | None = None,
     honest_kurtosis: float = 0.0,
     audit_share: float = 0.0,
+    x_share: float = 0.5,
 ) -> SessionLimits:
     """The limits of a session.
 
@@ -121,10 +149,13 @@ def session_limits(
         shares: how it is shared between the tests.
         honest_kurtosis: excess kurtosis that an honest return may have.
         audit_share: share of the batches that are dummies.
+        x_share: of the frames that are measured in X.
 
     Raises:
         ConfigurationError: a rate or share out of range.
     """
+    if not 0 < x_share < 1:
+        raise ConfigurationError(f"x_share is {x_share}, it must lie in (0, 1)")
     if not 0 < false_alarm < 0.5:
         raise ConfigurationError(f"false_alarm is {false_alarm}, it must lie in (0, 0.5)")
     if not 0 <= audit_share < 1:
@@ -133,14 +164,15 @@ def session_limits(
     blocks = plan.blocks(samples)
     batches = -(-samples // plan.samples_per_block)
     audits = audits_of(batches, audit_share)
-    symbols, energy = _largest_block(plan, samples)
-    alike = max(1.0, plan.symbols(samples) / (2 * symbols))
+    symbols, energy = _largest_block(plan, samples, x_share)
+    alike = max(1.0, plan.symbols(samples) / symbols)
     shifts = _LARGEST_SHIFT * 0.5 ** np.arange(1 + math.ceil(math.log2(alike) / 2))
-    spread = math.sqrt(2 / symbols)
-    gain_spread = math.sqrt(expectation.white_variance / energy) / max(expectation.gain, 1e-9)
+    references = _references(expectation, symbols, energy, x_share)
     running = shares.running * false_alarm / 2
     looks = _looks(blocks)
-    rates = spend(pocock_spending, np.array(looks) / blocks, shares.fourth_moment * false_alarm)
+    done = np.array(looks) / blocks
+    rates = spend(pocock_spending, done, shares.fourth_moment * false_alarm)
+    records = shares.records * false_alarm / (2 * _RECORD_TESTS)
     # Two calibrated numbers, each on either side.
     calibration = float(-ndtri(running / 4))
     openings = np.arange(1, max(audits, 1) + 1) / max(audits, 1)
@@ -149,9 +181,9 @@ def session_limits(
         false_alarm=false_alarm,
         shares=shares,
         blocks=blocks,
-        running_limit=cusum_threshold(running, blocks, _CHARTS * len(shifts)),
+        running_limit=cusum_threshold(running, blocks, _DIRECTIONS * len(references) * len(shifts)),
         running_shifts=tuple(float(shift) for shift in shifts),
-        running_references=(gain_spread, spread, spread),
+        running_references=references,
         calibration_score=calibration,
         moment_looks=looks,
         moment_limits=tuple(float(-ndtri(rate)) for rate in rates),
@@ -161,6 +193,10 @@ def session_limits(
         audit_rates=tuple(float(r) / 2 for r in spend(pocock_spending, openings, audited)),
         audit_slack=calibration * expectation.variance_uncertainty,
         opening_rate=audited,
+        record_rate=records / blocks,
+        record_look_rates=tuple(float(rate) for rate in spend(pocock_spending, done, records)),
+        vacuum_reference_values=_worth(expectation.variance_uncertainty),
+        shift_allowance=_SHIFT_ALLOWANCE,
     )
 
 
@@ -191,17 +227,34 @@ def honest_kurtosis(
     return crowded + 12 * oscillator_drift**2 + wobble * mean_fourth_snu / white**2
 
 
-def _largest_block(plan: Plan, samples: int) -> tuple[float, float]:
-    """Symbols per quadrature of the largest block, and the mean energy of the brightest."""
-    batch = min(plan.samples_per_block, samples)
+def _references(
+    law: ReturnExpectation, symbols: float, energy: float, x_share: float
+) -> tuple[float, ...]:
+    """Relative deviations by chance of the largest block, in the order of the running tests."""
+    gain = math.sqrt(law.white_variance / energy) / max(law.gain, 1e-9)
+    spreads = tuple(math.sqrt(2 / (share * symbols)) for share in (x_share, 1 - x_share))
+    if not law.dither_snu:
+        return (gain, *spreads)
+    displaced = law.dither_snu * (1 - x_share) * symbols
+    return (gain, *spreads, math.sqrt(law.white_variance / displaced) / max(law.gain, 1e-9))
+
+
+def _largest_block(plan: Plan, samples: int, x_share: float) -> tuple[float, float]:
+    """Symbols of the largest block, and the measured mean energy of the brightest."""
     symbols, energy = 0.0, 0.0
     for layer in plan.layers:
         rows = max(count for _, count in plan.row_ranges(layer))
-        half = batch * layer.positions * rows * max(layer.tiles) / 2
-        symbols = max(symbols, half)
-        # Real light is on X alone: half of the frames show 4 mu. Complex light shows 2 mu in all.
-        energy = max(energy, 4 * layer.photons_per_symbol * half)
+        sent = plan.largest_inputs(layer, samples) * rows * max(layer.tiles)
+        symbols = max(symbols, sent)
+        # Real light is on X alone, whose frames show 4 mu. Complex light shows 2 mu in all.
+        lit = 0.5 if layer.encoding == "complex" else x_share
+        energy = max(energy, 4 * layer.photons_per_symbol * lit * sent)
     return symbols, energy
+
+
+def _worth(uncertainty: float) -> int:
+    """Values from which a variance is known to that relative standard deviation, (2/n)^(1/2)."""
+    return max(1, round(min(2 / max(uncertainty, 1e-9) ** 2, _MOST_VALUES)))
 
 
 def _looks(blocks: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ Per block: gain of the returned mean on the launched one, X variance, P variance
 squared deviations row by row. Each test yields a normal score; the rate alpha of the session is
 shared evenly over the planned blocks and the tests (Bonferroni), row sums over their rows. A gain
 above what is expected or a variance below it is an attack or a fault as well, never good.
+Where known displacements of P are sent beside weights on X, either quadrature's gain is tested.
 """
 
 import math
@@ -23,6 +24,8 @@ __all__ = ["Evidence", "TestScore", "Verdict", "Verifier"]
 Array = NDArray[np.float64]
 
 TESTS = ("gain", "X variance", "P variance", "row sums")
+P_GAIN = "P gain"
+"""Only where P carries known displacements; `gain` is then that of X."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class TestScore:
     """One test of one block.
 
     Args:
-        name: one of gain, X variance, P variance, row sums.
+        name: one of gain, X variance, P variance, row sums, P gain.
         measured: measured value; gain as an amplitude, variances in SNU per mode.
         expected: its mean for an honest return.
         score: normal score of the deviation.
@@ -118,6 +121,11 @@ class Evidence:
         energy = float(self.mean_energy_snu.sum())
         return float(self.projection_snu.sum()) / energy if energy else math.nan
 
+    def gain_of(self, quadrature: int) -> float:
+        """Least-squares gain of one quadrature, NaN if nothing was launched in it."""
+        energy = float(self.mean_energy_snu[quadrature])
+        return float(self.projection_snu[quadrature]) / energy if energy else math.nan
+
     def variance_snu(self, quadrature: int) -> float:
         """Mean squared deviation per mode from the expected return, NaN without frames."""
         symbols = float(self.symbols[quadrature])
@@ -145,7 +153,8 @@ class Verifier:
         if blocks < 1:
             raise ConfigurationError(f"blocks is {blocks}, a session has at least 1")
         self.expectation = expectation
-        self._alpha = false_alarm / (blocks * len(TESTS))
+        tests = len(TESTS) + (1 if expectation.dither_snu > 0 else 0)
+        self._alpha = false_alarm / (blocks * tests)
 
     def threshold(self, tests: int = 1) -> float:
         """Two-sided limit on a score, for one test of a block that looks at `tests` numbers."""
@@ -157,7 +166,9 @@ class Verifier:
         energy = summary.mean_energy_snu.numpy()
         residual = summary.residual_energy_snu.numpy()
         scores = []
-        if energy.sum() > 0 and self.expectation.gain > 0:
+        if self.expectation.dither_snu > 0:
+            scores += self._both_gains(summary, frames, energy)
+        elif energy.sum() > 0 and self.expectation.gain > 0:
             scores.append(self._gain(summary, frames, energy))
         # Columns: all X frames, all P frames, then each row with both quadratures together.
         values = np.concatenate([residual.sum(1), residual.sum(0)])
@@ -212,16 +223,59 @@ class Verifier:
         mixed = frames.sum(0) * per_frame[0] * per_frame[1]
         wobble += law.cross_gain_variance * float(mixed.sum()) / total**2
         moved = law.rotation_energy / summary.modes
-        deviation = gain - law.gain
         allowance = math.hypot(law.gain_uncertainty * law.gain, moved)
-        chance = math.sqrt(noise + wobble)
+        return self._gain_score(TESTS[0], gain, law.gain, math.sqrt(noise + wobble), allowance)
+
+    def _both_gains(self, summary: ReturnSummary, frames: Array, energy: Array) -> list[TestScore]:
+        """Regressions of X on the weights and of P on the displacements that were sent with them.
+
+        The displacements are independent of everything else, and fresh in every frame: what leaks
+        of one quadrature into the other has a random sign and the share 1/N of its energy along any
+        direction.
+        """
+        law, modes = self.expectation, summary.modes
+        per_frame = np.divide(energy, frames, out=np.zeros_like(energy), where=frames > 0)
+        unseen = _unmeasured_energy(energy, frames)
+        scores = []
+        for index, name in ((0, TESTS[0]), (1, P_GAIN)):
+            total = float(energy[index].sum())
+            if not (total > 0 and law.gain > 0):
+                continue
+            excess = (law.data_mode_excess_x, law.data_mode_excess_p)[index]
+            along = law.alignment if index == 0 else 1 / modes
+            chance = (law.white_variance + excess * along) / total
+            own, other = energy[index] * per_frame[index], unseen[index] * per_frame[index]
+            clump = self._clump(float(frames[index].sum()))
+            chance += law.gain_variance * clump * float(own.sum()) / total**2
+            chance += law.cross_gain_variance * float(other.sum()) / modes / total**2
+            expected = law.gain
+            if index == 1:
+                expected = law.gain_p(modes)
+                # What the receiver keeps varies with (p . x)^2, twice its squared mean.
+                kept = law.gain * law.lost_p * law.dither_snu
+                chance += 2 * kept**2 * float(frames[1].sum()) / total**2
+            allowed = (law.gain_uncertainty * law.gain, law.rotation_energy / modes)
+            scores.append(
+                self._gain_score(
+                    name,
+                    float(summary.projection_snu[index].sum()) / total,
+                    expected,
+                    math.sqrt(chance),
+                    math.hypot(*allowed),
+                )
+            )
+        return scores
+
+    def _gain_score(
+        self, name: str, gain: float, expected: float, chance: float, allowance: float
+    ) -> TestScore:
         return TestScore(
-            name=TESTS[0],
+            name=name,
             measured=gain,
-            expected=law.gain,
-            score=deviation / math.hypot(chance, allowance),
+            expected=expected,
+            score=(gain - expected) / math.hypot(chance, allowance),
             threshold=self.threshold(),
-            deviation=chance / law.gain,
+            deviation=chance / expected,
             systematic=allowance / chance,
         )
 

@@ -50,6 +50,14 @@ class FaultKind(StrEnum):
     """The light at the end of "forward" or "back" is `size` dB brighter than was declared."""
     LIGHT_ADDED = "light-added"
     """There someone adds `size` W of steady light on the carrier."""
+    VACUUM_BRIGHTENED = "vacuum-brightened"
+    """There someone who knows the bursts adds `size` SNU of noise to their vacuum slots alone."""
+    DATA_SHIFTED = "data-shifted"
+    """There someone who knows the bursts gives every symbol of the data back `size` symbols late,
+    and leaves preamble, pilots and vacuum where they are."""
+    DETECTOR_BLINDED = "detector-blinded"
+    """Bright light drives the detector of "client" or "server" to where all that it tells is
+    smaller by the fraction `size` (Qin et al., Phys. Rev. A 98, 012312 (2018))."""
     CLOCK_SLIP = "clock-slip"
     """The records of a digitiser come `size` samples late."""
     REFERENCE_LOST = "reference-lost"
@@ -94,6 +102,9 @@ USUAL_SIZES: Final[Mapping[FaultKind, float]] = {
     FaultKind.LIGHT_DELAYED: 100e-9,
     FaultKind.LIGHT_BRIGHTENED: 3.0,
     FaultKind.LIGHT_ADDED: 1e-6,
+    FaultKind.VACUUM_BRIGHTENED: 0.1,
+    FaultKind.DATA_SHIFTED: 1.0,
+    FaultKind.DETECTOR_BLINDED: 0.1,
     FaultKind.CLOCK_SLIP: 1.0,
     FaultKind.REFERENCE_LOST: 10.0,
     FaultKind.TRACE_NAN: 1.0,
@@ -109,6 +120,7 @@ _FRACTIONS = (
     FaultKind.TRACE_SHORT,
     FaultKind.TRACE_CLIPPED,
     FaultKind.LIGHT_REAMPLIFIED,
+    FaultKind.DETECTOR_BLINDED,
 )
 _POSITIVE = (
     FaultKind.LASER_UNLOCK,
@@ -116,8 +128,10 @@ _POSITIVE = (
     FaultKind.LIGHT_RESENT,
     FaultKind.LIGHT_DELAYED,
     FaultKind.LIGHT_ADDED,
+    FaultKind.VACUUM_BRIGHTENED,
+    FaultKind.DATA_SHIFTED,
 )
-_COUNTS = (FaultKind.TRACE_NAN, FaultKind.TRACE_STUCK_BIT)
+_COUNTS = (FaultKind.TRACE_NAN, FaultKind.TRACE_STUCK_BIT, FaultKind.DATA_SHIFTED)
 _KEYS = ("kind", "target", "start_s", "duration_s", "size")
 
 

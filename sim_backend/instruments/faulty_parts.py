@@ -29,13 +29,16 @@ class FailingFibre(Fibre):
         sound: the fibre in whose place it stands; its slow states live on in there.
         fault: what is wrong with it now.
         rng: source of the noise that an intruder adds.
+
+    Attributes:
+        intruder: at its end; does nothing as long as the plan says nothing.
     """
 
     def __init__(self, sound: Fibre, fault: FaultFinder, *, rng: np.random.Generator) -> None:
         self.settings = sound.settings
         self._sound = sound
         self._fault = fault
-        self._intruder = Intruder(fault, rng=rng)
+        self.intruder = Intruder(fault, rng=rng)
 
     def transmission(self) -> float:
         """Power transmission, connectors and faults included."""
@@ -53,14 +56,14 @@ class FailingFibre(Fibre):
     def begin(self, window: Window) -> None:
         """Start a shot: the fibre is dark."""
         self._sound.begin(window)
-        self._intruder.begin(window)
+        self.intruder.begin(window)
 
     def block(self, light: Light) -> Light:
         """Send a block through; what comes out is delayed."""
         passed, kept, turn = self._sound.block(light), self._kept(), self._turn()
         if kept != 1.0:
             passed = passed.scaled(kept**0.5)
-        passed = self._intruder.block(passed)
+        passed = self.intruder.block(passed)
         return passed if turn is None else replace(passed, jones=turn @ passed.jones)
 
     def _kept(self) -> float:
@@ -78,11 +81,11 @@ class FailingFibre(Fibre):
 
 
 class FailingDetector(BalancedDetector):
-    """A detector whose oscillator can be weak or gone.
+    """A detector whose oscillator can be weak or gone, or that somebody blinds.
 
     Args:
         sound: the detector in whose place it stands.
-        fault: what is wrong with its oscillator now.
+        fault: what is wrong with it now.
     """
 
     def __init__(self, sound: BalancedDetector, fault: FaultFinder) -> None:
@@ -105,4 +108,5 @@ class FailingDetector(BalancedDetector):
         weakened = oscillator if kept == 1.0 else oscillator.scaled(kept**0.5)
         volts = self._sound.block(signals, weakened)
         self.damaged = self._sound.damaged
-        return volts
+        blinded = self._fault(FaultKind.DETECTOR_BLINDED)
+        return volts if blinded is None else volts * np.float32(1 - blinded.amount)

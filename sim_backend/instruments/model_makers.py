@@ -3,18 +3,30 @@
 Owns what all simulated models have in common: the settings of the link, and those of the kind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from drivers.bench.limits import InstrumentLimits
-from drivers.bench.registry import BuildContext, InstrumentEntry
+from drivers.bench.registry import BuildContext, InstrumentEntry, ModelRegistry
 from drivers.errors import ConfigurationError
 from drivers.instruments import Instrument
 from drivers.settings_tables import changed
 from sim_backend.instruments.remote import Latency
+from sim_backend.scene.clock import SimulatedClock
 
-__all__ = ["SceneInstruments", "SimulatedModel", "plain", "with_settings"]
+__all__ = [
+    "BACKEND",
+    "SceneInstruments",
+    "SimulatedModel",
+    "plain",
+    "register_all",
+    "simulated_clock",
+    "with_settings",
+]
+
+BACKEND = "sim"
+"""Of every simulated model."""
 
 
 class SceneInstruments(Protocol):
@@ -56,6 +68,27 @@ class SimulatedModel:
                 Latency(), latency, "settings"
             )
         return self.make(entry, context.limits, own)
+
+
+def simulated_clock(registry: ModelRegistry) -> SimulatedClock:
+    """The registry's clock, which becomes that of a scene.
+
+    Raises:
+        ConfigurationError: it is not simulated.
+    """
+    clock = registry.clock
+    if not isinstance(clock, SimulatedClock):
+        raise ConfigurationError(
+            f"simulated instruments need simulated time, but the registry has a "
+            f"{type(clock).__name__}; make it with a SimulatedClock"
+        )
+    return clock
+
+
+def register_all(registry: ModelRegistry, models: Iterable[SimulatedModel]) -> None:
+    """Make simulated models known."""
+    for model in models:
+        registry.register(BACKEND, model.name, model.kind, model, limits=model.limits)
 
 
 def plain(maker: Callable[..., Instrument]) -> Maker:

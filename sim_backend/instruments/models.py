@@ -30,7 +30,14 @@ from sim_backend.instruments.bias_controller import BIAS_LIMITS, BiasSettings
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
 from sim_backend.instruments.faults import FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS
-from sim_backend.instruments.model_makers import SimulatedModel, plain, with_settings
+from sim_backend.instruments.model_makers import (
+    BACKEND,
+    SimulatedModel,
+    plain,
+    register_all,
+    simulated_clock,
+    with_settings,
+)
 from sim_backend.instruments.phase_driver import OSCILLATOR_PHASE_LIMITS
 from sim_backend.instruments.polarisation_controller import POLARISATION_LIMITS
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS
@@ -45,13 +52,11 @@ from sim_backend.instruments.scene_sections import (
 from sim_backend.instruments.simulated_bench import SimulatedBench
 from sim_backend.instruments.switch import SWITCH_LIMITS
 from sim_backend.instruments.waveform_generator import GENERATOR_LIMITS
-from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.detectors import PowerHeadSettings
 from sim_backend.scene.reference_settings import ReferenceSettings, wavelength_at_offset_m
 
 __all__ = ["BACKEND", "SCENE", "register_models", "scene_settings"]
 
-BACKEND = "sim"
 SCENE = "reference"
 """The scene of this module; `models_amplifier` has the other."""
 
@@ -78,12 +83,7 @@ def register_models(
         ConfigurationError: the registry's clock is not simulated, the files are of different
             scenes, or a scene or receiver that cannot be simulated.
     """
-    clock = registry.clock
-    if not isinstance(clock, SimulatedClock):
-        raise ConfigurationError(
-            f"simulated instruments need simulated time, but the registry has a "
-            f"{type(clock).__name__}; make it with a SimulatedClock"
-        )
+    clock = simulated_clock(registry)
     settings = scene_settings(files)
     bench = SimulatedBench(
         settings,
@@ -91,8 +91,7 @@ def register_models(
         clock=clock,
         faults=faults_of(files[0], check_target) if faults is None else faults,
     )
-    for model in _models(bench):
-        registry.register(BACKEND, model.name, model.kind, model, limits=model.limits)
+    register_all(registry, _models(bench))
     return bench
 
 

@@ -29,8 +29,13 @@ from sim_backend.instruments.bias_controller import BiasSettings
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS
 from sim_backend.instruments.faults import FaultPlan
 from sim_backend.instruments.laser import LASER_LIMITS
-from sim_backend.instruments.model_makers import SimulatedModel, plain, with_settings
-from sim_backend.instruments.models import BACKEND
+from sim_backend.instruments.model_makers import (
+    SimulatedModel,
+    plain,
+    register_all,
+    simulated_clock,
+    with_settings,
+)
 from sim_backend.instruments.power_meter import POWER_METER_LIMITS
 from sim_backend.instruments.scene_sections import (
     NOT_THE_SCENE,
@@ -44,7 +49,6 @@ from sim_backend.instruments.simulated_amplifier_bench import (
     check_fault_of_instrument,
 )
 from sim_backend.scene.amplifier_bench import AmplifierBenchSettings
-from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.detectors import PowerHeadSettings
 from sim_backend.scene.reference_settings import wavelength_at_offset_m
 
@@ -72,12 +76,7 @@ def register_amplifier_models(
         ConfigurationError: the registry's clock is not simulated, the files are of different
             scenes, or a setting that the scene refuses.
     """
-    clock = registry.clock
-    if not isinstance(clock, SimulatedClock):
-        raise ConfigurationError(
-            f"simulated instruments need simulated time, but the registry has a "
-            f"{type(clock).__name__}; make it with a SimulatedClock"
-        )
+    clock = simulated_clock(registry)
     settings = amplifier_scene_settings(files)
     bench = SimulatedAmplifierBench(
         settings,
@@ -85,8 +84,7 @@ def register_amplifier_models(
         clock=clock,
         faults=faults_of(files[0], check_fault_of_instrument) if faults is None else faults,
     )
-    for model in _models(bench):
-        registry.register(BACKEND, model.name, model.kind, model, limits=model.limits)
+    register_all(registry, _models(bench))
     return bench
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from drivers.errors import ConfigurationError
 from sim_backend.instruments.faults import Fault, FaultFinder, FaultKind, FaultPlan
 from sim_backend.instruments.faulty_parts import FailingDetector, FailingFibre, oscillator_kept
+from sim_backend.instruments.intruders import KnownSlots
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.scene.lasers import LaserSource
 from sim_backend.scene.reference import ReferenceScene
@@ -54,6 +55,9 @@ TARGETS: Final[Mapping[FaultKind, tuple[str, ...]]] = {
     FaultKind.LIGHT_DELAYED: _SPANS,
     FaultKind.LIGHT_BRIGHTENED: _SPANS,
     FaultKind.LIGHT_ADDED: _SPANS,
+    FaultKind.VACUUM_BRIGHTENED: _SPANS,
+    FaultKind.DATA_SHIFTED: _SPANS,
+    FaultKind.DETECTOR_BLINDED: _PARTIES,
     FaultKind.OSCILLATOR_LOST: _PARTIES,
     FaultKind.OSCILLATOR_LOW: _PARTIES,
     FaultKind.CLOCK_SLIP: _DIGITISERS,
@@ -110,12 +114,17 @@ class SceneFaults:
         self._plan = plan
         self._clock = clock
         self._undo: dict[Fault, Callable[[], None]] = {}
-        scene.forward_fibre = FailingFibre(
-            scene.forward_fibre, self.finder("forward"), rng=scene.random_stream("intruder there")
-        )
-        scene.return_fibre = FailingFibre(
-            scene.return_fibre, self.finder("back"), rng=scene.random_stream("intruder back")
-        )
+        self._fibres = {
+            "forward": FailingFibre(
+                scene.forward_fibre,
+                self.finder("forward"),
+                rng=scene.random_stream("intruder there"),
+            ),
+            "back": FailingFibre(
+                scene.return_fibre, self.finder("back"), rng=scene.random_stream("intruder back")
+            ),
+        }
+        scene.forward_fibre, scene.return_fibre = self._fibres["forward"], self._fibres["back"]
         scene.client_detector = FailingDetector(scene.client_detector, self.finder("client"))
         scene.server_detector = FailingDetector(scene.server_detector, self.finder("server"))
         clock.on_advance(lambda _: self.update())
@@ -132,6 +141,18 @@ class SceneFaults:
             return None
 
         return find
+
+    def tell_slots(self, span: str, slots: KnownSlots) -> None:
+        """Tell whoever sits at the end of a span which slots the bursts have.
+
+        Raises:
+            ConfigurationError: there is no such span.
+        """
+        if span not in self._fibres:
+            raise ConfigurationError(
+                f"there is no span {span!r}; choose one of {', '.join(self._fibres)}"
+            )
+        self._fibres[span].intruder.slots = slots
 
     def oscillator_kept(self, party: str) -> float:
         """Fraction of its power that the oscillator of a party has left at its detector."""

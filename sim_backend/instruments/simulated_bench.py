@@ -24,6 +24,7 @@ from sim_backend.instruments.bias_controller import (
 )
 from sim_backend.instruments.digitiser import DIGITISER_LIMITS, SimulatedDigitiser
 from sim_backend.instruments.faults import Fault, FaultPlan
+from sim_backend.instruments.intruders import KnownSlots
 from sim_backend.instruments.laser import LASER_LIMITS, SimulatedLaser
 from sim_backend.instruments.optical_amplifier import (
     AMPLIFIER_LIMITS,
@@ -100,12 +101,14 @@ class SimulatedBench:
             "oscillator": self.scene.client_oscillator_laser,
             "return_oscillator": self.scene.server_oscillator_laser,
         }
-        scene_faults = SceneFaults(self.scene, lasers=lasers, plan=self.faults, clock=self.clock)
+        self._scene_faults = SceneFaults(
+            self.scene, lasers=lasers, plan=self.faults, clock=self.clock
+        )
         self._parts = ReferenceParts(
             self.scene,
             line=self.line,
             clock=self.clock,
-            faults=scene_faults,
+            faults=self._scene_faults,
             rng_of=lambda party, role: self._remote(party, role, "part").rng,
         )
         for fault in self.faults.faults:
@@ -119,6 +122,14 @@ class SimulatedBench:
         """
         check_target(fault)
         self.faults.add(fault)
+
+    def tell_slots(self, span: str, slots: KnownSlots) -> None:
+        """Tell whoever sits at the end of the span "forward" or "back" how the bursts look.
+
+        Raises:
+            ConfigurationError: there is no such span.
+        """
+        self._scene_faults.tell_slots(span, slots)
 
     def part(self, party: str, role: str) -> Part:
         """What the instrument of a party in a role controls, for another front panel of it.

@@ -8,13 +8,12 @@ import selectors
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from drivers.errors import ConfigurationError, LinkError
 from drivers.instruments import Clock, SystemClock
 from sim_backend.wire.faulty_pipe import ActiveFaults, FaultyPipe
 from sim_backend.wire.proxy_ends import End, Front, TcpFront, TerminalFront
+from sim_backend.wire.running import Running
 from sim_backend.wire.wire_faults import WireDirection, WireFault, WireFaultPlan
 
 __all__ = ["FaultProxy"]
@@ -120,7 +119,7 @@ class _Connection:
             end.close()
 
 
-class FaultProxy:
+class FaultProxy(Running):
     """Stands between clients and one twin, and does to the bytes what the faults say.
 
     A context manager: `with FaultProxy(...) as proxy` starts and stops it. `inject`, `clear` and
@@ -231,18 +230,6 @@ class FaultProxy:
         self._wake_in.close()
         self._wake_out.close()
         self._front = self._thread = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _started(self) -> Front:
         if self._front is None:

@@ -6,13 +6,13 @@ import selectors
 import socket
 import threading
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from drivers.errors import ConfigurationError
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.connections import Connection, open_listener, open_terminal
 from sim_backend.wire.pace import Pace
+from sim_backend.wire.running import Running
 from sim_backend.wire.session import Twin
 from sim_backend.wire.twin_events import TwinEvent, TwinEvents, TwinListener, What
 
@@ -35,7 +35,7 @@ class _Door:
     listener: socket.socket
 
 
-class TwinServer:
+class TwinServer(Running):
     """Twins behind TCP ports and pseudo-terminals, in one thread.
 
     Every TCP connection is a session of its own. A pseudo-terminal has one session for its life,
@@ -142,18 +142,6 @@ class TwinServer:
         if thread is not None:
             thread.join()
         self._close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _check_open(self) -> None:
         if self._closed or self._stopping.is_set():

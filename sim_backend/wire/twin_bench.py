@@ -8,8 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from drivers.bench.files import BenchFile, parse_bench
 from drivers.bench.registry import InstrumentEntry
@@ -33,6 +32,7 @@ from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.catalogue import make_twin, twin_makers
 from sim_backend.wire.networks import networked
 from sim_backend.wire.pace import Pace
+from sim_backend.wire.running import Running
 from sim_backend.wire.server import TwinListener, TwinServer
 from sim_backend.wire.session import Twin, TwinPlace
 
@@ -129,7 +129,7 @@ class TwinSet:
         self.boxes = tuple(_box(self.scene, entries) for entries in _grouped(self.files))
 
 
-class TwinBench(TwinSet):
+class TwinBench(Running, TwinSet):
     """A set of twins behind loopback sockets and pseudo-terminals; a context manager.
 
     An address of VXI-11 or HiSLIP is served by that protocol, one of USB or GPIB as a raw socket.
@@ -183,18 +183,6 @@ class TwinBench(TwinSet):
     def stop(self) -> None:
         """Stop serving; idempotent."""
         self.server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _serve(self, box: TwinBox) -> Served:
         if box.backend == "serial" and socket_of(box.original) is None:

@@ -67,7 +67,7 @@ class AlternatingCoins:
 
     seed: int | None = 7
 
-    def toss(self, count: int) -> NDArray[np.bool_]:
+    def toss(self, count: int, p_share: float = 0.5) -> NDArray[np.bool_]:
         return np.resize(np.array([True, False]), count)
 
 
@@ -243,10 +243,11 @@ def test_values_may_have_either_precision(pair: Pair, dtype: torch.dtype) -> Non
     assert pair.server.collect_full(BLOCK, quadratures_of(pair)).dtype == torch.float32
 
 
-def test_complex_means_are_taken_when_the_receiver_keeps_p(pair: Pair) -> None:
+def test_complex_means_are_taken_when_the_light_has_a_p(pair: Pair) -> None:
     means = torch.complex(means_of(), means_of().flip(-1))
     pair.client.load(BLOCK, unit_data())
-    if not pair.takes_complex:
+    assert pair.server.describe().modulates_p is pair.modulates_p
+    if not pair.modulates_p:
         with pytest.raises(LimitError, match="real encoding"):
             pair.server.send(BLOCK, means)
         return

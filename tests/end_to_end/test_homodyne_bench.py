@@ -14,6 +14,15 @@ FILES = ["homodyne-server.toml", "homodyne-client.toml"]
 BENCHES = [word for name in FILES for word in ("--bench", name)]
 # What a run needs, and what that needs.
 WANTED = ["loss", "phase_lock"]
+SHORT_RECORDS = """
+[calibration.electronic_noise]
+samples = 1_048_576
+
+[calibration.shot_noise]
+samples = 1_048_576
+"""
+"""A quarter and a half of the usual, at the end of a bench file."""
+SAMPLES = 30
 
 
 def test_homodyne_bench_is_calibrated_and_carries_an_accepted_run(
@@ -21,13 +30,16 @@ def test_homodyne_bench_is_calibrated_and_carries_an_accepted_run(
 ) -> None:
     for name in FILES:
         shutil.copy(EXAMPLES / name, tmp_path)
+    with (tmp_path / FILES[0]).open("a") as file:
+        file.write(SHORT_RECORDS)
     monkeypatch.chdir(tmp_path)
     assert main(["bench", "check", *FILES]) == 0
     shown = capsys.readouterr().out
     assert "return_phase" in shown
     assert "tap_phase" in shown
 
-    order = ["infer", "digits.safetensors", "--samples", "60", "--signal-to-noise", "4,4"]
+    order = ["infer", "digits.safetensors", "--samples", str(SAMPLES)]
+    order += ["--signal-to-noise", "4,4"]
     train = ["train", "--save", "digits.safetensors", "--data", "digits", "--hidden", "16"]
     assert main([*train, "--signal-to-noise", "4,4", "--epochs", "20", "--seed", "1", "-q"]) == 0
     capsys.readouterr()
@@ -51,5 +63,5 @@ def test_homodyne_bench_is_calibrated_and_carries_an_accepted_run(
         assert layer["tested_symbols_x"] > 0
         assert layer["tested_symbols_p"] > 0
         assert layer["tested_symbols_x"] % (layer["rows"] * layer["modes"]) == 0
-    # The symbol tier gets 0.9: 60 samples with less than half right have a probability of 1e-14.
-    assert result["accuracy"] > 0.5
+    # The symbol tier gets 0.9: 30 samples with at most 13 right have a probability below 1e-9.
+    assert result["accuracy"] > 0.45

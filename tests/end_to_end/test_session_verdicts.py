@@ -57,7 +57,7 @@ def one_layer(modes: int, rows: int, seed: int = 0) -> Model:
 
 def shares(**most: float) -> AlarmShares:
     """All of the rate for one test."""
-    rest = dict.fromkeys(("blocks", "running", "fourth_moment", "rails", "audits"), LITTLE)
+    rest = dict.fromkeys(vars(AlarmShares()), LITTLE)
     return AlarmShares(**{**rest, **most})
 
 
@@ -86,7 +86,7 @@ def small_noise_delay(seed: int) -> int:
         behaviour=measures_only_x(0.02),
         photons=(0.01,),
         samples_per_block=2,
-        policy_changes={"false_alarm": false_alarm, "shares": shares(running=1 - 4 * LITTLE)},
+        policy_changes={"false_alarm": false_alarm, "shares": shares(running=1 - 5 * LITTLE)},
     )
     reason = refusal(bench.client, normals(2 * blocks, 100, seed=seed))
     assert "running P variance" in reason
@@ -99,7 +99,8 @@ def small_noise_delay(seed: int) -> int:
     )
     last = bench.server.record.blocks[-1]
     assert not last.accepted
-    assert bench.spent.totals().unverified == 1
+    charged = sum(not record.verified for record in bench.server.record.blocks)
+    assert bench.spent.totals().unverified == charged >= 1
     return 5000 * len(bench.server.record.blocks)
 
 
@@ -126,8 +127,8 @@ def mixture_bench(symbols: float, seed: int, behaviour: ReturnBehaviour, alpha: 
         photons=(0.01,),
         samples_per_block=math.ceil(symbols / (200 * rows)),
         policy_changes={
-            "false_alarm": alpha / (1 - 4 * LITTLE),
-            "shares": shares(fourth_moment=1 - 4 * LITTLE),
+            "false_alarm": alpha / (1 - 5 * LITTLE),
+            "shares": shares(fourth_moment=1 - 5 * LITTLE),
         },
     )
 
@@ -242,8 +243,8 @@ def audited(agreed: float, gain: float, rows: float, seed: int) -> str:
         samples_per_block=batch,
         policy={
             # Half of the audits' share is for their number, the rest for two quadratures.
-            "false_alarm": 4e-6 / (1 - 4 * LITTLE),
-            "shares": shares(audits=1 - 4 * LITTLE),
+            "false_alarm": 4e-6 / (1 - 5 * LITTLE),
+            "shares": shares(audits=1 - 5 * LITTLE),
             "audit_share": 0.5,
         },
         client_policy=ClientPolicy(seed=seed, variance_slack=0.3),

@@ -21,6 +21,7 @@ from sim_backend.scene.light import SPEED_OF_LIGHT_M_PER_S
 from sim_backend.scene.modulators import MachZehnderSettings
 from sim_backend.scene.path import AttenuatorSettings
 from sim_backend.scene.reference_settings import ReferenceSettings, wavelength_at_offset_m
+from tests.calibration_access import simulated_result
 from tests.waveform_calibration import CalibrationBench, open_calibration_bench
 
 __all__ = [
@@ -181,20 +182,7 @@ def known_result(
         error = value * relative
         off = value + error * float(rng.standard_normal())
         quantities.append(normal(off, error).quantity(quantity, "1"))
-    return Result(
-        routine=name,
-        version=1,
-        quantities=tuple(quantities),
-        identities={},
-        temperature_c=None,
-        temperature_window_c=None,
-        moment=bench.access.now(),
-        validity_s=1e6,
-        bench="simulated",
-        backend="sim",
-        simulated=True,
-        seed=seed,
-    )
+    return simulated_result(bench, name, tuple(quantities), seed=seed)
 
 
 def open_drawn(drawn: Drawn, seed: int) -> CalibrationBench:

@@ -51,7 +51,7 @@ class Reference:
     ) -> Real:
         """Client outcome and returned record per shot: `(shots, 1 + modes)`."""
         settings = self.settings
-        light = means + _vacuum(rng, (shots, means.size))
+        light = means + _vacuum(rng, (shots, means.shape[-1]))
         light += math.sqrt(settings.excess_noise_snu) * _vacuum(rng, light.shape)
         light = _lose(rng, light, settings.forward_transmittance)
         outcome, light = self._receive(rng, light, data)

@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from drivers.backend import Block, OpticalLink
+from drivers.backend import OpticalLink
 from drivers.receivers import Amplifier
 from sim_backend.receiver_law import receiver_law
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.amplifier_bench import bench_settings, open_amplifier_bench
+from tests.blocks import block_of
 
 INPUTS, ROWS, MODES, BLOCKS = 8, 1500, 8, 3
 LIMIT = 6.5
@@ -50,16 +51,7 @@ def sample(link: OpticalLink, seed: int) -> Sample:
     generator = torch.Generator().manual_seed(seed)
     parts: list[tuple[Tensor, ...]] = []
     for number in range(BLOCKS):
-        block = Block(
-            run=0,
-            layer=0,
-            tile=0,
-            first_input=number * INPUTS,
-            inputs=INPUTS,
-            first_row=0,
-            rows=ROWS,
-            modes=MODES,
-        )
+        block = block_of(number, inputs=INPUTS, rows=ROWS, modes=MODES)
         data = torch.randn(INPUTS, MODES, generator=generator)
         data /= torch.linalg.vector_norm(data, dim=1, keepdim=True)
         means = 2 * torch.randn(INPUTS, ROWS, MODES, generator=generator)

@@ -36,6 +36,7 @@ from drivers.optics.preamble_search import detection_threshold
 from sim_backend.scene.fibre import FibreSettings
 from sim_backend.scene.lasers import LaserSettings
 from sim_backend.scene.reference_settings import ReferenceSettings
+from tests.blocks import block_of
 from tests.waveform_bench import WaveformBench, open_bench, reference_settings
 
 MODES = 64
@@ -123,16 +124,7 @@ CORNERS = [
 
 
 def _block(index: int, *, inputs: int = 32, rows: int = 16) -> Block:
-    return Block(
-        run=0,
-        layer=0,
-        tile=0,
-        first_input=index * inputs,
-        inputs=inputs,
-        first_row=0,
-        rows=rows,
-        modes=MODES,
-    )
+    return block_of(index, inputs=inputs, rows=rows, modes=MODES)
 
 
 def _return_gain(bench: WaveformBench) -> float:

@@ -27,7 +27,7 @@ from protocol.leakage.general_bound import (
 from tests.physics.certified_sessions import CASES, honest_channel, modulation_of, without_luck
 
 _SESSIONS = 1000
-_DITHERS = {"none": (0.0, 0.0), "both": (0.2, 0.5)}
+_DITHERS = {"none": (0.0, 0.0), "both": (0.2, 0.5), "P": (0.0, 2.0)}
 
 
 def _sums(
@@ -61,15 +61,15 @@ def _session(
     design: CertificationDesign,
     true: ReturnedChannel,
     generator: np.random.Generator,
-    symbols: int,
+    symbols: tuple[int, int],
     modulations: tuple[float, float],
     trust: ServerTrust,
 ) -> CertifiedBits:
     assert true.excess_noise_p_snu is not None
     certified = certified_weight_bits(
         design,
-        _sums(generator, symbols, modulations[0], true.gain_x, true.excess_noise_x_snu, trust),
-        _sums(generator, symbols, modulations[1], true.gain_p, true.excess_noise_p_snu, trust),
+        _sums(generator, symbols[0], modulations[0], true.gain_x, true.excess_noise_x_snu, trust),
+        _sums(generator, symbols[1], modulations[1], true.gain_p, true.excess_noise_p_snu, trust),
         trust=trust,
     )
     assert certified is not None
@@ -77,18 +77,21 @@ def _session(
 
 
 @pytest.mark.parametrize(
-    ("receiver", "encoding", "dithers"),
+    ("receiver", "encoding", "dithers", "x_share"),
     [
-        *((*case, "none") for case in CASES),
-        ("amplifier", "real", "both"),
-        ("amplifier", "complex", "both"),
-        ("feed-forward-tap", "real", "both"),
+        *((*case, "none", 0.5) for case in CASES),
+        ("amplifier", "real", "both", 0.5),
+        ("amplifier", "complex", "both", 0.5),
+        ("feed-forward-tap", "real", "both", 0.5),
+        ("amplifier", "real", "none", 0.88),
+        ("amplifier", "real", "P", 0.1),
+        ("feed-forward-tap", "real", "P", 0.1),
     ],
 )
 @pytest.mark.parametrize("failure", [0.05, 0.01])
 @pytest.mark.parametrize("attack", ["honest", "keeps-2-percent", "adds-noise"])
 def test_certificate_contains_the_leakage_when_sessions_are_counted(
-    receiver: str, encoding: str, failure: float, attack: str, dithers: str
+    receiver: str, encoding: str, failure: float, attack: str, dithers: str, x_share: float
 ) -> None:
     """1000 sessions on sufficient statistics, planes from the honest channel, light from another.
 
@@ -106,15 +109,16 @@ def test_certificate_contains_the_leakage_when_sessions_are_counted(
         excess_noise_x_snu=honest.excess_noise_x_snu + added,
         excess_noise_p_snu=honest.excess_noise_p_snu + added,
     )
-    symbols, copies = 300_000, 5
+    copies, symbols_x = 5, round(600_000 * x_share)
+    symbols = (symbols_x, 600_000 - symbols_x)
     trust = ServerTrust(efficiency=0.8, electronic_noise_snu=0.05)
     design = certification_design(
         honest,
         modulation_x_snu=modulations[0],
         modulation_p_snu=modulations[1],
         copies=copies,
-        symbols_x=symbols,
-        symbols_p=symbols,
+        symbols_x=symbols[0],
+        symbols_p=symbols[1],
         failure=failure,
         trust=trust,
         dither_x_snu=dither[0],

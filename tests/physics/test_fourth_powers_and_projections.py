@@ -15,21 +15,9 @@ from drivers.return_summary import add_summaries, project_return, summarise
 from sim_backend.adversaries import HONEST, ReturnBehaviour, intercepts_and_resends
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.blocks import block_of
 
 ROWS, MODES, INPUTS = 4, 24, 6
-
-
-def block_of(number: int) -> Block:
-    return Block(
-        run=0,
-        layer=0,
-        tile=0,
-        first_input=number * INPUTS,
-        inputs=INPUTS,
-        first_row=0,
-        rows=ROWS,
-        modes=MODES,
-    )
 
 
 def draws(
@@ -50,7 +38,7 @@ def draws(
     means = torch.randn(1, ROWS, MODES, generator=generator)
     found = []
     for number in range(blocks):
-        block = block_of(number)
+        block = block_of(number, inputs=INPUTS, rows=ROWS, modes=MODES)
         data = torch.randn(INPUTS, MODES, generator=generator)
         link.client.load(block, data / torch.linalg.vector_norm(data, dim=1, keepdim=True))
         link.server.send(block, means)

@@ -15,15 +15,15 @@ from protocol.leakage import (
 )
 from protocol.leakage.certified import ServerTrust
 from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
-from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
-from veilight.certificate_plots import leakage_curve
-from veilight.frontier.dither import (
+from protocol.leakage.dithering import (
     data_bits_any_cap_with_dither,
     data_bits_any_with_dither,
     data_bits_homodyne_dither,
     data_bits_homodyne_dither_cap,
     lost_p,
 )
+from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
+from veilight.certificate_plots import leakage_curve
 from veilight.frontier.expected import expected_certificate
 from veilight.frontier.figures import LinkAssumptions, privacy_of
 from veilight.frontier.link import receiver_on_link

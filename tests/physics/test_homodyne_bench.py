@@ -16,6 +16,7 @@ from drivers.errors import PhaseError, TraceError
 from drivers.optics.homodyne_lock import LockLimits
 from drivers.receivers import PassiveTap
 from sim_backend.scene.reference_settings import ReferenceSettings
+from tests.blocks import block_of
 from tests.homodyne_bench import QUIET, HomodyneBench, homodyne_scene, open_homodyne_bench
 from tests.waveform_bench import open_bench
 
@@ -25,17 +26,8 @@ TAP = 0.5
 QUADRATURE_SNU = 5.0
 
 
-def block_of(index: int, inputs: int = INPUTS) -> Block:
-    return Block(
-        run=0,
-        layer=0,
-        tile=0,
-        first_input=index * inputs,
-        inputs=inputs,
-        first_row=0,
-        rows=ROWS,
-        modes=MODES,
-    )
+def block_at(index: int, inputs: int = INPUTS) -> Block:
+    return block_of(index, inputs=inputs, rows=ROWS, modes=MODES)
 
 
 def pattern(size_snu: float) -> tuple[Tensor, Tensor]:
@@ -55,7 +47,7 @@ class Transmitted:
         self.means, self.data = pattern(size_snu)
         outcomes, returned, on_p = [], [], []
         for index in range(BLOCKS):
-            block = block_of(index)
+            block = block_at(index)
             self.link.client.load(block, self.data)
             self.link.server.send(block, self.means)
             outcomes.append(self.link.client.measure(block))
@@ -95,10 +87,10 @@ def signal_to_noise(outcomes: Tensor, products: Tensor) -> tuple[float, float]:
 
 def heterodyne_outcomes(client: ClientOptics, link: OpticalLink) -> tuple[Tensor, Tensor]:
     means, data = pattern(QUADRATURE_SNU)
-    block = block_of(0)
+    block = block_at(0)
     outcomes, products = [], (data @ means[0].T).double()
     for index in range(BLOCKS):
-        block = block_of(index)
+        block = block_at(index)
         client.load(block, data)
         link.server.send(block, means)
         outcomes.append(client.measure(block).double())
@@ -145,9 +137,9 @@ def test_client_outcome_of_equal_entries_is_not_taken_for_the_oscillators_unbala
     data[:, ::2] *= 0.5
     data /= torch.linalg.vector_norm(data, dim=1, keepdim=True)
     means = torch.full((1, ROWS, MODES), QUADRATURE_SNU)
-    link.client.load(block_of(0), data)
-    link.server.send(block_of(0), means)
-    outcomes = link.client.measure(block_of(0)).double()
+    link.client.load(block_at(0), data)
+    link.server.send(block_at(0), means)
+    outcomes = link.client.measure(block_at(0)).double()
     expected = link.client.describe().signal_gain * float(data[0] @ means[0, 0])
     error = math.sqrt(1.1 / outcomes.numel())
     assert abs(float(outcomes.mean()) - expected) < 2e-3 * abs(expected) + SIGMAS * error
@@ -215,9 +207,9 @@ def test_lock_refuses_fibres_whose_phase_moves_too_fast() -> None:
         homodyne_scene(tap=TAP, fibre=fast), calibration_samples=1 << 16, on_failure=told.append
     )
     means, data = pattern(1.0)
-    bench.link.client.load(block_of(0), data)
+    bench.link.client.load(block_at(0), data)
     with pytest.raises(PhaseError, match="drift is too fast to be held"):
-        bench.link.server.send(block_of(0), means)
+        bench.link.server.send(block_at(0), means)
     assert len(told) == 1
     assert not bench.link.server.lock.is_acquired
 
@@ -230,9 +222,9 @@ def test_lock_holds_a_usual_laser_over_a_kilometre_when_the_oscillators_path_mat
     )
     link = open_homodyne_bench(matched, calibration_samples=1 << 18).link
     means, data = pattern(QUADRATURE_SNU)
-    link.client.load(block_of(0), data)
-    link.server.send(block_of(0), means)
-    outcomes = link.client.measure(block_of(0)).double()
+    link.client.load(block_at(0), data)
+    link.server.send(block_at(0), means)
+    outcomes = link.client.measure(block_at(0)).double()
     products = (data @ means[0].T).double()
     energy = float(products.square().sum())
     slope = float((outcomes * products).sum()) / energy
@@ -246,9 +238,9 @@ def test_lock_refuses_a_wide_laser_over_a_long_path() -> None:
     wide = homodyne_scene(tap=TAP, linewidth_hz=100e3)
     bench = open_homodyne_bench(wide, calibration_samples=1 << 16)
     means, data = pattern(1.0)
-    bench.link.client.load(block_of(0), data)
+    bench.link.client.load(block_at(0), data)
     with pytest.raises(TraceError, match=r"narrower laser|laser is narrow enough"):
-        bench.link.server.send(block_of(0), means)
+        bench.link.server.send(block_at(0), means)
 
 
 def test_lock_refuses_too_few_photons() -> None:
@@ -259,6 +251,6 @@ def test_lock_refuses_too_few_photons() -> None:
         limits=LockLimits(largest_uncertainty_rad=2e-3),
     )
     means, data = pattern(0.5)
-    bench.link.client.load(block_of(0), data)
+    bench.link.client.load(block_at(0), data)
     with pytest.raises(PhaseError, match="too few photons"):
-        bench.link.server.send(block_of(0), means)
+        bench.link.server.send(block_at(0), means)

@@ -80,9 +80,9 @@ class Case:
 
     def make_means(self, rows: int) -> Tensor:
         generator = torch.Generator().manual_seed(22)
-        count = self.inputs if self.means == "per input" else 1
+        count = self.inputs if "per input" in self.means else 1
         means = 1.5 * torch.randn(count, 1, self.modes, generator=generator)
-        if self.data == "complex":
+        if self.data == "complex" or "displaced" in self.means:
             means = torch.complex(means, torch.randn(means.shape, generator=generator))
         if self.data == "along the mean":
             means = 3 * self.make_data()[:1, None]
@@ -176,7 +176,40 @@ PER_FRAME = [
     Case(name="worn four modes", draws="per frame", settings=worn(TAP), modes=4),
     Case(name="worn means per input", draws="per frame", settings=worn(TAP), means="per input"),
 ]
+DISPLACED = [
+    *(
+        Case(
+            name=f"displaced {name} {r.kind}",
+            draws="displaced",
+            settings=link,
+            means="displaced per input",
+        )
+        for r in RECEIVERS
+        for name, link in (
+            ("ideal", settings(receiver=r)),
+            ("drifting", replace(worn(r), unitary_error_rad=0.0)),
+        )
+    ),
+    *(
+        Case(
+            name=f"displaced all {quadrature}",
+            draws="displaced",
+            settings=lossy(TAP),
+            means="displaced",
+            quadrature=quadrature,
+        )
+        for quadrature in ("X", "P")
+    ),
+    Case(
+        name="displaced four modes",
+        draws="displaced",
+        settings=replace(worn(TAP), unitary_error_rad=0.0),
+        means="displaced",
+        modes=4,
+    ),
+]
 FROM_MODES = [
+    Case(name="displaced worn", draws="modes", settings=worn(TAP), means="displaced"),
     Case(name="complex", draws="modes", settings=IDEAL, data="complex"),
     Case(name="worn complex", draws="modes", settings=worn(AMPLIFIER), data="complex"),
     Case(name="worn complex passive", draws="modes", settings=worn(PASSIVE), data="complex"),
@@ -262,6 +295,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for way, name in (
         ("pooled", "summary_pooled"),
         ("per frame", "summary_per_frame"),
+        ("displaced", "summary_displaced"),
         ("modes", "summary_from_modes"),
     ):
         draw = getattr(symbol_link, name)
@@ -275,7 +309,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-@pytest.mark.parametrize("case", [*POOLED, *PER_FRAME], ids=str)
+@pytest.mark.parametrize("case", [*POOLED, *PER_FRAME, *DISPLACED], ids=str)
 def test_summary_has_the_distribution_of_the_modes(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,11 +16,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from drivers.backend import Block, OpticalLink
+from drivers.backend import OpticalLink
 from sim_backend.scene.lasers import LaserSettings
 from sim_backend.scene.reference_settings import ReferenceSettings
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.blocks import block_of
 from tests.waveform_bench import WaveformBench, open_bench, reference_settings
 
 INPUTS, ROWS, MODES = 64, 24, 65
@@ -107,16 +108,7 @@ def through(link: OpticalLink, blocks: int, *, mu: float, seed: int = 11) -> Sam
     generator = torch.Generator().manual_seed(seed)
     parts: list[Sample] = []
     for index in range(blocks):
-        block = Block(
-            run=0,
-            layer=0,
-            tile=0,
-            first_input=index * INPUTS,
-            inputs=INPUTS,
-            first_row=0,
-            rows=ROWS,
-            modes=MODES,
-        )
+        block = block_of(index, inputs=INPUTS, rows=ROWS, modes=MODES)
         data = vectors(generator)
         means = 2 * math.sqrt(mu) * torch.randn(INPUTS, ROWS, MODES, generator=generator)
         in_p = torch.rand(INPUTS, ROWS, generator=generator) < 0.5

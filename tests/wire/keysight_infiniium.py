@@ -5,24 +5,17 @@ from collections.abc import Callable
 from drivers.detectors.keysight_infiniium import MODELS, KeysightInfiniium
 from drivers.instruments import Instrument
 from sim_backend.instruments import SimulatedBench
-from sim_backend.instruments.parts import DigitiserPart
 from sim_backend.wire.twins.keysight_infiniium import KeysightInfiniiumTwin
-from tests.wire.rigs import loopback_link
+from tests.wire.scopes import scope_on_bench
 
 __all__ = ["infiniium", "makers"]
 
 
 def infiniium(bench: SimulatedBench, role: str = "tap_digitiser") -> KeysightInfiniium:
     """A closed driver on a twin that records the detector of a role of the client or server."""
-    party = "client" if role == "tap_digitiser" else "server"
-    part = bench.part(party, role)
-    assert isinstance(part, DigitiserPart)
-    twin = KeysightInfiniiumTwin(
-        model="DSOS204A", clock=bench.clock, serial="SIM01", parts={1: part}
+    return scope_on_bench(
+        KeysightInfiniium, MODELS[0], KeysightInfiniiumTwin, says="DSOS204A", bench=bench, role=role
     )
-    link = loopback_link(twin, bench.clock)
-    limits = MODELS[0].limits
-    return KeysightInfiniium(role, limits=limits, link=link, clock=bench.clock)  # type: ignore[arg-type]
 
 
 def makers() -> dict[str, Callable[[], Instrument]]:

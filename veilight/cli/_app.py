@@ -160,7 +160,29 @@ def infer(
     ] = None,
     samples_per_block: Annotated[
         int | None,
-        typer.Option("--samples-per-block", min=1, help="Sent, verified, disguised together."),
+        typer.Option("--samples-per-block", min=1, help="Samples of a batch: one disguise each."),
+    ] = None,
+    inputs_per_block: Annotated[
+        int | None,
+        typer.Option(
+            "--inputs-per-block",
+            min=0,
+            help="Verified and charged together; 0: a batch (default: all the budget allows).",
+        ),
+    ] = None,
+    x_share: Annotated[
+        float | None,
+        typer.Option("--x-share", help="Share of the return that is tested in X (0.5)."),
+    ] = None,
+    dither: Annotated[
+        float | None,
+        typer.Option(
+            "--dither", metavar="SNU", help="Random displacements of P, mean square; real encoding."
+        ),
+    ] = None,
+    probe_photons: Annotated[
+        float | None,
+        typer.Option("--probe-photons", help="The client's limit on light in P, photons per mode."),
     ] = None,
     client_behaviour: Annotated[
         str,
@@ -237,6 +259,10 @@ def infer(
         protocol__encoding=encoding,
         protocol__defence=defence,
         protocol__samples_per_block=samples_per_block,
+        protocol__inputs_per_block=inputs_per_block,
+        protocol__x_share=x_share,
+        protocol__dither_snu=dither,
+        leakage__probe_photons_per_mode=probe_photons,
         ledger__budget_bits_per_weight=budget,
     )
     order = InferenceOrder(

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from drivers.errors import ConfigurationError, DataError, VerificationError
 from veilight.cli import _options as options
+from veilight.cli._certify_plan import certify_plan
 from veilight.cli._certify_show import show_statement
 from veilight.cli._outputs import prepare_folder, write_text
 from veilight.cli._screen import Screen
@@ -86,6 +87,9 @@ def certify_run(
     screen.tell("Signed." if signer is not None else "UNSIGNED: give --key to sign.")
     screen.say("Written: " + ", ".join(files.values()))
     return 0
+
+
+certify_app.command("plan")(certify_plan)
 
 
 @certify_app.command("verify")
@@ -313,6 +317,8 @@ def _plots(
                     photons_per_symbol=layer.photons_per_symbol,
                     encoding=layer.encoding,
                     copies=layer.copies,
+                    x_share=thresholds.x_share,
+                    dither_snu=layer.dither_p_snu,
                     confidence=statement.confidence or thresholds.confidence,
                     on_point=moved,
                 )

@@ -39,6 +39,12 @@ def cost(
     samples_per_block: Annotated[
         int, typer.Option("--samples-per-block", min=1, help="Queries that share a burst.")
     ] = 1,
+    inputs_per_block: Annotated[
+        int,
+        typer.Option(
+            "--inputs-per-block", min=0, help="Data vectors that are verified together; 0: all."
+        ),
+    ] = 0,
     queries: Annotated[
         int, typer.Option("--queries", min=1, help="After which the weights' figures count.")
     ] = 1,
@@ -70,6 +76,7 @@ def cost(
         model=model,
         known=known,
         samples_per_block=samples_per_block,
+        inputs_per_block=inputs_per_block,
         queries=queries,
         frames=frames,
     )
@@ -82,6 +89,7 @@ def run_cost(
     model: Path | None,
     known: str | None,
     samples_per_block: int,
+    inputs_per_block: int,
     queries: int,
     frames: Path | None,
 ) -> int:
@@ -93,6 +101,7 @@ def run_cost(
         model: model file; or
         known: name of a network of the literature.
         samples_per_block: queries that are sent together.
+        inputs_per_block: data vectors of them that are verified together; 0 for all.
         queries: after which the weights' figures count.
         frames: bench file whose frame section counts; None takes the usual frames.
 
@@ -121,6 +130,7 @@ def run_cost(
         photons_per_symbol=network.photons_per_symbol,
         burst=_burst(frames),
         samples_per_block=samples_per_block,
+        inputs_per_block=inputs_per_block,
         queries=queries,
         budget_bits_per_weight=budget,
     )
@@ -133,6 +143,7 @@ def run_cost(
             "encoding": protocol.encoding,
             "symbol_rate_hz": found.symbol_rate_hz,
             "samples_per_block": samples_per_block,
+            "inputs_per_block": inputs_per_block,
             "queries": queries,
             "budget_bits_per_weight": budget,
             "notes": list(network.notes),
@@ -223,6 +234,7 @@ def _totals(found: "NetworkCost") -> dict[str, object]:
         "data_bits_homodyne_worst_layer": found.worst_data_bits_homodyne,
         "data_bits_any_worst_layer": found.worst_data_bits_any,
         "queries_within_budget": found.queries_allowed,
+        "queries_within_budget_finest": found.queries_allowed_finest,
     }
 
 
@@ -260,8 +272,8 @@ def _show(screen: Screen, found: "NetworkCost", title: str, queries: int) -> Non
     screen.table(title, columns, rows, numbers=tuple(range(1, 9)))
     screen.say(
         "  verified, kept: bit per weight to a client under verification (asymptotic, after "
-        f"{counted(queries, 'query')}), and to one that keeps all light of one query and is "
-        "caught.\n"
+        f"{counted(queries, 'query')}), and to one that keeps all light of one block, of one query "
+        "at most, and is caught.\n"
         "  homodyne, any: bit per data value to a server that homodynes, or measures at will; the "
         "larger of local figure and cap."
     )
@@ -276,4 +288,12 @@ def _show(screen: Screen, found: "NetworkCost", title: str, queries: int) -> Non
         "the worst layer."
     )
     if found.queries_allowed is not None:
-        screen.tell(f"The budget allows {counted(found.queries_allowed, 'query')}.")
+        finest = found.queries_allowed_finest or 0
+        screen.tell(
+            f"The budget allows {counted(found.queries_allowed, 'query')}"
+            + (
+                f", and {finest:,} with blocks of one data vector (inputs_per_block = 1)."
+                if finest > found.queries_allowed
+                else "."
+            )
+        )

@@ -180,8 +180,8 @@ def frontier_run(
         lost = train_networks(
             screen, store, source, specs, workers, scheduler, device, retry_failed, quietly
         )
-        report = _evaluate(screen, store, link, receivers, encodings, budget)
-    _finish(screen, out, report)
+        if store.networks() or not lost:
+            _finish(screen, out, _evaluate(screen, store, link, receivers, encodings, budget))
     if lost:
         raise OutputError(
             f"{len(lost)} of {len(specs)} networks were not trained: {lost[0]}; what is finished "

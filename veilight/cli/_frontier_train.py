@@ -43,7 +43,8 @@ def train_networks(
     Returns:
         What was lost, in words.
     """
-    from veilight.frontier.sweep import run_sweep, training_cluster
+    from veilight.frontier.cluster import training_cluster
+    from veilight.frontier.sweep import run_sweep
 
     processes = workers or _cores()
     where = f"the cluster at {scheduler}" if scheduler else f"{processes} processes"
@@ -68,16 +69,23 @@ def train_networks(
 
 
 def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> None:
-    """One network is done."""
+    """One network is done, or something happened to the workers."""
+    from veilight.frontier.networks import FailedNetwork
+
     left = progress.seconds_left
     words = [f"{progress.done} of {progress.total} networks"]
-    if progress.latest is None and progress.reused:
+    if progress.latest is None and progress.reused and not progress.notice:
         words.append(f"{progress.reused} of them from earlier")
     if progress.latest is not None:
         accuracy = getattr(progress.latest, "accuracy", None)
-        found = "failed" if accuracy is None else f"{accuracy:.2%}"
+        if accuracy is not None:
+            found = f"{accuracy:.2%}"
+        else:
+            found = "failed" if isinstance(progress.latest, FailedNetwork) else "not trained"
         words.append(f"{found} at F^2 = {_ratios(progress.latest.spec)}")
-    if left:
+    if progress.notice:
+        words.append(progress.notice)
+    elif left:
         words.append(f"about {duration(left)} to go")
     advance(progress.done, ", ".join(words[1:]))
     if plain:

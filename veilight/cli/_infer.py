@@ -247,9 +247,12 @@ def make_request(
         signal_to_noise=protocol.signal_to_noise,
         rows_per_block=protocol.rows_per_block,
         samples_per_block=protocol.samples_per_block,
+        inputs_per_block=protocol.inputs_per_block,
         false_alarm=protocol.false_alarm,
         full_return=protocol.full_return,
         audit_share=protocol.audit_share,
+        x_share=protocol.x_share,
+        dither_snu=protocol.dither_snu,
         client_policy=ClientPolicy(
             false_alarm=protocol.client_false_alarm, probe_share=protocol.probe_share
         ),

@@ -169,6 +169,7 @@ def _sizes(job: InferenceJob, modes_per_frame: int) -> "Plan":
         modes_per_frame=modes_per_frame,
         rows_per_block=protocol.rows_per_block,
         samples_per_block=protocol.samples_per_block,
+        inputs_per_block=protocol.inputs_per_block or 0,
     )
 
 

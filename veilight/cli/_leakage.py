@@ -1,6 +1,6 @@
 """`veilight leakage`: what a setting leaks, to whom, and how many queries a budget allows."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def run_leakage(
         rows: weight rows per layer.
         modes: optical modes per row and layer.
         queries: samples that are sent.
-        tested_symbols: per layer; half of them in X, half in P.
+        tested_symbols: per layer, X and P together.
 
     Raises:
         ConfigurationError: layers or photons are missing or do not fit.
@@ -57,9 +57,11 @@ def run_leakage(
         receiver,
         probe_photons_per_mode=configuration.leakage.probe_photons_per_mode,
         candidate_cosine=configuration.leakage.candidate_cosine,
+        dither_snu=configuration.protocol.dither_snu,
     )
     budget = configuration.ledger.budget_bits_per_weight
-    allowed = None if budget is None else _queries_allowed(setting, budget)
+    cut = configuration.protocol.inputs_per_block
+    allowed = None if budget is None else _queries_allowed(setting, budget, cut)
     published = _published(configuration, plan)
     layers = _layers(setting)
     screen.result(
@@ -86,18 +88,23 @@ def run_leakage(
     return 0
 
 
-def _queries_allowed(setting: Setting, budget: float) -> dict[str, int]:
-    """Verified queries that a budget in bits per weight allows, by layer."""
-    from protocol.accounting import layer_name
-    from protocol.budget import charge_for_layer, queries_within_budget
+def _queries_allowed(setting: Setting, budget: float, cut: int | None) -> dict[str, int]:
+    """Verified queries that a budget in bits per weight allows, by layer.
 
+    Where the size of blocks is left open, they are as small as need be: of one data vector.
+    """
+    from protocol.accounting import layer_name
+    from protocol.budget import charge_for_layer, pending_queries, queries_within_budget
+
+    plan = replace(setting.plan, inputs_per_block=1 if cut is None else cut)
     return {
         layer_name(layer): queries_within_budget(
             charge_for_layer(layer, setting.expectation, setting.info.detection_efficiency),
             layer.photons_per_symbol * layer.positions,
             budget,
+            pending_queries(plan, layer),
         )
-        for layer in setting.plan.layers
+        for layer in plan.layers
     }
 
 

@@ -1,5 +1,6 @@
 """The light of a leakage question: layers of a model or of given sizes on a calibrated link."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ class Setting:
     info: "ServerOpticsInfo"
     snr_factor: float
     expectation: "ReturnExpectation"
+    x_share: float = 0.5
 
     def channel(self, modes: int, tested_symbols: int) -> "ChannelEstimate":
         """The channel that the server's tests of honest light would find on average."""
@@ -35,12 +37,13 @@ class Setting:
         eta, honest = self.info.detection_efficiency, self.expectation
         electronics = 1 + self.info.electronic_noise_snu + self.info.converter_step_snu**2 / 12
         white = honest.white_variance - electronics
+        symbols_p = math.floor(tested_symbols * (1 - self.x_share))
         return ChannelEstimate(
             transmittance=min(1.0, honest.gain**2 / eta),
             excess_noise_x_snu=(white + honest.data_mode_excess_x / modes) / eta,
             excess_noise_p_snu=(white + honest.data_mode_excess_p / modes) / eta,
-            tested_symbols_x=(tested_symbols + 1) // 2,
-            tested_symbols_p=tested_symbols // 2,
+            tested_symbols_x=tested_symbols - symbols_p,
+            tested_symbols_p=symbols_p,
         )
 
 
@@ -80,7 +83,10 @@ def setting_of(
         plan=plan,
         info=info,
         snr_factor=snr_factor,
-        expectation=expected_return(info, settings.receiver),
+        expectation=expected_return(
+            info, settings.receiver, dither_snu=configuration.protocol.dither_snu
+        ),
+        x_share=configuration.protocol.x_share,
     )
 
 

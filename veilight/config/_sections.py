@@ -169,7 +169,13 @@ class ProtocolSection(_Section):
         0, "rows", "weight rows that are verified together; 0: all rows of a layer", ge=0
     )
     samples_per_block: int = _setting(
-        100, "samples", "samples that are sent and verified together", ge=1
+        100, "samples", "samples of a batch, which is sent layer by layer", ge=1
+    )
+    inputs_per_block: int | None = _setting(
+        None,
+        "data vectors",
+        "of a batch, verified and charged together; 0: all; not set: all that fit into the budget",
+        ge=0,
     )
     false_alarm: float = _setting(
         1e-6, "", "probability that an honest session is aborted", gt=0, lt=0.5
@@ -186,6 +192,15 @@ class ProtocolSection(_Section):
     )
     client_false_alarm: float = _setting(
         1e-6, "", "probability that the client refuses an honest server", gt=0, lt=0.5
+    )
+    x_share: float = _setting(
+        0.5, "", "probability that X of a returned frame is measured, P otherwise", gt=0, lt=1
+    )
+    dither_snu: float = _setting(
+        0.0,
+        "SNU",
+        "mean square of random displacements of P that show the server its gain; real encoding",
+        ge=0,
     )
     full_return: bool = _setting(
         False, "", "keep every returned mode instead of the sums that the tests need"

@@ -66,10 +66,11 @@ class Privacy:
         data_bits_probing: to a server that puts light up to the client's limit into P, and with any
             measurement; local, worst layer. None without a limit.
         stolen_block_bits: total bits, in the worst layer, of a client that keeps all light of one
-            sample's rows and is caught.
+            block and is caught: of one sample's rows, or of `link.inputs_per_block` of its data
+            vectors where that says so.
         stolen_block_bits_per_weight: the same per weight, in the layer that is worst in that.
         queries_allowed: samples until the first layer's budget is spent, all of them verified but
-            the last; None without a budget.
+            the last block; None without a budget.
         symbols_per_query: modes sent for one sample.
         seconds_per_query: light time of one sample.
         assumptions: what the figures take for granted.

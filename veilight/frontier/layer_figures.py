@@ -16,13 +16,13 @@ from protocol.leakage import (
 from protocol.leakage.certified import ServerTrust
 from protocol.leakage.certified_mean import ExpectedLayer
 from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
-from protocol.leakage.general_bound import weight_bits_general, weight_bits_general_untested
-from veilight.frontier.dither import (
+from protocol.leakage.dithering import (
     data_bits_any_cap_with_dither,
     data_bits_any_with_dither,
     data_bits_homodyne_dither,
     data_bits_homodyne_dither_cap,
 )
+from protocol.leakage.general_bound import weight_bits_general, weight_bits_general_untested
 from veilight.frontier.expected import expected_certificate, expected_mean_certificate
 from veilight.frontier.link import LinkAssumptions, ReceiverOnLink, receiver_on_link
 from veilight.frontier.shapes import LayerShape
@@ -68,6 +68,12 @@ class LayerDesign:
     def copies(self) -> int:
         """Transmissions of the same weights that count together."""
         return self.link.copies * self.shape.positions
+
+    @property
+    def block_inputs(self) -> int:
+        """Data vectors of a block, of one sample at most."""
+        positions = self.shape.positions
+        return min(self.link.inputs_per_block or positions, positions)
 
     @property
     def photons_per_symbol(self) -> float:
@@ -136,7 +142,7 @@ def figures_of_layer(design: LayerDesign) -> LayerFigures:
 
 
 def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
-    """Samples that a layer's budget allows, the last of them charged as unverified.
+    """Samples that a layer's budget allows, the last block charged as unverified.
 
     Args:
         design: the layer.
@@ -167,7 +173,8 @@ def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
         )
 
     per_query = design.photons_per_symbol * seen.reaching * design.shape.positions
-    return queries_within_budget(charge, per_query, budget_bits_per_weight)
+    pending = design.block_inputs / design.shape.positions
+    return queries_within_budget(charge, per_query, budget_bits_per_weight, pending)
 
 
 def _verified(design: LayerDesign) -> float:
@@ -266,8 +273,8 @@ def _certified(design: LayerDesign) -> float | None:
 
 
 def _kept(design: LayerDesign) -> float:
-    """Bits per weight of all light of one sample's rows, every position a copy."""
-    m_x, m_p = (design.shape.positions * modulation for modulation in design.modulations)
+    """Bits per weight of all light of one block, every data vector a copy."""
+    m_x, m_p = (design.block_inputs * modulation for modulation in design.modulations)
     return weight_bits_general_untested(m_x, m_p) / weights_per_mode(design.encoding)
 
 

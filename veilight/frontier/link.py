@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import Receiver
+from protocol.leakage.dithering import lost_p
 from protocol.leakage.general_bound import ReturnedChannel
-from veilight.frontier.dither import lost_p
 
 __all__ = ["DataCharge", "LinkAssumptions", "ReceiverOnLink", "receiver_on_link"]
 
@@ -41,9 +41,11 @@ class LinkAssumptions:
         copies: K, transmissions of the same weights that are counted together. With 1 a figure is
             what each transmission of a session adds at most, the session being as long as
             `tested_symbols` says; a session as a whole leaks what K = its queries gives.
+        inputs_per_block: data vectors of a sample that are verified together; 0 for all. What a
+            thief keeps is one such block.
         dither_p_snu: d, mean square of known displacements of P, fresh for every symbol, that the
-            server adds to the real encoding to see the gain of P (`veilight.frontier.dither`); the
-            complex encoding, whose weights show it, goes without.
+            server adds to the real encoding to see the gain of P (`protocol.leakage.dithering`);
+            the complex encoding, whose weights show it, goes without.
         probe_photons_per_mode: the client's limit on the mean photons per mode in P, which it
             monitors; at least the dither's d/4 are let through. None: no figure for a probing
             server is made.
@@ -65,6 +67,7 @@ class LinkAssumptions:
     tested_share_x: float = 0.5
     failure: float = 1e-6
     copies: int = 1
+    inputs_per_block: int = 0
     dither_p_snu: float = 0.0
     probe_photons_per_mode: float | None = None
     data_charge: DataCharge = "larger"
@@ -90,6 +93,12 @@ class LinkAssumptions:
         if isinstance(self.copies, bool) or not isinstance(self.copies, int) or self.copies < 1:
             raise ConfigurationError(
                 f"frontier link: copies is {self.copies!r}; it must be a whole number of at least 1"
+            )
+        cut = self.inputs_per_block
+        if isinstance(cut, bool) or not isinstance(cut, int) or cut < 0:
+            raise ConfigurationError(
+                f"frontier link: inputs_per_block is {cut!r}; it must be a whole number of at "
+                "least 0 (0: all data vectors of a sample)"
             )
         if self.data_charge not in ("larger", "local"):
             raise ConfigurationError(

@@ -194,8 +194,8 @@ def examine(
     """Choose settings for a target by local figures and by caps, and check.
 
     Every network with every receiver first; only if none of them meets the target, the few that
-    come closest with the dithers, too, which sessions do not send yet. A network that meets the
-    target is shown at its strongest coupling that does, which takes the least light.
+    come closest with the dithers, too. A network that meets the target is shown at its strongest
+    coupling that does, which takes the least light.
 
     Args:
         target: the target.

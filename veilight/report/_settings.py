@@ -29,9 +29,14 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
         "server's defences": defence_words(result),
         "rows per block": "all" if not request.rows_per_block else count(request.rows_per_block),
         "samples per block": count(request.samples_per_block),
+        "data vectors per block": _inputs_per_block(result),
         "blocks planned": count(result.thresholds.blocks),
         "false-alarm rate of the session": plain(request.false_alarm),
         "false-alarm rate of the client": plain(request.client_policy.false_alarm),
+        "share of the return that is tested in X": plain(request.x_share),
+        "random displacements of P": "none"
+        if not request.dither_snu
+        else f"mean square {plain(request.dither_snu)} SNU",
         "share of dummies that are opened": plain(request.audit_share),
         "symbols sent for dummies and probes": count(result.audit_symbols),
         "thresholds (SHA-256)": result.thresholds_told,
@@ -61,6 +66,15 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
         _pairs("Link", link),
         _pairs("Versions", result.versions),
     )
+
+
+def _inputs_per_block(result: RunResult) -> str:
+    """How finely batches were cut into blocks, and who chose it."""
+    found = result.plan.inputs_per_block
+    if not found:
+        return "all of the batch"
+    chosen = result.request.inputs_per_block is None
+    return count(found) + (", the most that the budget allows" if chosen else "")
 
 
 def _pairs(caption: str, values: Mapping[str, str]) -> Table:

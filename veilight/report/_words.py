@@ -251,7 +251,7 @@ def queries_sent(result: RunResult) -> int:
         block = record.block
         if block.tile == 0 and block.first_row == 0:
             sent[block.layer] = sent.get(block.layer, 0) + block.inputs
-    return max((sent.get(e.layer, 0) // e.positions for e in result.plan.layers), default=0)
+    return max((-(-sent.get(e.layer, 0) // e.positions) for e in result.plan.layers), default=0)
 
 
 def ledger_words(result: RunResult) -> str:

@@ -5,41 +5,24 @@ for, as far as the converter is fast enough; in the mode NORM at most 1000 of th
 eight divisions are 199 of the 256 codes; codes 1 and 255 are the ends of the converter.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.instruments.parts import DigitiserPart
-from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.dialects.scope import (
     SECONDS,
     VOLTS,
-    Acquisition,
     Frame,
-    Knobs,
-    digitiser_parts,
     engineering,
-    plugged_inputs,
 )
-from sim_backend.wire.scpi_session import (
-    Answer,
-    Call,
-    Complaint,
-    ErrorQueue,
-    Handler,
-    Later,
-    ScpiSession,
-)
-from sim_backend.wire.session import Session, Twin, TwinPlace
+from sim_backend.wire.dialects.scope_twin import KeysightScopeTwin, scope_makers
+from sim_backend.wire.scpi_session import Call, Complaint, ErrorQueue, Handler
 
 __all__ = ["MAKERS", "KeysightInfiniiVisionTwin"]
 
 _RATES: Final = {"MSO-X 3024T": 5e9, "DSO-X 4024A": 5e9, "DSO-X 6004A": 20e9}
 _FIRMWARE = "07.50.2021102830"
-_INPUTS = 4
 _MEMORY = 4_000_000
 _NORMAL_POINTS = 1000
 _COUNTS: Final = (100, 250, 500, *(m * 10**e for e in range(3, 7) for m in (1, 2, 5)))
@@ -47,76 +30,38 @@ _CODES_PER_RANGE = 199
 _MIDDLE = 128
 _LOWEST, _HIGHEST = 1, 255
 _RUNNING = 8
-_STALE = Complaint(-230, "Data corrupt or stale")
 _RANGE, _OFFSET, _PROBE = ":CHANnel#:RANGe", ":CHANnel#:OFFSet", ":CHANnel#:PROBe"
-_SHOWN, _INVERTED = ":CHANnel#:DISPlay", ":CHANnel#:INVert"
+_INVERTED = ":CHANnel#:INVert"
 _WINDOW, _POSITION = ":TIMebase:RANGe", ":TIMebase:POSition"
-_SOURCE, _SWEEP = ":TRIGger[:EDGE]:SOURce", ":TRIGger:SWEep"
 _TYPE, _COUNT = ":ACQuire:TYPE", ":ACQuire:COUNt"
-_SENT, _FORMAT, _ORDER = ":WAVeform:SOURce", ":WAVeform:FORMat", ":WAVeform:BYTeorder"
+_FORMAT, _ORDER = ":WAVeform:FORMat", ":WAVeform:BYTeorder"
 _UNSIGNED, _MODE, _POINTS = (
     ":WAVeform:UNSigned",
     ":WAVeform:POINts:MODE",
     ":WAVeform:POINts",
 )
-_INPUT_WORDS: Final = {f"CHANnel{n}": f"CHAN{n}" for n in range(1, _INPUTS + 1)}
-_TRIGGER_WORDS: Final = {**_INPUT_WORDS, "EXTernal": "EXT", "LINE": "LINE", "WGEN": "WGEN"}
 _TYPES: Final = {"NORM": 0, "PEAK": 1, "AVER": 2, "HRES": 3}
 _FORMATS: Final = {"BYTE": 0, "WORD": 1, "ASC": 4}
 
 
-class KeysightInfiniiVisionTwin(Twin):
-    """An oscilloscope.
+class KeysightInfiniiVisionTwin(KeysightScopeTwin):
+    """An oscilloscope such as `DSO-X 4024A`; see `ScopeTwin` for the arguments."""
 
-    Args:
-        model: as in `*IDN?`, such as `DSO-X 4024A`.
-        clock: simulated time.
-        serial: serial number.
-        parts: of the scene, by input.
-        plugged: inputs that the bench's trigger line is plugged into.
-    """
+    shown = ":CHANnel#:DISPlay"
+    source = ":TRIGger[:EDGE]:SOURce"
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        clock: SimulatedClock,
-        serial: str,
-        parts: Mapping[int, DigitiserPart],
-        plugged: frozenset[int] = frozenset((4,)),
-    ) -> None:
-        self.model = model
-        self._serial = serial
-        self._clock = clock
-        self._errors = ErrorQueue(size=30, overflow=(350, "Queue overflow"))
-        self._acquisition = Acquisition(clock, parts, plugged)
-        self._knobs = Knobs()
-        self._free = True
-        self._armed = False
-        self._table = {
-            **self._vertical(),
-            **self._timing(),
-            **self._running(),
-            **self._transfer(),
-        }
-        self._preset()
+    def _error_queue(self) -> ErrorQueue:
+        return ErrorQueue(size=30, overflow=(350, "Queue overflow"))
 
-    def session(self) -> Session:
-        """See `Twin.session`."""
-        return ScpiSession(self._clock, self._table, self._errors)
-
-    def _preset(self) -> None:
-        self._acquisition.stop()
-        self._knobs.reset()
-        self._knobs.put(_SHOWN, True, 1)
-        self._free = True
+    def _commands(self) -> dict[str, Handler]:
+        return {**self._vertical(), **self._timing(), **self._running(), **self._transfer()}
 
     def _vertical(self) -> dict[str, Handler]:
         knobs = self._knobs
         on = {"AC": "AC", "DC": "DC"}
         impedances = {"ONEMeg": "ONEM", "FIFTy": "FIFT"}
         return {
-            **knobs.flag(_SHOWN, False),
+            **knobs.flag(self.shown, False),
             **knobs.number(_RANGE, 40.0, (8e-3, 40.0), units=VOLTS),
             **knobs.number(_OFFSET, 0.0, (-40.0, 40.0), units=VOLTS),
             **knobs.number(_PROBE, 1.0, (0.1, 1e4), units={"X": 1.0}),
@@ -132,6 +77,7 @@ class KeysightInfiniiVisionTwin(Twin):
 
     def _timing(self) -> dict[str, Handler]:
         knobs = self._knobs
+        sources = {**self.input_words, "EXTernal": "EXT", "LINE": "LINE", "WGEN": "WGEN"}
         slopes = {"POSitive": "POS", "NEGative": "NEG", "EITHer": "EITH", "ALTernate": "ALT"}
         return {
             **knobs.number(_WINDOW, 1e-3, (2e-9, 500.0), units=SECONDS),
@@ -139,10 +85,10 @@ class KeysightInfiniiVisionTwin(Twin):
             **knobs.word(":TIMebase:MODE", "MAIN", {"MAIN": "MAIN"}),
             **knobs.word(":TIMebase:REFerence", "CENT", {"CENTer": "CENT"}),
             **knobs.word(":TRIGger:MODE", "EDGE", {"EDGE": "EDGE"}),
-            **knobs.word(_SOURCE, "CHAN1", _TRIGGER_WORDS),
+            **knobs.word(self.source, "CHAN1", sources),
             **knobs.number(":TRIGger[:EDGE]:LEVel", 0.0, (-60.0, 60.0), units=VOLTS),
             **knobs.word(":TRIGger[:EDGE]:SLOPe", "POS", slopes),
-            **knobs.word(_SWEEP, "AUTO", {"AUTO": "AUTO", "NORMal": "NORM"}),
+            **knobs.word(self.sweep, "AUTO", {"AUTO": "AUTO", "NORMal": "NORM"}),
             ":TIMebase:SCALe": self._time_scale,
             ":TIMebase:SCALe?": lambda _: engineering(knobs.value(_WINDOW) / 10),
             ":TIMebase?": self._time_group,
@@ -179,7 +125,7 @@ class KeysightInfiniiVisionTwin(Twin):
         formats = {"BYTE": "BYTE", "WORD": "WORD", "ASCii": "ASC"}
         modes = {"NORMal": "NORM", "MAXimum": "MAX", "RAW": "RAW"}
         return {
-            **knobs.word(_SENT, "CHAN1", _INPUT_WORDS),
+            **knobs.word(self.sent, "CHAN1", self.input_words),
             **knobs.word(_FORMAT, "BYTE", formats),
             **knobs.word(_ORDER, "MSBF", {"MSBFirst": "MSBF", "LSBFirst": "LSBF"}),
             **knobs.flag(_UNSIGNED, True),
@@ -211,7 +157,8 @@ class KeysightInfiniiVisionTwin(Twin):
             f"OFFS {engineering(knobs.value(_OFFSET, *at))};"
             f"COUP {knobs.text(':CHANnel#:COUPling', *at)};"
             f"IMP {knobs.text(':CHANnel#:IMPedance', *at)};"
-            f"DISP {int(knobs.is_on(_SHOWN, *at))};BWL {int(knobs.is_on(':CHANnel#:BWLimit', *at))}"
+            f"DISP {int(knobs.is_on(self.shown, *at))};"
+            f"BWL {int(knobs.is_on(':CHANnel#:BWLimit', *at))}"
         )
 
     def _time_group(self, _: Call) -> str:
@@ -233,74 +180,29 @@ class KeysightInfiniiVisionTwin(Twin):
         """Volts of a code of eight bits."""
         return self._knobs.value(_RANGE, channel) / _CODES_PER_RANGE
 
+    def _span_v(self, channel: int) -> float:
+        half_v = _MIDDLE * self._step_v(channel) + abs(self._knobs.value(_OFFSET, channel))
+        return half_v / self._knobs.value(_PROBE, channel)
+
     def _next_frame(self) -> Frame:
-        """What an acquisition would take now."""
         knobs = self._knobs
         window_s = knobs.value(_WINDOW)
         fastest = int(_RATES[self.model] * window_s)
         samples = max(1, min(int(knobs.value(_POINTS)), _MEMORY, fastest))
-        spans_v = {
-            n: (_MIDDLE * self._step_v(n) + abs(knobs.value(_OFFSET, n))) / knobs.value(_PROBE, n)
-            for n in range(1, _INPUTS + 1)
-            if knobs.is_on(_SHOWN, n)
-        }
         return Frame(
             rate_hz=samples / window_s,
             samples=samples,
             begin_s=knobs.value(_POSITION) - window_s / 2,
-            spans_v=spans_v,
+            spans_v=self._spans_v(),
         )
 
-    def _run(self) -> None:
-        self._acquisition.stop()
-        self._free = self._armed = True
-
-    def _stop(self) -> None:
-        if self._free:
-            self._acquisition.keep(self._next_frame())
-        self._free = False
-        self._acquisition.stop()
-
-    def _single(self) -> None:
-        self._free = False
-        source = self._knobs.text(_SOURCE)
-        self._acquisition.start(
-            self._next_frame(),
-            source=int(source[-1]) if source[-1].isdigit() else None,
-            auto=self._knobs.text(_SWEEP) == "AUTO",
-        )
-        self._armed = True
-
-    def _digitize(self, call: Call) -> Answer:
-        for index in range(len(call.arguments)):
-            self._knobs.put(_SHOWN, True, int(call.word(_INPUT_WORDS, index)[-1]))
-        self._single()
-        return Later(until=lambda: not self._acquisition.is_running())
-
-    def _is_running(self) -> bool:
-        return self._free or self._acquisition.is_running()
-
-    def _armed_event(self) -> str:
-        armed, self._armed = self._armed, False
-        return str(int(armed))
-
-    def _trigger_event(self) -> str:
-        self._acquisition.is_running()
-        triggered, self._acquisition.triggered = self._acquisition.triggered, False
-        return str(int(triggered or self._free))
-
-    def _record(self) -> tuple[Frame, int]:
-        """The record in memory and the input that is sent; -230 where there is none."""
-        frame = None if self._is_running() else self._acquisition.frame
-        channel = int(self._knobs.text(_SENT)[-1])
-        if frame is None or channel not in frame.spans_v:
-            raise _STALE
-        return frame, channel
+    def _in_memory(self) -> Frame | None:
+        return None if self._is_running() else self._acquisition.frame
 
     def _sent_points(self) -> int:
         """As many as are asked for, as far as there are as many; counts of the guide."""
         knobs = self._knobs
-        frame = None if self._is_running() else self._acquisition.frame
+        frame = self._in_memory()
         there = int(knobs.value(_POINTS)) if frame is None else frame.samples
         most = _NORMAL_POINTS if knobs.text(_MODE) == "NORM" else _MEMORY
         return min(int(knobs.value(_POINTS)), there, most)
@@ -370,16 +272,6 @@ def _whole(value: float) -> str:
     return str(int(value))
 
 
-def _make(model: str, place: TwinPlace) -> Twin:
-    return KeysightInfiniiVisionTwin(
-        model=model,
-        clock=place.clock,
-        serial=place.serial,
-        parts=digitiser_parts(place),
-        plugged=plugged_inputs(place),
-    )
-
-
-MAKERS: dict[str, Callable[[TwinPlace], Twin]] = {
-    f"Keysight {model.replace('-X ', 'X')}": partial(_make, model) for model in _RATES
-}
+MAKERS = scope_makers(
+    KeysightInfiniiVisionTwin, {f"Keysight {model.replace('-X ', 'X')}": model for model in _RATES}
+)

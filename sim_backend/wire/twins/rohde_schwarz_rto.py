@@ -4,102 +4,58 @@ Model of the acquisition: the record has the sample rate that was set over the t
 trigger in the middle; codes of 8 bits, 253 of which are the ten divisions.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.instruments.parts import DigitiserPart
-from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.dialects.scope import (
-    Acquisition,
-    Frame,
-    Knobs,
-    digitiser_parts,
-    plugged_inputs,
-)
-from sim_backend.wire.scpi_session import (
-    Call,
-    Complaint,
-    ErrorQueue,
-    Handler,
-    ScpiSession,
-    block,
-)
-from sim_backend.wire.session import Session, Twin, TwinPlace
+from sim_backend.wire.dialects.scope import Frame
+from sim_backend.wire.dialects.scope_twin import INPUTS, ScopeTwin, scope_makers
+from sim_backend.wire.scpi_session import Call, Complaint, ErrorQueue, Handler, block
 
 __all__ = ["MAKERS", "RohdeSchwarzRtoTwin"]
 
 _FAMILIES: Final = {"RTO": "RTO1044", "RTP": "RTP084"}
 _PART = "1329.7002k14"
 _FIRMWARE = "4.40.2.0"
-_INPUTS = 4
 _DIVISIONS = 10
 _SHOWN_CODES = 253
 _MEMORY = 50_000_000
 _FASTEST_HZ = 10e9
 _WAITING, _MEASURING = 8, 16
-_SHOWN, _RANGE = ":CHANnel#:STATe", ":CHANnel#:RANGe"
+_RANGE = ":CHANnel#:RANGe"
 _OFFSET, _POSITION = ":CHANnel#:OFFSet", ":CHANnel#:POSition"
 _WINDOW, _RATE = ":TIMebase:RANGe", ":ACQuire:SRATe"
 _COUNT = ":ACQuire:COUNt"
 _SOURCE, _TRIGGERING = ":TRIGger#:SOURce", ":TRIGger#:MODE"
 _ORDER = ":FORMat:BORDer"
-_INPUT_WORDS: Final = {f"CHANnel{n}": f"CHAN{n}" for n in range(1, _INPUTS + 1)}
+_INPUT_WORDS: Final = {f"CHANnel{n}": f"CHAN{n}" for n in range(1, INPUTS + 1)}
 _FORMATS: Final = ("INT,8", "INT,16", "REAL,32", "ASC,0")
 _NOTHING = Complaint(-230, "Data corrupt or stale")
 
 
-class RohdeSchwarzRtoTwin(Twin):
-    """An oscilloscope.
+class RohdeSchwarzRtoTwin(ScopeTwin):
+    """An oscilloscope, `RTO` or `RTP`; see `ScopeTwin` for the arguments."""
 
-    Args:
-        model: `RTO` or `RTP`, as in `*IDN?`.
-        clock: simulated time.
-        serial: serial number.
-        parts: of the scene, by input.
-        plugged: inputs that the bench's trigger line is plugged into.
-    """
+    shown = ":CHANnel#:STATe"
+    _done = 0
+    _format = "ASC,0"
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        clock: SimulatedClock,
-        serial: str,
-        parts: Mapping[int, DigitiserPart],
-        plugged: frozenset[int] = frozenset((4,)),
-    ) -> None:
-        self.model = model
-        self._serial = serial
-        self._clock = clock
-        self._errors = ErrorQueue(size=30, empty='0,"No error"', plus=False)
-        self._acquisition = Acquisition(clock, parts, plugged)
-        self._knobs = Knobs()
-        self._free = True
-        self._done = 0
-        self._format = "ASC,0"
-        self._table = {**self._vertical(), **self._timing(), **self._running(), **self._transfer()}
-        self._preset()
+    def _error_queue(self) -> ErrorQueue:
+        return ErrorQueue(size=30, empty='0,"No error"', plus=False)
 
-    def session(self) -> Session:
-        """See `Twin.session`."""
-        return ScpiSession(self._clock, self._table, self._errors)
+    def _commands(self) -> dict[str, Handler]:
+        return {**self._vertical(), **self._timing(), **self._running(), **self._transfer()}
 
     def _preset(self) -> None:
-        self._acquisition.stop()
-        self._knobs.reset()
-        self._knobs.put(_SHOWN, True, 1)
+        super()._preset()
         self._format = "ASC,0"
-        self._free = True
 
     def _vertical(self) -> dict[str, Handler]:
         knobs = self._knobs
         couplings = {"DC": "DC", "DCLimit": "DCL", "AC": "AC"}
         return {
-            **knobs.flag(_SHOWN, False),
+            **knobs.flag(self.shown, False),
             **knobs.number(_RANGE, 0.5, (10e-3, 100.0), write=_number),
             **knobs.number(_OFFSET, 0.0, (-100.0, 100.0), write=_number),
             **knobs.number(_POSITION, 0.0, (-5.0, 5.0), write=_number),
@@ -180,17 +136,14 @@ class RohdeSchwarzRtoTwin(Twin):
     def _step_v(self, channel: int) -> float:
         return self._knobs.value(_RANGE, channel) / _SHOWN_CODES
 
+    def _span_v(self, channel: int) -> float:
+        return 128 * self._step_v(channel) + abs(self._middle_v(channel))
+
     def _next_frame(self) -> Frame:
-        """What an acquisition would take now."""
         rate_hz = self._knobs.value(_RATE)
         samples = max(2, min(_MEMORY, round(rate_hz * self._knobs.value(_WINDOW))))
-        spans_v = {
-            n: 128 * self._step_v(n) + abs(self._middle_v(n))
-            for n in range(1, _INPUTS + 1)
-            if self._knobs.is_on(_SHOWN, n)
-        }
         begin_s = -(samples // 2) / rate_hz
-        return Frame(rate_hz=rate_hz, samples=samples, begin_s=begin_s, spans_v=spans_v)
+        return Frame(rate_hz=rate_hz, samples=samples, begin_s=begin_s, spans_v=self._spans_v())
 
     def _run(self) -> None:
         self._acquisition.stop()
@@ -198,14 +151,9 @@ class RohdeSchwarzRtoTwin(Twin):
 
     def _single(self) -> None:
         self._free = False
-        source = self._knobs.text(_SOURCE, 1)
         mode = self._knobs.text(_TRIGGERING, 1)
         self._done = 0
-        self._acquisition.start(
-            self._next_frame(),
-            source=int(source[-1]) if source[-1].isdigit() else None,
-            auto=mode == "AUTO",
-        )
+        self._wait_for(self._knobs.text(_SOURCE, 1), auto=mode == "AUTO")
         self._done = 1
         if mode == "FRE":
             self._acquisition.force()
@@ -282,16 +230,6 @@ def _whole(value: float) -> str:
     return str(int(value))
 
 
-def _make(model: str, place: TwinPlace) -> Twin:
-    return RohdeSchwarzRtoTwin(
-        model=model,
-        clock=place.clock,
-        serial=place.serial,
-        parts=digitiser_parts(place),
-        plugged=plugged_inputs(place),
-    )
-
-
-MAKERS: dict[str, Callable[[TwinPlace], Twin]] = {
-    f"Rohde & Schwarz {model}": partial(_make, model) for model in _FAMILIES
-}
+MAKERS = scope_makers(
+    RohdeSchwarzRtoTwin, {f"Rohde & Schwarz {model}": model for model in _FAMILIES}
+)

@@ -7,22 +7,14 @@ division. Events wait until `*ESR?` is read.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_backend.instruments.parts import DigitiserPart
-from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.dialects.scope import (
-    Acquisition,
-    Frame,
-    Knobs,
-    digitiser_parts,
-    headed,
-    plugged_inputs,
-)
+from sim_backend.wire.dialects.scope import Frame, headed
+from sim_backend.wire.dialects.scope_twin import INPUTS, ScopeTwin, scope_makers
 from sim_backend.wire.scpi_session import (
     Call,
     Complaint,
@@ -31,20 +23,18 @@ from sim_backend.wire.scpi_session import (
     ScpiSession,
     block,
 )
-from sim_backend.wire.session import Session, Twin, TwinPlace
+from sim_backend.wire.session import Session
 
 __all__ = ["MAKERS", "TektronixMso56Twin"]
 
 _SERIES: Final = ("MSO54", "MSO64")
 _FIRMWARE = "CF:91.1CT FV:1.38.2.4"
-_INPUTS = 4
 _LONGEST = 62_500_000
 _WORDS_PER_DIVISION = 6400
 _HALF_SPAN = 1 << 15
 _STEP = 1 << 4
 _ARMING_S = 1e-3
 _NOT_SHOWN = Complaint(-2244, "Source waveform is not active")
-_SHOWN = ":DISplay:GLObal:CH#:STATE"
 _SCALE, _OFFSET, _POSITION = ":CH#:SCAle", ":CH#:OFFSet", ":CH#:POSition"
 _RATE, _LENGTH = ":HORizontal[:MODe]:SAMPLERate", ":HORizontal[:MODe]:RECOrdlength"
 _TRIGGER_AT = ":HORizontal:POSition"
@@ -52,7 +42,7 @@ _SOURCE, _AUTO = ":TRIGger:A:EDGE:SOUrce", ":TRIGger:A:MODe"
 _AFTER = ":ACQuire:STOPAfter"
 _SENT, _ENCODING, _WIDTH = ":DATa:SOUrce", ":DATa:ENCdg", ":DATa:WIDth"
 _FIRST, _LAST = ":DATa:STARt", ":DATa:STOP"
-_INPUT_WORDS: Final = {f"CH{n}": f"CH{n}" for n in range(1, _INPUTS + 1)}
+_INPUT_WORDS: Final = {f"CH{n}": f"CH{n}" for n in range(1, INPUTS + 1)}
 _ENCODINGS: Final = {
     "RIBinary": "RIBINARY",
     "SRIbinary": "SRIBINARY",
@@ -109,54 +99,31 @@ class _Events(ErrorQueue):
         return '0,"No events to report; queue empty"'
 
 
-class TektronixMso56Twin(Twin):
-    """An oscilloscope.
+class TektronixMso56Twin(ScopeTwin):
+    """An oscilloscope such as `MSO54`; see `ScopeTwin` for the arguments."""
 
-    Args:
-        model: such as `MSO54`.
-        clock: simulated time.
-        serial: serial number.
-        parts: of the scene, by input.
-        plugged: inputs that the bench's trigger line is plugged into.
-    """
-
-    def __init__(
-        self,
-        *,
-        model: str,
-        clock: SimulatedClock,
-        serial: str,
-        parts: Mapping[int, DigitiserPart],
-        plugged: frozenset[int] = frozenset((4,)),
-    ) -> None:
-        self.model = model
-        self._serial = serial
-        self._clock = clock
-        self._events = _Events()
-        self._acquisition = Acquisition(clock, parts, plugged)
-        self._knobs = Knobs()
-        self._headers = self._verbose = self._free = True
-        self._started_s = 0.0
-        self._count = 0
-        self._scales: dict[int, tuple[float, float]] = {}
-        own = {**self._vertical(), **self._timing(), **self._running(), **self._transfer()}
-        self._table = {
-            **self._common(),
-            **{name: headed(name, one, self._style) for name, one in own.items()},
-        }
-        self._preset()
+    shown = ":DISplay:GLObal:CH#:STATE"
+    _headers = _verbose = True
+    _started_s = 0.0
+    _count = 0
+    _scales: Mapping[int, tuple[float, float]] = MappingProxyType({})
 
     def session(self) -> Session:
         """See `Twin.session`."""
         return ScpiSession(
-            self._clock, self._table, self._events, complete=lambda: not self._in_sequence()
+            self._clock, self._table, self._errors, complete=lambda: not self._in_sequence()
         )
 
-    def _preset(self) -> None:
-        self._acquisition.stop()
-        self._knobs.reset()
-        self._knobs.put(_SHOWN, True, 1)
-        self._free = True
+    def _error_queue(self) -> ErrorQueue:
+        self._events = _Events()
+        return self._events
+
+    def _commands(self) -> dict[str, Handler]:
+        own = {**self._vertical(), **self._timing(), **self._running(), **self._transfer()}
+        return {
+            **self._common(),
+            **{name: headed(name, one, self._style) for name, one in own.items()},
+        }
 
     def _common(self) -> dict[str, Handler]:
         return {
@@ -172,7 +139,7 @@ class TektronixMso56Twin(Twin):
     def _vertical(self) -> dict[str, Handler]:
         knobs = self._knobs
         return {
-            **knobs.flag(_SHOWN, False),
+            **knobs.flag(self.shown, False),
             **knobs.number(_SCALE, 0.1, (500e-6, 10.0), units=_UNITS, write=_nr3),
             **knobs.number(_OFFSET, 0.0, (-100.0, 100.0), units=_UNITS, write=_nr3),
             **knobs.number(_POSITION, 0.0, (-10.0, 10.0), write=_nr3),
@@ -180,8 +147,8 @@ class TektronixMso56Twin(Twin):
             **knobs.number(":CH#:TERmination", 1e6, (50.0, 1e6), write=_nr3),
             ":CH#:BANdwidth": lambda _: None,
             ":CH#:BANdwidth?": lambda _: "1.0000E+9",
-            ":SELect:CH#": lambda call: knobs.put(_SHOWN, call.flag(), *call.suffixes),
-            ":SELect:CH#?": lambda call: str(int(knobs.is_on(_SHOWN, *call.suffixes))),
+            ":SELect:CH#": lambda call: knobs.put(self.shown, call.flag(), *call.suffixes),
+            ":SELect:CH#?": lambda call: str(int(knobs.is_on(self.shown, *call.suffixes))),
         }
 
     def _timing(self) -> dict[str, Handler]:
@@ -277,31 +244,26 @@ class TektronixMso56Twin(Twin):
     def _set_verbose(self, call: Call) -> None:
         self._verbose = call.flag()
 
-    def _shown(self) -> list[int]:
-        return [n for n in range(1, _INPUTS + 1) if self._knobs.is_on(_SHOWN, n)]
+    def _middle_v(self, channel: int) -> float:
+        """Volts in the middle of the display."""
+        knobs = self._knobs
+        moved_v = knobs.value(_POSITION, channel) * knobs.value(_SCALE, channel)
+        return knobs.value(_OFFSET, channel) - moved_v
+
+    def _span_v(self, channel: int) -> float:
+        half_v = self._knobs.value(_SCALE, channel) * _HALF_SPAN / _WORDS_PER_DIVISION
+        return half_v + abs(self._middle_v(channel))
 
     def _next_frame(self) -> Frame:
-        """What an acquisition would take now."""
         knobs = self._knobs
         rate_hz, samples = knobs.value(_RATE), int(knobs.value(_LENGTH))
         before = int(samples * knobs.value(_TRIGGER_AT) / 100)
-        spans_v = {
-            n: knobs.value(_SCALE, n) * _HALF_SPAN / _WORDS_PER_DIVISION
-            + abs(knobs.value(_OFFSET, n) - knobs.value(_POSITION, n) * knobs.value(_SCALE, n))
-            for n in self._shown()
-        }
-        return Frame(rate_hz=rate_hz, samples=samples, begin_s=-before / rate_hz, spans_v=spans_v)
+        begin_s = -before / rate_hz
+        return Frame(rate_hz=rate_hz, samples=samples, begin_s=begin_s, spans_v=self._spans_v())
 
     def _note_scales(self) -> None:
         """A record keeps the scales with which it was taken."""
-        knobs = self._knobs
-        self._scales = {
-            n: (
-                knobs.value(_SCALE, n),
-                knobs.value(_OFFSET, n) - knobs.value(_POSITION, n) * knobs.value(_SCALE, n),
-            )
-            for n in self._shown()
-        }
+        self._scales = {n: (self._knobs.value(_SCALE, n), self._middle_v(n)) for n in self._shown()}
 
     def _run(self, call: Call) -> None:
         if call.argument().upper() not in ("ON", "RUN", "1"):
@@ -313,12 +275,8 @@ class TektronixMso56Twin(Twin):
         self._count = 0
         self._started_s = self._clock.now()
         if not self._free:
-            source = self._knobs.text(_SOURCE)
-            self._acquisition.start(
-                self._next_frame(),
-                source=int(source[2:]) if source in _INPUT_WORDS.values() else None,
-                auto=self._knobs.text(_AUTO) == "AUTO",
-            )
+            auto = self._knobs.text(_AUTO) == "AUTO"
+            self._wait_for(self._knobs.text(_SOURCE), auto=auto)
             self._count = 1
 
     def _halt(self) -> None:
@@ -427,16 +385,4 @@ def _fine(value: float) -> str:
     return f"{mantissa}E{int(exponent)}"
 
 
-def _make(model: str, place: TwinPlace) -> Twin:
-    return TektronixMso56Twin(
-        model=model,
-        clock=place.clock,
-        serial=place.serial,
-        parts=digitiser_parts(place),
-        plugged=plugged_inputs(place),
-    )
-
-
-MAKERS: dict[str, Callable[[TwinPlace], Twin]] = {
-    f"Tektronix {model}": partial(_make, model) for model in _SERIES
-}
+MAKERS = scope_makers(TektronixMso56Twin, {f"Tektronix {model}": model for model in _SERIES})

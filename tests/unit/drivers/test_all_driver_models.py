@@ -4,14 +4,12 @@ import re
 
 import pytest
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel, driver_models
 from drivers.errors import ConfigurationError
 from drivers.instruments import Instrument
-from drivers.transports.pool import LinkPool
 from drivers.transports.wired import Wired
 from sim_backend.wire.catalogue import twin_makers
-from tests.wire.scripted import ScriptedClock
+from tests.wire.built import from_bench_file
 
 MODELS = {f"{model.backend} {model.model}": model for model in driver_models()}
 NEEDED: dict[str, dict[str, object]] = {
@@ -23,20 +21,8 @@ over_models = pytest.mark.parametrize("name", sorted(MODELS))
 
 
 def build(model: DriverModel, channel: int, settings: dict[str, object]) -> Instrument:
-    clock = ScriptedClock()
-    address = {"visa": "TCPIP::192.0.2.1::5025::SOCKET", "serial": "/dev/ttyUSB0"}[model.backend]
-    entry = InstrumentEntry(
-        bench="b",
-        party="server",
-        role="role",
-        model=model.model,
-        backend=model.backend,
-        address=address,
-        serial="",
-        channel=channel,
-        settings=NEEDED.get(model.model, {}) | settings,
-    )
-    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
+    needed = NEEDED.get(model.model, {})
+    return from_bench_file(model, channel=channel, settings=needed | settings)
 
 
 def first_channel(model: DriverModel) -> int:

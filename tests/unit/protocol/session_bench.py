@@ -170,6 +170,7 @@ class Bench:
     photons: tuple[float, ...] = (1.0, 1.0)
     samples_per_block: int = 10
     rows_per_block: int = 0
+    inputs_per_block: int = 0
     policy_changes: dict[str, object] = field(default_factory=dict)
     ledger: WeightLedger | None = None
     budget: float | None = None
@@ -191,6 +192,7 @@ class Bench:
             modes_per_frame=self.link_settings.modes_per_frame,
             rows_per_block=self.rows_per_block,
             samples_per_block=self.samples_per_block,
+            inputs_per_block=self.inputs_per_block,
         )
         if self.ledger is None:
             self.ledger = self.new_ledger(None, self.budget)

@@ -63,6 +63,10 @@ _LIMITS = SessionLimits(
     audit_rates=(1e-8,),
     audit_slack=0.0,
     opening_rate=1e-8,
+    record_rate=1e-9,
+    record_look_rates=(1e-9, 1e-9, 1e-9),
+    vacuum_reference_values=80_000,
+    shift_allowance=0.05,
 )
 _MU, _COPIES, _ROWS, _MODES = 0.1, 50, 40, 100
 _EXCESS = 0.4 / _MODES
@@ -101,6 +105,7 @@ def _layer(name: str = "layer 0", index: int = 0) -> LayerThresholds:
         copies=_COPIES,
         symbols_x=symbols,
         symbols_p=symbols,
+        dither_p_snu=0.0,
         verifiable=True,
         expected=ReturnedChannel(
             gain_x=1.0, gain_p=1.0, excess_noise_x_snu=_EXCESS, excess_noise_p_snu=_EXCESS
@@ -141,6 +146,7 @@ def _record(*counted: LayerRecord) -> SessionRecord:
         confidence=1 - 1e-6,
         false_alarm=1e-6,
         blocks=4,
+        x_share=0.5,
         receiver="amplifier",
         receiver_setting=1.25,
         trust=ServerTrust(),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from drivers.errors import ConfigurationError, LedgerError
 from protocol.certificates import ledger_mismatches
 from protocol.ledger import ThresholdsCommitment, WeightLedger, read_history
+from protocol.ledger._database import VERSION
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 
 FIXED = "ab" * 32
@@ -66,7 +67,7 @@ def test_ledger_of_version_1_is_opened_marked_and_goes_on(path: Path) -> None:
         assert ledger.commitment("t") == ThresholdsCommitment(entry=4, thresholds_sha256=None)
         assert debit(ledger, "new", FIXED) == 6
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
     connection.close()
     assert read_history(path).commitments["new"].entry == 6
 

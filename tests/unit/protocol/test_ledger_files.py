@@ -109,8 +109,8 @@ def test_open_refuses_a_file_that_is_no_ledger_and_leaves_it_alone(tmp_path: Pat
 
 
 def test_open_refuses_an_unknown_schema_version(path: Path) -> None:
-    edit(path, "PRAGMA user_version = 3")
-    with pytest.raises(LedgerError, match="schema version 3, this veilight knows version 2"):
+    edit(path, "PRAGMA user_version = 4")
+    with pytest.raises(LedgerError, match="schema version 4, this veilight knows version 3"):
         WeightLedger.open(path, "model")
 
 

@@ -199,7 +199,7 @@ def test_block_messages_name_the_same_block_when_built_from_one() -> None:
     assert verdict.block() == block
 
 
-def test_messages_have_room_for_a_float_in_the_receiver_setting_alone_when_listed() -> None:
+def test_messages_have_room_for_a_float_in_agreed_settings_alone_when_listed() -> None:
     """Weights, data and outcomes are floats; the offer's objects are tested on real sessions."""
     found = {
         (kind.kind, field.name)
@@ -212,4 +212,6 @@ def test_messages_have_room_for_a_float_in_the_receiver_setting_alone_when_liste
         ("offer", "graph"),
         ("offer", "plan"),
         ("offer", "audit_share"),
+        ("offer", "x_share"),
+        ("offer", "dither_snu"),
     }

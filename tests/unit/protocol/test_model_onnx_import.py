@@ -1,6 +1,5 @@
 """ONNX files in: every supported operator against onnxruntime."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,62 +8,20 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from drivers.errors import ModelError
-from protocol.models.files import load_model
 from protocol.models.graph import AvgPool2d, Conv2d, Flatten, InputScaling, Linear
 from protocol.models.model import Model
-
-Array = NDArray[Any]
-Constants = dict[str, Array]
-Nodes = Sequence[onnx.NodeProto]
-
-VECTOR = ("batch", 6)
-IMAGE = ("batch", 2, 7, 6)
-
-
-def array(*shape: int, seed: int = 0, low: float = -1.0, high: float = 1.0) -> Array:
-    return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
-
-
-def node(op: str, *inputs: str, out: str = "y", **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(op, list(inputs), [out], name=f"{op.lower()}_{out}", **attributes)
-
-
-def chain(*steps: tuple[Any, ...]) -> Nodes:
-    """Nodes of a chain from `x` to `y`: `(op, *constants)` or `(op, *constants, attributes)`."""
-    nodes = []
-    for index, (op, *rest) in enumerate(steps):
-        attributes = rest.pop() if rest and isinstance(rest[-1], dict) else {}
-        source = "x" if index == 0 else f"v{index}"
-        target = "y" if index == len(steps) - 1 else f"v{index + 1}"
-        nodes.append(node(op, source, *rest, out=target, **attributes))
-    return nodes
-
-
-def build(
-    nodes: Nodes,
-    constants: Constants | None = None,
-    shape: Sequence[str | int | None] = VECTOR,
-    opset: int = 17,
-    kind: int = TensorProto.FLOAT,
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        list(nodes),
-        "test",
-        [helper.make_tensor_value_info("x", kind, list(shape))],
-        [helper.make_tensor_value_info("y", kind, ["batch", None])],
-        initializer=[numpy_helper.from_array(v, k) for k, v in (constants or {}).items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def load(path: Path, proto: onnx.ModelProto) -> Model:
-    target = path / "net.onnx"
-    target.write_bytes(proto.SerializeToString())
-    return load_model(target)
+from tests.unit.protocol.onnx_graphs import (
+    IMAGE,
+    Array,
+    Constants,
+    array,
+    build,
+    chain,
+    load,
+)
 
 
 def run(proto: onnx.ModelProto, values: Array) -> Array:

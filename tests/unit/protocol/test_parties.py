@@ -21,6 +21,7 @@ from protocol.channel import LocalChannel
 from protocol.client import ClientParty, Progress
 from protocol.ledger import WeightLedger
 from protocol.messages import (
+    PROTOCOL_VERSION,
     BlockMeasured,
     BlockReady,
     BlockSent,
@@ -44,7 +45,7 @@ def hello(bench: Bench, **changes: Any) -> Hello:
     receiver = bench.link_settings.receiver
     return replace(
         Hello(
-            version=2,
+            version=PROTOCOL_VERSION,
             receiver=receiver.kind,
             receiver_setting=receiver.setting,
             modes_per_frame=bench.link_settings.modes_per_frame,
@@ -65,7 +66,7 @@ def begun(bench: Bench, samples: int) -> str:
 
 def block_of(bench: Bench, *, layer: int = 0, tile: int = 0, start: int = 0, stop: int) -> Block:
     entry = bench.plan.of_layer(layer)
-    return bench.plan.block(0, entry, tile, (0, entry.rows), range(start, stop))
+    return bench.plan.block(0, entry, tile, (0, entry.rows), (start, stop - start))
 
 
 def load(bench: Bench, block: Block) -> None:
@@ -111,7 +112,7 @@ def test_progress_reaches_the_end_when_a_session_is_done() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"version": 1}, "version differs: the client has 1, the server 2"),
+        ({"version": 1}, "version differs: the client has 1, the server 3"),
         ({"receiver": "passive-tap"}, "receiver differs: the client has passive-tap"),
         ({"receiver_setting": 1.5}, "receiver setting differs: the client has 1.5"),
         ({"modes_per_frame": 12}, "modes_per_frame differs: the client takes 12"),
@@ -320,7 +321,16 @@ def test_server_refuses_when_the_optics_fail_and_the_entry_stays_spent() -> None
             "hello",
         ),
         (
-            Offer(version=2, session="s", audit_share=0.0, probes=False, graph={}, plan={}),
+            Offer(
+                version=3,
+                session="s",
+                audit_share=0.0,
+                probes=False,
+                x_share=0.5,
+                dither_snu=0.0,
+                graph={},
+                plan={},
+            ),
             ModelError,
             "layers",
         ),

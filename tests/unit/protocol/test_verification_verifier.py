@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from drivers.backend import Block, ReturnSummary
+from drivers.backend import ReturnSummary
 from drivers.errors import ConfigurationError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.verification import Evidence, Verdict, Verifier, expected_return
 from protocol.verification.expected import largest_alignment
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.blocks import block_of
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 
 RECEIVERS: tuple[Receiver, ...] = (
@@ -78,16 +79,7 @@ def verdicts(
     verifier = Verifier(expectation, false_alarm=false_alarm, blocks=1)
     found = []
     for number in range(blocks):
-        block = Block(
-            run=0,
-            layer=0,
-            tile=0,
-            first_input=number * inputs,
-            inputs=inputs,
-            first_row=0,
-            rows=rows,
-            modes=modes,
-        )
+        block = block_of(number, inputs=inputs, rows=rows, modes=modes)
         data = torch.randn(inputs, modes, generator=generator)
         if complex_values:
             data = torch.complex(data, torch.randn(inputs, modes, generator=generator))

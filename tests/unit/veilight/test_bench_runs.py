@@ -47,26 +47,26 @@ def _fits(frames: BenchFrames, plan: Plan, samples: int) -> bool:
 @pytest.mark.parametrize("memory", [200_000, 555_555, 1_234_567])
 def test_refuse_long_bursts_names_the_largest_number_that_fits(memory: int) -> None:
     frames = BenchFrames(largest_burst_samples=memory)
-    with pytest.raises(LimitError, match="layer 3: a block of 50 samples needs") as caught:
+    with pytest.raises(LimitError, match="layer 3: a block of 250 data vectors needs") as caught:
         refuse_long_bursts(frames, PLAN, 1000)
     number = int(str(caught.value).rpartition(" ")[2])
-    assert _fits(frames, replace(PLAN, samples_per_block=number), 1000)
-    assert not _fits(frames, replace(PLAN, samples_per_block=number + 1), 1000)
-    # The optics count data vectors, of which a sample has one per position.
-    block = PLAN.block(0, PLAN.layers[1], 0, (0, 30), range(number))
-    frames.layout(block)
-    with pytest.raises(LimitError):
-        frames.layout(PLAN.block(0, PLAN.layers[1], 0, (0, 30), range(number + 1)))
+    assert _fits(frames, replace(PLAN, inputs_per_block=number), 1000)
+    assert not _fits(frames, replace(PLAN, inputs_per_block=number + 1), 1000)
+    assert _fits(frames, replace(PLAN, samples_per_block=number // 5), 1000)
+    frames.layout(PLAN.block(0, PLAN.layers[1], 0, (0, 30), (0, number)))
+    with pytest.raises(LimitError, match=f"inputs_per_block to at most {number}$"):
+        frames.layout(PLAN.block(0, PLAN.layers[1], 0, (0, 30), (0, number + 1)))
 
 
 def test_refuse_long_bursts_lets_few_samples_pass_and_names_rows_when_one_is_too_many() -> None:
     frames = BenchFrames(largest_burst_samples=200_000)
     refuse_long_bursts(frames, PLAN, 1)
-    with pytest.raises(LimitError, match="samples_per_block to 1 and rows_per_block so that fewer"):
-        refuse_long_bursts(replace(frames, largest_burst_samples=40_000), PLAN, 5)
+    short = replace(frames, largest_burst_samples=20_000)
+    with pytest.raises(LimitError, match="inputs_per_block to 1 and rows_per_block so that fewer"):
+        refuse_long_bursts(short, PLAN, 5)
     refuse_long_bursts(
-        replace(frames, largest_burst_samples=40_000),
-        replace(PLAN, samples_per_block=1, rows_per_block=2),
+        short,
+        replace(PLAN, inputs_per_block=1, rows_per_block=2),
         5,
     )
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from distributed import Client
 
 from drivers.errors import ConfigurationError, DataError
-from veilight.frontier import sweep
+from veilight.frontier import cluster, dispatch
+from veilight.frontier.cluster import training_cluster
+from veilight.frontier.dispatch import LostNetwork, Trainer
 from veilight.frontier.networks import (
     DataSource,
     FailedNetwork,
@@ -22,10 +24,7 @@ from veilight.frontier.networks import (
     model_file_of,
 )
 from veilight.frontier.store import ResultStore
-from veilight.frontier.sweep import LostNetwork, SweepProgress, Trainer, run_sweep, training_cluster
-
-if TYPE_CHECKING:
-    from distributed import Client
+from veilight.frontier.sweep import SweepProgress, run_sweep
 
 SOURCE = DataSource(spec="digits", sha256="ab" * 32)
 SPEC = NetworkSpec(
@@ -40,7 +39,7 @@ SPEC = NetworkSpec(
 )
 SPECS = tuple(replace(SPEC, seed=seed) for seed in range(5))
 
-Connect = Callable[[], AbstractContextManager["Client"]]
+Connect = Callable[[], AbstractContextManager[Client]]
 
 
 def _trainer(what: Callable[[NetworkSpec], Outcome | None]) -> Trainer:
@@ -80,7 +79,7 @@ def store(tmp_path: Path) -> Iterator[ResultStore]:
         yield made
 
 
-def _no_cluster() -> AbstractContextManager["Client"]:
+def _no_cluster() -> AbstractContextManager[Client]:
     raise AssertionError("nothing is left to do")
 
 
@@ -179,9 +178,54 @@ def test_finished_networks_stay_when_the_sweep_is_interrupted(
 
 
 def test_sweep_ends_when_the_data_cannot_be_had(store: ResultStore, connect: Connect) -> None:
-    with pytest.raises(DataError, match="same data"):
+    with pytest.raises(DataError, match=r"worker tls://127\.0\.0\.1:\d+: .*same data"):
         run_sweep(store, SOURCE, SPECS, connect)
     assert store.networks() == ()
+
+
+def test_sweep_ends_when_a_worker_has_another_veilight(
+    store: ResultStore, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "__version__", "0.0.1")
+    with pytest.raises(ConfigurationError, match=r"worker tls://.* was started with 0\.0\.1"):
+        run_sweep(store, SOURCE, SPECS, connect, trainer=_trainer(lambda _: None))
+
+
+def test_sweep_goes_on_when_workers_leave_and_others_come(store: ResultStore) -> None:
+    from distributed import LocalCluster
+
+    notices: list[str] = []
+
+    def on_progress(progress: SweepProgress) -> None:
+        if progress.notice:
+            notices.append(progress.notice)
+            local.scale(1)
+        elif progress.done == 1:
+            local.scale(0)
+            with Client(local, set_as_default=False) as client:
+                while client.nthreads():
+                    pass
+
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        dashboard_address="127.0.0.1:0",
+        protocol="tcp",
+    ) as local:
+        result = run_sweep(
+            store,
+            SOURCE,
+            SPECS[:3],
+            lambda: training_cluster(1, local.scheduler_address),
+            trainer=_trainer(lambda _: None),
+            on_progress=on_progress,
+        )
+    assert len(result.networks) == 3
+    assert [words.split(";")[0] for words in notices] == [
+        "no worker is there",
+        "workers are there again, with 1 threads",
+    ]
 
 
 def test_cluster_is_used_when_its_address_is_given(store: ResultStore) -> None:
@@ -194,9 +238,9 @@ def test_cluster_is_used_when_its_address_is_given(store: ResultStore) -> None:
             processes=False,
             dashboard_address="127.0.0.1:0",
             protocol="tcp",
-        ) as cluster,
+        ) as local,
     ):
-        address = cluster.scheduler_address
+        address = local.scheduler_address
         result = run_sweep(
             store,
             SOURCE,
@@ -212,7 +256,7 @@ def test_cluster_is_refused_when_its_workers_have_another_version(
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(sweep, "__version__", "0.0.1")
+    monkeypatch.setattr(cluster, "__version__", "0.0.1")
     with (
         LocalCluster(
             n_workers=1,
@@ -220,17 +264,17 @@ def test_cluster_is_refused_when_its_workers_have_another_version(
             processes=False,
             dashboard_address="127.0.0.1:0",
             protocol="tcp",
-        ) as cluster,
+        ) as local,
         pytest.raises(ConfigurationError, match=r"need veilight 0\.0\.1, but have"),
-        training_cluster(1, cluster.scheduler_address),
+        training_cluster(1, local.scheduler_address),
     ):
         pass
 
 
 def test_cluster_is_refused_when_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
     with (
-        pytest.raises(ConfigurationError, match="no Dask scheduler answers at tcp://127"),
+        pytest.raises(ConfigurationError, match=r"no Dask scheduler answers at .tcp://127"),
         training_cluster(1, "tcp://127.0.0.1:9"),
     ):
         pass

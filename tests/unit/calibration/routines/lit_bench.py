@@ -8,6 +8,7 @@ from calibration.routines._stage import PARTIES
 from sim_backend.scene import truth
 from sim_backend.scene.fibre import FibreSettings
 from sim_backend.scene.reference_settings import ReferenceSettings
+from tests.calibration_access import simulated_result
 from tests.waveform_calibration import CalibrationBench, open_calibration_bench
 
 __all__ = ["TAP", "lit_bench", "made_result", "routine", "scene_settings"]
@@ -31,22 +32,13 @@ def made_result(
     bench: CalibrationBench, name: str, values: dict[str, float], relative: float = 1e-3
 ) -> Result:
     """A result with given values."""
-    return Result(
-        routine=name,
-        version=1,
-        quantities=tuple(
+    return simulated_result(
+        bench,
+        name,
+        tuple(
             normal(value, abs(value) * relative).quantity(quantity, "1")
             for quantity, value in values.items()
         ),
-        identities={},
-        temperature_c=None,
-        temperature_window_c=None,
-        moment=bench.access.now(),
-        validity_s=1e6,
-        bench="simulated",
-        backend="sim",
-        simulated=True,
-        seed=0,
     )
 
 

@@ -43,19 +43,7 @@ from drivers.instruments import (
     Trigger,
     WaveformGenerator,
 )
-
-
-class PaperClock:
-    """Time that moves when someone sleeps."""
-
-    def __init__(self) -> None:
-        self.time_s = 0.0
-
-    def now(self) -> float:
-        return self.time_s
-
-    def sleep(self, duration_s: float) -> None:
-        self.time_s += duration_s
+from tests.contract.instruments.paper import PaperClock
 
 
 @dataclass
@@ -347,8 +335,10 @@ MODELS: dict[str, tuple[Any, InstrumentLimits]] = {
 }
 
 
-def paper_registry(paper: Paper, clock: PaperClock | None = None) -> ModelRegistry:
-    """All paper models as backend `sim`."""
+def paper_registry(
+    paper: Paper, clock: PaperClock | None = None, backend: str = "sim"
+) -> ModelRegistry:
+    """All paper models, as simulations unless another backend is named."""
     registry = ModelRegistry(clock or PaperClock())
     for name, (maker, limits) in MODELS.items():
 
@@ -358,7 +348,7 @@ def paper_registry(paper: Paper, clock: PaperClock | None = None) -> ModelRegist
             assert isinstance(made, Instrument)
             return made
 
-        registry.register("sim", name, maker.__mro__[2], make, limits=limits)
+        registry.register(backend, name, maker.__mro__[2], make, limits=limits)
     return registry
 
 

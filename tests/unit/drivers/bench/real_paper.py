@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drivers.bench import Bench, BuildContext, InstrumentEntry, ModelRegistry, parse_bench
+from drivers.bench import Bench, parse_bench
 from drivers.bench.ownership import Ownership
 from drivers.bench.watchdog import Watchdog
-from drivers.instruments import Instrument
-from tests.unit.drivers.bench.paper_bench import MODELS, Paper, PaperClock
+from tests.unit.drivers.bench.paper_bench import Paper, paper_registry
 
 
 def real_table(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,15 +24,6 @@ def real_bench(
     table: Mapping[str, Any], paper: Paper, folder: Path, watchdog: Watchdog | None = None
 ) -> Bench:
     """A closed bench of such instruments; lock files are in `folder`."""
-    registry = ModelRegistry(PaperClock())
-    for name, (maker, limits) in MODELS.items():
-
-        def make(entry: InstrumentEntry, context: BuildContext, maker: Any = maker) -> Instrument:
-            made = maker(entry.role, limits=context.limits, clock=context.clock)
-            made.paper = paper
-            assert isinstance(made, Instrument)
-            return made
-
-        registry.register("visa", name, maker.__mro__[2], make, limits=limits)
+    registry = paper_registry(paper, backend="visa")
     file = parse_bench(real_table(table), "bench file paper.toml")
     return Bench.build(file, registry, ownership=Ownership(folder), watchdog=watchdog)

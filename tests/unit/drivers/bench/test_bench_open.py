@@ -7,10 +7,10 @@ import pytest
 from drivers.bench import Bench, ModelRegistry, parse_bench
 from drivers.errors import ConfigurationError, InstrumentError, SafetyError
 from drivers.instruments import Attenuator, Laser, LaserLimits
+from tests.contract.instruments.paper import PaperClock
 from tests.unit.drivers.bench.paper_bench import (
     MODELS,
     Paper,
-    PaperClock,
     client_table,
     paper_bench,
     paper_registry,

@@ -20,9 +20,9 @@ from drivers.bench.watchdog import Watchdog, WatchdogSpec
 from drivers.bench.watchdog_process import Channel, Reason, attend, drive, end_program
 from drivers.bench.watchdog_spec import WatchdogOrders
 from drivers.errors import ConfigurationError, SafetyError, WatchdogError
+from tests.contract.instruments.paper import PaperClock
 from tests.unit.drivers.bench.paper_bench import (
     Paper,
-    PaperClock,
     client_table,
     paper_bench,
     server_table,

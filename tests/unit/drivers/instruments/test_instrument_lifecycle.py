@@ -7,8 +7,7 @@ from typing import NoReturn
 import pytest
 
 from drivers.errors import InstrumentError, ReadbackError, SafetyError
-from drivers.instruments import Clock, Identity, SystemClock
-from drivers.instruments.base import Instrument
+from drivers.instruments import Clock, Identity, Instrument, SystemClock
 from tests.contract.instruments.paper import (
     BrokenLaser,
     DeafLaser,

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
-from drivers.catalogue import DriverModel
 from drivers.dialects.koheron_console import KoheronConsole
 from drivers.errors import (
     AnswerError,
@@ -22,13 +20,13 @@ from drivers.errors import (
     ReadbackError,
     RefusedError,
 )
-from drivers.instruments import Instrument, LaserLimits, Range
+from drivers.instruments import LaserLimits, Range
 from drivers.lasers.koheron_ctl200 import MODELS, Ctl200Settings, KoheronCTL200, diode_limits
-from drivers.transports.pool import LinkPool
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.twins.koheron_ctl200 import Diode, KoheronCTL200Twin
+from tests.wire.built import from_bench_file
 from tests.wire.rigs import loopback_link
-from tests.wire.scripted import Script, ScriptedClock
+from tests.wire.scripted import Script
 
 _LIMITS = LaserLimits(
     power_w=Range(lowest=1e-3, highest=0.1),
@@ -301,29 +299,15 @@ def test_diode_is_refused_when_its_numbers_are_wrong(changes: dict[str, Any], me
         diode_limits(replace(_FIXED, **changes), _LIMITS)
 
 
-def _built(model: DriverModel, **settings: object) -> Instrument:
-    """What a bench file with this model gets."""
-    clock = ScriptedClock()
-    entry = InstrumentEntry(
-        bench="b",
-        party="server",
-        role="laser",
-        model=model.model,
-        backend=model.backend,
-        address="/dev/ttyUSB9",
-        serial="",
-        settings=settings,
-    )
-    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
-
-
 def test_ctl200_is_made_from_a_bench_file_when_the_diode_is_given() -> None:
     model = MODELS[0]
-    laser = _built(model, slope_w_per_a=0.2, max_current_a=0.3, wavelength_m=1550e-9)
+    laser = from_bench_file(
+        model, settings={"slope_w_per_a": 0.2, "max_current_a": 0.3, "wavelength_m": 1550e-9}
+    )
     assert isinstance(laser, KoheronCTL200)
     assert laser.limits.power_w.highest == pytest.approx(0.06)
     with pytest.raises(ConfigurationError, match="copy it from the diode's data sheet"):
-        _built(model)
+        from_bench_file(model)
 
 
 @pytest.mark.parametrize("model", ["CTL200-0", "CTL300"])

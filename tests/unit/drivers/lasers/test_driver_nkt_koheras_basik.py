@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.errors import (
     AnswerError,
@@ -16,14 +15,14 @@ from drivers.errors import (
     ReadbackError,
     RefusedError,
 )
-from drivers.instruments import Instrument, LaserLimits, Range
+from drivers.instruments import LaserLimits, Range
 from drivers.lasers.nkt_koheras_basik import MODELS, BasikSettings, NktKoherasBasik
-from drivers.transports.pool import LinkPool
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.dialects.interbus import frame
 from sim_backend.wire.twins.nkt_koheras_basik import NktKoherasTwin
+from tests.wire.built import from_bench_file
 from tests.wire.rigs import loopback_link
-from tests.wire.scripted import Script, ScriptedClock
+from tests.wire.scripted import Script
 
 _LIMITS = LaserLimits(
     power_w=Range(lowest=1e-3, highest=40e-3),
@@ -328,27 +327,11 @@ def test_basik_settles_and_is_known_as_a_twin_when_on_its_twin() -> None:
         assert not laser.emission()
 
 
-def _built(model: DriverModel, **settings: object) -> Instrument:
-    """What a bench file with this model gets."""
-    clock = ScriptedClock()
-    entry = InstrumentEntry(
-        bench="b",
-        party="server",
-        role="laser",
-        model=model.model,
-        backend=model.backend,
-        address="/dev/ttyUSB9",
-        serial="",
-        settings=settings,
-    )
-    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
-
-
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
 def test_basik_is_made_from_a_bench_file_when_its_settings_are_good(model: DriverModel) -> None:
-    assert isinstance(_built(model, tuning_m=1e-9), NktKoherasBasik)
+    assert isinstance(from_bench_file(model, settings={"tuning_m": 1e-9}), NktKoherasBasik)
     with pytest.raises(ConfigurationError, match=r"tuning_m is 1\.0"):
-        _built(model, tuning_m=1.0)
+        from_bench_file(model, settings={"tuning_m": 1.0})
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)

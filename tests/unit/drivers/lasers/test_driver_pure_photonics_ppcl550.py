@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
 from drivers.catalogue import DriverModel
 from drivers.dialects.itla import ItlaError
 from drivers.errors import (
@@ -17,18 +16,18 @@ from drivers.errors import (
     LinkTimeoutError,
     ReadbackError,
 )
-from drivers.instruments import Instrument, LaserLimits, Range
+from drivers.instruments import LaserLimits, Range
 from drivers.lasers.pure_photonics_ppcl550 import (
     MODELS,
     ItlaSettings,
     NoiseMode,
     PurePhotonicsPPCL550,
 )
-from drivers.transports.pool import LinkPool
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.twins.pure_photonics_ppcl550 import PurePhotonicsPPCL550Twin
+from tests.wire.built import from_bench_file
 from tests.wire.rigs import loopback_link
-from tests.wire.scripted import Script, ScriptedClock, ScriptedLine
+from tests.wire.scripted import Script, ScriptedLine
 
 _LIGHT_M_S = 299792458.0
 _LIMITS = LaserLimits(
@@ -428,27 +427,13 @@ def test_itla_is_made_dark_and_set_again_when_its_module_lost_its_settings() -> 
         assert laser.power_w() == pytest.approx(12e-3, rel=0.02)
 
 
-def _built(model: DriverModel, **settings: object) -> Instrument:
-    """What a bench file with this model gets."""
-    clock = ScriptedClock()
-    entry = InstrumentEntry(
-        bench="b",
-        party="server",
-        role="laser",
-        model=model.model,
-        backend=model.backend,
-        address="/dev/ttyUSB9",
-        serial="",
-        settings=settings,
-    )
-    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
-
-
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
 def test_itla_is_made_from_a_bench_file_when_its_settings_are_good(model: DriverModel) -> None:
-    assert isinstance(_built(model, tune_timeout_s=30.0), PurePhotonicsPPCL550)
+    assert isinstance(
+        from_bench_file(model, settings={"tune_timeout_s": 30.0}), PurePhotonicsPPCL550
+    )
     with pytest.raises(ConfigurationError, match=r"tune_timeout_s is 0\.5; it must be 1 to 600"):
-        _built(model, tune_timeout_s=0.5)
+        from_bench_file(model, settings={"tune_timeout_s": 0.5})
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)

@@ -42,7 +42,7 @@ class Given:
     def __init__(self, *sides: bool) -> None:
         self._sides = sides
 
-    def toss(self, count: int) -> NDArray[np.bool_]:
+    def toss(self, count: int, p_share: float = 0.5) -> NDArray[np.bool_]:
         return np.resize(np.array(self._sides), count)
 
 

@@ -4,8 +4,6 @@ import re
 
 import pytest
 
-from drivers.bench.registry import BuildContext, InstrumentEntry
-from drivers.catalogue import DriverModel
 from drivers.errors import (
     AnswerError,
     ConfigurationError,
@@ -15,8 +13,8 @@ from drivers.errors import (
 )
 from drivers.instruments import AttenuatorLimits, Range
 from drivers.path.keysight_n776x import MODELS, KeysightN776x, N776xSettings
-from drivers.transports.pool import LinkPool
-from tests.wire.scripted import Script, ScriptedClock
+from tests.wire.built import from_bench_file
+from tests.wire.scripted import Script
 
 LIMITS = AttenuatorLimits(attenuation_db=Range(lowest=0.0, highest=45.0))
 NONE = b'+0,"No error"\n'
@@ -130,22 +128,6 @@ def test_settings_are_refused_when_out_of_range(settings: dict[str, float]) -> N
         N776xSettings(**settings)
 
 
-def build(model: DriverModel, channel: int) -> object:
-    clock = ScriptedClock()
-    entry = InstrumentEntry(
-        bench="b",
-        party="server",
-        role="r",
-        model=model.model,
-        backend="visa",
-        address="TCPIP::box::5025::SOCKET",
-        serial="",
-        channel=channel,
-        settings={},
-    )
-    return model(entry, BuildContext(limits=model.limits, clock=clock, links=LinkPool(clock)))
-
-
 @pytest.mark.parametrize(
     ("name", "slots"),
     [
@@ -159,7 +141,7 @@ def test_model_takes_only_the_slots_of_its_kind(name: str, slots: set[int]) -> N
     model = next(model for model in MODELS if model.model == name)
     for slot in range(1, 10):
         if slot in slots:
-            build(model, slot)
+            from_bench_file(model, channel=slot)
         else:
             with pytest.raises(ConfigurationError, match=f"channel is {slot}"):
-                build(model, slot)
+                from_bench_file(model, channel=slot)

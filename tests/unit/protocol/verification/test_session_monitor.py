@@ -151,7 +151,9 @@ def test_running_sums_keep_their_rate_when_scores_are_normal() -> None:
     limits = limits_of(
         60,
         0.4,
-        shares=AlarmShares(running=0.9, blocks=0.05, fourth_moment=0.01, rails=0.01, audits=0.01),
+        shares=AlarmShares(
+            running=0.9, blocks=0.05, fourth_moment=0.01, rails=0.01, audits=0.01, records=0.01
+        ),
     )
     rate = 0.9 * 0.4 / 2
     random, alarms = np.random.default_rng(1), 0
@@ -210,7 +212,7 @@ def test_limits_share_the_rate_and_depend_on_nothing_but_the_plan() -> None:
     charts = 6 * len(one.running_shifts)
     assert one.running_limit == pytest.approx(math.log(30 * charts / (0.25e-6 / 2)))
     rates = [stats.norm.sf(limit) for limit in one.moment_limits]
-    assert sum(rates) == pytest.approx(0.125e-6)
+    assert sum(rates) == pytest.approx(0.0625e-6)
     assert one.rail_rate == pytest.approx(0.0625e-6 / 30)
     assert math.fsum(vars(AlarmShares()).values()) == 1
     with pytest.raises(ConfigurationError, match="at most 1"):

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from sim_backend.instruments.parts import AmplifierPart
@@ -10,6 +9,7 @@ from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifier
 from sim_backend.wire.catalogue import make_twin
 from sim_backend.wire.session import Session, TwinPlace
 from sim_backend.wire.twins.amonics_aedfa import AmonicsTwin
+from tests.wire.raw import rubbish
 
 
 class Rig:
@@ -195,12 +195,9 @@ def test_twin_has_the_gains_that_the_bench_file_says_were_measured() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     rig = Rig()
-    rng = np.random.default_rng(9)
     good = [b":DRIV:ACC:CUR:CH1 100\r\n", b":DRIV:MCTRL?\r\n", b":READ:DRIV:MAX:ACC:CH1?\r\n"]
-    for count in range(10_000):
-        text = bytearray(good[count % 3])
-        text[rng.integers(0, len(text))] = rng.integers(0, 256)
-        rig.session.feed(bytes(text) if count % 2 else rng.integers(0, 256, 8, np.uint8).tobytes())
+    for message in rubbish(good, 10_000, seed=9):
+        rig.session.feed(message)
     rig.clock.sleep(1.0)
     rig.session.take()
     rig.said("")

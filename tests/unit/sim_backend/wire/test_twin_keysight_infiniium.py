@@ -4,28 +4,15 @@ import numpy as np
 import pytest
 
 from drivers.detectors.keysight_infiniium import MODELS, KeysightInfiniium
-from drivers.instruments import DigitiserLimits, Trigger
-from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.session import Session, TwinPlace
+from sim_backend.wire.session import Session
 from sim_backend.wire.twins.keysight_infiniium import MAKERS, KeysightInfiniiumTwin
 from tests.wire.ramp_scene import RampScene
-from tests.wire.rigs import loopback_link
-
-SLOPE = 1e6
+from tests.wire.raw import ask, babble
+from tests.wire.scopes import SLOPE, check_record, driven, line_on_input_3, twin_on_ramp
 
 
 def twin(scene: RampScene | None = None, model: str = "DSOS204A") -> KeysightInfiniiumTwin:
-    return KeysightInfiniiumTwin(
-        model=model,
-        clock=SimulatedClock() if scene is None else scene.clock,
-        serial="SIM01",
-        parts={} if scene is None else {1: scene.part("detector")},
-    )
-
-
-def ask(session: Session, text: str) -> bytes:
-    session.feed(text.encode() + b"\n")
-    return session.take()
+    return twin_on_ramp(KeysightInfiniiumTwin, model, scene)
 
 
 def told(session: Session, *orders: str) -> None:
@@ -136,37 +123,24 @@ def test_infiniium_records_from_the_trigger_on_when_driven(
     rate_hz: float, samples: int, model: int
 ) -> None:
     scene = RampScene(detector=SLOPE)
-    limits = MODELS[model].limits
-    assert isinstance(limits, DigitiserLimits)
     name = MODELS[model].model.removeprefix("Keysight ")
-    link = loopback_link(twin(scene, name), scene.clock)
-    with KeysightInfiniium("tap", limits=limits, link=link, clock=scene.clock) as scope:
-        range_v = max(0.05, min(4.0, 1.1 * SLOPE * samples / rate_hz))
-        applied = scope.configure(rate_hz, samples, range_v)
-        scope.arm(Trigger.EXTERNAL)
-        assert not scope.is_done()
-        scene.fire()
-        trace = scope.fetch()
-    assert applied.sample_rate_hz == pytest.approx(rate_hz, rel=1e-7)
-    assert applied.range_v == pytest.approx(range_v, rel=1e-6)
-    assert trace.step_v == pytest.approx(2 * range_v / 2**limits.bits, rel=1e-6)
-    expected = np.arange(samples) / rate_hz * SLOPE
-    inside = expected < 0.93 * range_v
-    slack = 0.51 * trace.step_v + 1.0 / rate_hz * SLOPE
-    assert np.abs(trace.volts[0] - expected)[inside].max() <= slack
-    assert trace.simulated
+    scope = driven(KeysightInfiniium, MODELS[model], twin(scene, name), scene.clock)
+    check_record(
+        scope,
+        scene,
+        rate_hz=rate_hz,
+        samples=samples,
+        headroom=1.1,
+        rate_within=1e-7,
+        codes=2**scope.limits.bits,
+        usable=0.93,
+    )
 
 
 def test_infiniium_makers_put_the_line_where_the_bench_says_when_made() -> None:
     scene = RampScene(detector=SLOPE)
-    place = TwinPlace(
-        clock=scene.clock,
-        serial="SIM7",
-        parts={1: scene.part("detector")},
-        settings={1: {"trigger_channel": 3}},
-    )
     assert sorted(MAKERS) == sorted(model.model for model in MODELS)
-    session = MAKERS["Keysight DSOV084A"](place).session()
+    session = MAKERS["Keysight DSOV084A"](line_on_input_3(scene)).session()
     assert ask(session, "*IDN?").startswith(b"KEYSIGHT TECHNOLOGIES,DSOV084A,SIM7,")
     told(session, ":TRIG:EDGE:SOUR CHAN3", ":TRIG:SWE TRIG", ":SING")
     scene.fire()
@@ -174,7 +148,6 @@ def test_infiniium_makers_put_the_line_where_the_bench_says_when_made() -> None:
 
 
 def test_infiniium_twin_survives_when_fed_rubbish() -> None:
-    rng = np.random.default_rng(14)
     instrument = twin()
     session = instrument.session()
     words = [
@@ -184,10 +157,5 @@ def test_infiniium_twin_survives_when_fed_rubbish() -> None:
         b":CHAN1:OFFS 3", b":WAV:FORM ASC", b":AER?", b":WAV:STR ON", b":RST?", b"\xff\x00",
         b":TRIG:LEV CHAN1", b":SYST:HEAD OFF", b":DIG CHAN9",
     ]  # fmt: skip
-    for _ in range(10_000):
-        picked = b"".join(words[int(i)] for i in rng.integers(0, len(words), rng.integers(1, 5)))
-        if rng.random() < 0.2:
-            picked += bytes(rng.integers(0, 256, 4, dtype=np.uint8).tolist())
-        session.feed(picked + (b"\n" if rng.random() < 0.7 else b""))
-        session.take()
+    babble(session, words, 10_000, seed=14)
     assert ask(instrument.session(), "*IDN?").startswith(b"KEYSIGHT")

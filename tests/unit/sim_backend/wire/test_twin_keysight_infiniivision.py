@@ -6,28 +6,16 @@ import numpy as np
 import pytest
 
 from drivers.detectors.keysight_infiniivision import MODELS, KeysightInfiniiVision
-from drivers.instruments import DigitiserLimits, Trigger
 from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.session import Session, TwinPlace
+from sim_backend.wire.session import Session
 from sim_backend.wire.twins.keysight_infiniivision import MAKERS, KeysightInfiniiVisionTwin
 from tests.wire.ramp_scene import RampScene
-from tests.wire.rigs import loopback_link
-
-SLOPE = 1e6
+from tests.wire.raw import ask, babble
+from tests.wire.scopes import SLOPE, check_record, driven, line_on_input_3, twin_on_ramp
 
 
 def twin(scene: RampScene | None = None) -> KeysightInfiniiVisionTwin:
-    return KeysightInfiniiVisionTwin(
-        model="DSO-X 4024A",
-        clock=SimulatedClock() if scene is None else scene.clock,
-        serial="SIM01",
-        parts={} if scene is None else {1: scene.part("detector")},
-    )
-
-
-def ask(session: Session, text: str) -> bytes:
-    session.feed(text.encode() + b"\n")
-    return session.take()
+    return twin_on_ramp(KeysightInfiniiVisionTwin, "DSO-X 4024A", scene)
 
 
 def told(session: Session, *orders: str) -> None:
@@ -181,38 +169,16 @@ def test_infiniivision_records_from_the_trigger_on_when_driven(
     rate_hz: float, samples: int
 ) -> None:
     scene = RampScene(detector=SLOPE)
-    limits = MODELS[1].limits
-    assert isinstance(limits, DigitiserLimits)
-    link = loopback_link(twin(scene), scene.clock)
-    with KeysightInfiniiVision("tap", limits=limits, link=link, clock=scene.clock) as scope:
-        range_v = 1.05 * SLOPE * samples / rate_hz
-        range_v = min(4.0, max(0.02, range_v))
-        applied = scope.configure(rate_hz, samples, range_v)
-        scope.arm(Trigger.EXTERNAL)
-        assert not scope.is_done()
-        scene.fire()
-        trace = scope.fetch()
-    assert applied.sample_rate_hz == pytest.approx(rate_hz, rel=1e-7)
-    assert applied.range_v == pytest.approx(range_v, rel=1e-6)
-    # One code is 2 range / 256; the ramp crosses 0 V at the trigger.
-    assert trace.step_v == pytest.approx(range_v / 128, rel=1e-6)
-    expected = np.arange(samples) / rate_hz * SLOPE
-    inside = expected < 0.99 * range_v
-    slack = 0.51 * trace.step_v + 1.0 / rate_hz * SLOPE
-    assert np.abs(trace.volts[0] - expected)[inside].max() <= slack
-    assert trace.simulated
+    scope = driven(KeysightInfiniiVision, MODELS[1], twin(scene), scene.clock)
+    check_record(
+        scope, scene, rate_hz=rate_hz, samples=samples, rate_within=1e-7, codes=256, usable=0.99
+    )
 
 
 def test_infiniivision_makers_put_the_line_where_the_bench_says_when_made() -> None:
     scene = RampScene(detector=SLOPE)
-    place = TwinPlace(
-        clock=scene.clock,
-        serial="SIM7",
-        parts={1: scene.part("detector"), 2: object()},
-        settings={1: {"trigger_channel": 3}},
-    )
     assert sorted(MAKERS) == sorted(model.model for model in MODELS)
-    session = MAKERS["Keysight DSOX4024A"](place).session()
+    session = MAKERS["Keysight DSOX4024A"](line_on_input_3(scene)).session()
     assert ask(session, "*IDN?").startswith(b"KEYSIGHT TECHNOLOGIES,DSO-X 4024A,SIM7,")
     told(session, ":TRIG:EDGE:SOUR CHAN3", ":TRIG:SWE NORM", ":SING")
     scene.fire()
@@ -220,7 +186,6 @@ def test_infiniivision_makers_put_the_line_where_the_bench_says_when_made() -> N
 
 
 def test_infiniivision_twin_survives_when_fed_rubbish() -> None:
-    rng = np.random.default_rng(11)
     session = twin().session()
     words = [
         b":CHAN1:RANG ", b":CHAN9:DISP ON", b":TIM:RANG ", b":WAV:DATA?", b":WAV:PRE?", b":SING",
@@ -228,11 +193,6 @@ def test_infiniivision_twin_survives_when_fed_rubbish() -> None:
         b";", b"\n", b'"', b":DIG CHAN7", b"*OPC?", b":WAV:SOUR CHAN2", b":TIM:POS 400",
         b":SYST:ERR?", b":CHAN1:PROB 10", b":CHAN1:OFFS 3", b":WAV:FORM ASC", b":AER?", b"\xff\x00",
     ]  # fmt: skip
-    for _ in range(10_000):
-        picked = b"".join(words[int(i)] for i in rng.integers(0, len(words), rng.integers(1, 5)))
-        if rng.random() < 0.2:
-            picked += bytes(rng.integers(0, 256, 4, dtype=np.uint8).tolist())
-        session.feed(picked + (b"\n" if rng.random() < 0.7 else b""))
-        session.take()
+    babble(session, words, 10_000, seed=11)
     fresh = twin().session()
     assert ask(fresh, "*IDN?").startswith(b"KEYSIGHT")

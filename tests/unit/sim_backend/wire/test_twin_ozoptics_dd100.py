@@ -2,12 +2,12 @@
 
 import itertools
 
-import numpy as np
 import pytest
 
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.session import Session
 from sim_backend.wire.twins.ozoptics_dd100 import OZOpticsDD100Twin
+from tests.wire.raw import rubbish
 
 END = b"Done\r\n\r\n"
 
@@ -116,12 +116,9 @@ def test_answer_before_is_repeated_when_asked_for() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     rig = Rig()
-    rng = np.random.default_rng(9)
     good = [b"A10.00\r\n", b"S+100\r\n", b"CD\r\n", b"H\r\n"]
-    for count in range(10_000):
-        text = bytearray(good[count % 4])
-        text[rng.integers(0, len(text))] = rng.integers(0, 256)
-        rig.session.feed(bytes(text) if count % 2 else rng.integers(0, 256, 8, np.uint8).tobytes())
+    for message in rubbish(good, 10_000, seed=9):
+        rig.session.feed(message)
     rig.clock.sleep(60.0)
     rig.session.take()
     rig.said(b"\r\n")

@@ -8,6 +8,7 @@ from sim_backend.instruments import SimulatedBench
 from sim_backend.scene.polarisation import PolarisationController, PolarisationControllerSettings
 from sim_backend.wire.session import Session
 from sim_backend.wire.twins.ozoptics_epc import OZOpticsEPCTwin
+from tests.wire.raw import rubbish
 
 
 def lit() -> tuple[SimulatedBench, OZOpticsEPCTwin, Session]:
@@ -98,12 +99,9 @@ def test_twin_refuses_a_scene_with_too_few_retarders() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     bench, _, session = lit()
-    rng = np.random.default_rng(9)
     good = [b"V1,2200\r\n", b"V?\r\n", b"MAC\r\n", b"F2,47\r\n"]
-    for count in range(10_000):
-        text = bytearray(good[count % 4])
-        text[rng.integers(0, len(text))] = rng.integers(0, 256)
-        session.feed(bytes(text) if count % 2 else rng.integers(0, 256, 8, np.uint8).tobytes())
+    for message in rubbish(good, 10_000, seed=9):
+        session.feed(message)
     bench.clock.sleep(1.0)
     session.take()
     said(bench, session, b"\r\n")

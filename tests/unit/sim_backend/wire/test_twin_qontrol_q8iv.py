@@ -9,6 +9,7 @@ from sim_backend.scene.mesh import Mesh, MeshSettings
 from sim_backend.wire.catalogue import make_twin
 from sim_backend.wire.session import Session, TwinPlace
 from sim_backend.wire.twins.qontrol_q8iv import QontrolTwin
+from tests.wire.raw import rubbish
 
 
 class Bench:
@@ -165,14 +166,9 @@ def test_chain_heats_the_shifters_from_its_output_on() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     bench = Bench()
-    rng = np.random.default_rng(9)
     good = [b"v3=6.0\n", b"nupall?\n", bytes.fromhex("8200000000000215552AAA"), b"vVEC0=1,2\n"]
-    for count in range(10_000):
-        text = bytearray(good[count % 4])
-        text[rng.integers(0, len(text))] = rng.integers(0, 256)
-        bench.session.feed(
-            bytes(text) if count % 2 else rng.integers(0, 256, 8, np.uint8).tobytes()
-        )
+    for message in rubbish(good, 10_000, seed=9):
+        bench.session.feed(message)
     bench.clock.sleep(1.0)
     bench.session.take()
     bench.session.feed(b"\n" * 200)

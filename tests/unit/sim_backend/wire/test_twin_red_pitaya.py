@@ -8,6 +8,7 @@ from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import DigitiserPart, GeneratorPart
 from sim_backend.wire.session import TwinPlace
 from sim_backend.wire.twins.red_pitaya import MAKERS, RedPitayaTwin
+from tests.wire.raw import rubbish
 
 NO_ERROR = b'0,"No error"\r\n'
 
@@ -307,7 +308,6 @@ def test_maker_takes_an_input_and_an_output_of_one_number() -> None:
 
 def test_twin_survives_random_and_mutated_input() -> None:
     rig = Rig(connected=False)
-    rng = np.random.default_rng(7)
     good = [
         b"ACQ:START\r\nACQ:TRig NOW\r\n", b"ACQ:SOUR1:DATA:STArt:N? 10,20\r\n", b"*STB?\r\n",
         b"ACQ:SOUR1:DATA:TRig? 10,POST_TRIG\r\n", b"SOUR1:TRAC:DATA:DATA 0.5,1,nan\r\n",
@@ -315,15 +315,8 @@ def test_twin_survives_random_and_mutated_input() -> None:
         b"DIG:PIN:DIR OUT,DIO1_P\r\nDIG:PIN DIO1_P,1\r\n", b"ACQ:DEC:Factor 65536\r\n",
         b"SOUR1:FREQ:FIX 0\r\n", b"ACQ:SOUR1:DATA? #15abcde\r\n", b"RP:RET_ON_ERROR ON\r\n",
     ]  # fmt: skip
-    for turn in range(10_000):
-        if turn % 3 == 0:
-            data = rng.bytes(int(rng.integers(0, 24)))
-        else:
-            mutable = bytearray(good[int(rng.integers(len(good)))])
-            if turn % 3 == 1:
-                mutable[int(rng.integers(len(mutable)))] = int(rng.integers(256))
-            data = bytes(mutable)
-        rig.session.feed(data)
+    for message in rubbish(good, 10_000, seed=125):
+        rig.session.feed(message)
         rig.session.take()
     rig.session = rig.twin.session()
     assert rig.say(b"*STB?") == b"0\r\n"

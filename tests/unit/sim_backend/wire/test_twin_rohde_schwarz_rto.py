@@ -4,28 +4,15 @@ import numpy as np
 import pytest
 
 from drivers.detectors.rohde_schwarz_rto import MODELS, RohdeSchwarzRto
-from drivers.instruments import DigitiserLimits, Trigger
-from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.session import Session, TwinPlace
+from sim_backend.wire.session import Session
 from sim_backend.wire.twins.rohde_schwarz_rto import MAKERS, RohdeSchwarzRtoTwin
 from tests.wire.ramp_scene import RampScene
-from tests.wire.rigs import loopback_link
-
-SLOPE = 1e6
+from tests.wire.raw import ask, babble
+from tests.wire.scopes import SLOPE, check_record, driven, line_on_input_3, twin_on_ramp
 
 
 def twin(scene: RampScene | None = None) -> RohdeSchwarzRtoTwin:
-    return RohdeSchwarzRtoTwin(
-        model="RTO",
-        clock=SimulatedClock() if scene is None else scene.clock,
-        serial="SIM01",
-        parts={} if scene is None else {1: scene.part("detector")},
-    )
-
-
-def ask(session: Session, text: str) -> bytes:
-    session.feed(text.encode() + b"\n")
-    return session.take()
+    return twin_on_ramp(RohdeSchwarzRtoTwin, "RTO", scene)
 
 
 def told(session: Session, *orders: str) -> None:
@@ -124,36 +111,14 @@ def test_rto_twin_counts_nothing_when_it_is_stopped_without_an_edge() -> None:
 @pytest.mark.parametrize("samples", [256, 12_345])
 def test_rto_records_from_the_trigger_on_when_driven(rate_hz: float, samples: int) -> None:
     scene = RampScene(detector=SLOPE)
-    limits = MODELS[0].limits
-    assert isinstance(limits, DigitiserLimits)
-    link = loopback_link(twin(scene), scene.clock)
-    with RohdeSchwarzRto("tap", limits=limits, link=link, clock=scene.clock) as scope:
-        range_v = max(0.05, min(4.0, 1.05 * SLOPE * samples / rate_hz))
-        applied = scope.configure(rate_hz, samples, range_v)
-        scope.arm(Trigger.EXTERNAL)
-        assert not scope.is_done()
-        scene.fire()
-        trace = scope.fetch()
-    assert applied.sample_rate_hz == pytest.approx(rate_hz, rel=1e-9)
-    assert applied.range_v == pytest.approx(range_v, rel=1e-6)
-    assert trace.step_v == pytest.approx(range_v / 128, rel=1e-6)
-    expected = np.arange(samples) / rate_hz * SLOPE
-    inside = expected < 0.98 * range_v
-    slack = 0.51 * trace.step_v + 1.0 / rate_hz * SLOPE
-    assert np.abs(trace.volts[0] - expected)[inside].max() <= slack
-    assert trace.simulated
+    scope = driven(RohdeSchwarzRto, MODELS[0], twin(scene), scene.clock)
+    check_record(scope, scene, rate_hz=rate_hz, samples=samples, codes=256, usable=0.98)
 
 
 def test_rto_makers_put_the_line_where_the_bench_says_when_made() -> None:
     scene = RampScene(detector=SLOPE)
-    place = TwinPlace(
-        clock=scene.clock,
-        serial="SIM7",
-        parts={1: scene.part("detector")},
-        settings={1: {"trigger_channel": 3}},
-    )
     assert sorted(MAKERS) == sorted(model.model for model in MODELS)
-    session = MAKERS["Rohde & Schwarz RTP"](place).session()
+    session = MAKERS["Rohde & Schwarz RTP"](line_on_input_3(scene)).session()
     assert ask(session, "*IDN?").startswith(b"Rohde&Schwarz,RTP,1329.7002k14/SIM7,")
     told(session, "TRIG1:SOUR CHAN3", "TRIG:MODE NORM", "SING")
     scene.fire()
@@ -161,7 +126,6 @@ def test_rto_makers_put_the_line_where_the_bench_says_when_made() -> None:
 
 
 def test_rto_twin_survives_when_fed_rubbish() -> None:
-    rng = np.random.default_rng(13)
     instrument = twin()
     session = instrument.session()
     words = [
@@ -170,10 +134,5 @@ def test_rto_twin_survives_when_fed_rubbish() -> None:
         b"MAX", b"nan", b"#18", b";", b"\n", b'"', b"TRIG1:SOUR NOIS", b"TRIG:MODE FRE", b"ASC",
         b"SYST:ERR:ALL?", b"STAT:OPER:COND?", b"ACQ:CURR?", b"\xff\x00", b"TIM:SCAL 1E-8",
     ]  # fmt: skip
-    for _ in range(10_000):
-        picked = b"".join(words[int(i)] for i in rng.integers(0, len(words), rng.integers(1, 5)))
-        if rng.random() < 0.2:
-            picked += bytes(rng.integers(0, 256, 4, dtype=np.uint8).tolist())
-        session.feed(picked + (b"\n" if rng.random() < 0.7 else b""))
-        session.take()
+    babble(session, words, 10_000, seed=13)
     assert ask(instrument.session(), "*IDN?").startswith(b"Rohde&Schwarz")

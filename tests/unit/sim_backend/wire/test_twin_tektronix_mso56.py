@@ -4,29 +4,17 @@ import numpy as np
 import pytest
 
 from drivers.detectors.tektronix_mso56 import MODELS, TektronixMso56
-from drivers.instruments import DigitiserLimits, Trigger
-from sim_backend.scene.clock import SimulatedClock
-from sim_backend.wire.session import Session, TwinPlace
+from sim_backend.wire.session import Session
 from sim_backend.wire.twins.tektronix_mso56 import MAKERS, TektronixMso56Twin
 from tests.wire.ramp_scene import RampScene
-from tests.wire.rigs import loopback_link
+from tests.wire.raw import ask, babble
+from tests.wire.scopes import SLOPE, check_record, driven, line_on_input_3, twin_on_ramp
 
-SLOPE = 1e6
 EMPTY = b'0,"No events to report; queue empty"\n'
 
 
 def twin(scene: RampScene | None = None) -> TektronixMso56Twin:
-    return TektronixMso56Twin(
-        model="MSO54",
-        clock=SimulatedClock() if scene is None else scene.clock,
-        serial="SIM01",
-        parts={} if scene is None else {1: scene.part("detector")},
-    )
-
-
-def ask(session: Session, text: str) -> bytes:
-    session.feed(text.encode() + b"\n")
-    return session.take()
+    return twin_on_ramp(TektronixMso56Twin, "MSO54", scene)
 
 
 def told(session: Session, *orders: str) -> None:
@@ -184,36 +172,14 @@ def test_mso5_twin_has_nothing_new_when_a_sequence_is_stopped() -> None:
 @pytest.mark.parametrize("samples", [256, 12_345])
 def test_mso5_records_from_the_trigger_on_when_driven(rate_hz: float, samples: int) -> None:
     scene = RampScene(detector=SLOPE)
-    limits = MODELS[0].limits
-    assert isinstance(limits, DigitiserLimits)
-    link = loopback_link(twin(scene), scene.clock)
-    with TektronixMso56("tap", limits=limits, link=link, clock=scene.clock) as scope:
-        range_v = max(0.02, min(5.0, 1.05 * SLOPE * samples / rate_hz))
-        applied = scope.configure(rate_hz, samples, range_v)
-        scope.arm(Trigger.EXTERNAL)
-        assert not scope.is_done()
-        scene.fire()
-        trace = scope.fetch()
-    assert applied.sample_rate_hz == pytest.approx(rate_hz, rel=1e-9)
-    assert applied.range_v == pytest.approx(range_v, rel=1e-6)
-    assert trace.step_v == pytest.approx(range_v / 2048, rel=1e-6)
-    expected = np.arange(samples) / rate_hz * SLOPE
-    inside = expected < 0.99 * range_v
-    slack = 0.51 * trace.step_v + 1.0 / rate_hz * SLOPE
-    assert np.abs(trace.volts[0] - expected)[inside].max() <= slack
-    assert trace.simulated
+    scope = driven(TektronixMso56, MODELS[0], twin(scene), scene.clock)
+    check_record(scope, scene, rate_hz=rate_hz, samples=samples, codes=4096, usable=0.99)
 
 
 def test_mso5_makers_put_the_line_where_the_bench_says_when_made() -> None:
     scene = RampScene(detector=SLOPE)
-    place = TwinPlace(
-        clock=scene.clock,
-        serial="SIM7",
-        parts={1: scene.part("detector")},
-        settings={1: {"trigger_channel": 3}},
-    )
     assert sorted(MAKERS) == sorted(model.model for model in MODELS)
-    session = MAKERS["Tektronix MSO64"](place).session()
+    session = MAKERS["Tektronix MSO64"](line_on_input_3(scene)).session()
     assert ask(session, "*IDN?").startswith(b"TEKTRONIX,MSO64,SIM7,")
     told(session, "HEADer OFF", "TRIGger:A:EDGE:SOUrce CH3", "TRIGger:A:MODe NORMal")
     told(session, "ACQuire:STOPAfter SEQuence", "ACQuire:STATE ON")
@@ -222,7 +188,6 @@ def test_mso5_makers_put_the_line_where_the_bench_says_when_made() -> None:
 
 
 def test_mso5_twin_survives_when_fed_rubbish() -> None:
-    rng = np.random.default_rng(12)
     instrument = twin()
     session = instrument.session()
     words = [
@@ -232,10 +197,5 @@ def test_mso5_twin_survives_when_fed_rubbish() -> None:
         b"ALLE?", b"WFMO:YMU?", b"ACQ:STOPA SEQ", b"DAT:ENC ASCI", b"\xff\x00", b"EVM?",
         b"DAT:WID 1",
     ]  # fmt: skip
-    for _ in range(10_000):
-        picked = b"".join(words[int(i)] for i in rng.integers(0, len(words), rng.integers(1, 5)))
-        if rng.random() < 0.2:
-            picked += bytes(rng.integers(0, 256, 4, dtype=np.uint8).tolist())
-        session.feed(picked + (b"\n" if rng.random() < 0.7 else b""))
-        session.take()
+    babble(session, words, 10_000, seed=12)
     assert ask(instrument.session(), "*IDN?").startswith(b"TEKTRONIX")

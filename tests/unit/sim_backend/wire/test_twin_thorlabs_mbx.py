@@ -1,12 +1,12 @@
 """The twin of the Thorlabs MBX in its exact bytes."""
 
-import numpy as np
 import pytest
 
 from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import BiasPart
 from sim_backend.wire.session import Session
 from sim_backend.wire.twins.thorlabs_mbx import ThorlabsMBXTwin
+from tests.wire.raw import rubbish
 
 
 def lit() -> tuple[SimulatedBench, BiasPart, Session]:
@@ -93,13 +93,9 @@ def test_twin_answers_commands_that_come_in_pieces() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     _, _, session = lit()
-    rng = np.random.default_rng(5)
     good = [b"MZM:MODE: 3\r", b"MZM:VOLTAGE?\r", b"VOA:MODE: 0\r", b"VOA:ATTEN: 6.5\r"]
-    for count in range(10_000):
-        text = bytearray(good[count % 4])
-        for place in rng.integers(0, len(text), 2):
-            text[place] = rng.integers(0, 256)
-        session.feed(bytes(text) if count % 2 else bytes(rng.integers(0, 256, 12, dtype=np.uint8)))
+    for message in rubbish(good, 10_000, seed=5):
+        session.feed(message)
     session.take()
     session.feed(b"\rMZM:MODE: 7\rMZM:MODE?\r")
     assert session.take().endswith(b"7\r")

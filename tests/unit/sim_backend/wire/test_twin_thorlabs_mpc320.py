@@ -15,6 +15,7 @@ from sim_backend.scene.polarisation import (
 )
 from sim_backend.wire.session import Session
 from sim_backend.wire.twins.thorlabs_mpc320 import ThorlabsMPC320Twin
+from tests.wire.raw import rubbish
 
 ENABLE_ALL = bytes.fromhex("10 02 07 01 50 01")
 MOVE_1_TO_685 = bytes.fromhex("53 04 06 00 D0 01 01 00 AD 02 00 00")
@@ -173,13 +174,9 @@ def test_twin_refuses_a_scene_with_too_few_retarders() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     bench, _, session = lit()
-    rng = np.random.default_rng(3)
     good = [ENABLE_ALL, MOVE_1_TO_685, FULL_SPEED, bytes.fromhex("90 04 01 00 50 01")]
-    for count in range(10_000):
-        data = bytearray(good[count % 4])
-        for place in rng.integers(0, len(data), 2):
-            data[place] = rng.integers(0, 256)
-        session.feed(bytes(data) if count % 2 else rng.integers(0, 256, 12, np.uint8).tobytes())
+    for count, message in enumerate(rubbish(good, 10_000, seed=3)):
+        session.feed(message)
         if count % 100 == 0:
             bench.clock.sleep(0.01)
             session.take()

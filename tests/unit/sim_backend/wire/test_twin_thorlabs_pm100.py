@@ -7,6 +7,7 @@ from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import PowerPart
 from sim_backend.wire.session import Session
 from sim_backend.wire.twins.thorlabs_pm100 import ThorlabsPM100Twin
+from tests.wire.raw import rubbish
 
 
 def lit() -> tuple[SimulatedBench, PowerPart, ThorlabsPM100Twin, Session]:
@@ -170,13 +171,9 @@ def test_twin_without_a_head_says_so() -> None:
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     bench, _, _, session = lit()
-    rng = np.random.default_rng(8)
     good = [b"SENS:CORR:WAV 1550\n", b"READ?\n", b"SENS:POW:RANG? MAX\n", b"AVER:COUN 10\n"]
-    for count in range(10_000):
-        text = bytearray(good[count % 4])
-        for place in rng.integers(0, len(text), 2):
-            text[place] = rng.integers(0, 256)
-        session.feed(bytes(text) if count % 2 else rng.integers(0, 256, 12, np.uint8).tobytes())
+    for count, message in enumerate(rubbish(good, 10_000, seed=8)):
+        session.feed(message)
         if count % 10 == 0:
             bench.clock.sleep(0.1)
             session.take()

@@ -12,15 +12,17 @@ whatever the prior with E[x^ x^T] = I/N: a channel of N modes holds most if they
 
 import math
 
-from drivers.receivers import Receiver
-from protocol.leakage import (
-    data_bits_server_any_measurement_cap,
-    data_bits_server_probes_feed_forward_tap,
+from protocol.leakage.data import data_bits_server_any_measurement_cap
+from protocol.leakage.entropy import (
     excess_noise_to_thermal_photons,
-    fisher_server_probes_feed_forward_tap,
     gaussian_channel_bits,
     thermal_entropy_bits,
 )
+from protocol.leakage.probing import (
+    data_bits_server_probes_feed_forward_tap,
+    fisher_server_probes_feed_forward_tap,
+)
+from protocol.leakage.receivers import ReceiverNoise
 
 __all__ = [
     "data_bits_any_cap_with_dither",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 
-def lost_p(receiver: Receiver) -> float:
+def lost_p(receiver: ReceiverNoise) -> float:
     """c, the share of P of the data mode that is missing in the return, in amplitude."""
     if receiver.preserves_p:
         return 0.0
@@ -40,7 +42,7 @@ def lost_p(receiver: Receiver) -> float:
 
 
 def data_bits_homodyne_dither(
-    receiver: Receiver, dither_snu: float, rows: int, modes: int
+    receiver: ReceiverNoise, dither_snu: float, rows: int, modes: int
 ) -> float:
     """Server who homodynes P of whole rows: local, per real data value; real encoding.
 
@@ -58,7 +60,7 @@ def data_bits_homodyne_dither(
 
 
 def data_bits_homodyne_dither_cap(
-    receiver: Receiver, dither_snu: float, rows: int, modes: int
+    receiver: ReceiverNoise, dither_snu: float, rows: int, modes: int
 ) -> float:
     """The same, a cap for any prior: (M/2) log2(1 + c^2 d/N), Shannon's for N Gaussian channels.
 
@@ -72,7 +74,7 @@ def data_bits_homodyne_dither_cap(
 
 
 def data_bits_any_with_dither(
-    receiver: Receiver, excess_noise_x_snu: float, dither_snu: float, rows: int, modes: int
+    receiver: ReceiverNoise, excess_noise_x_snu: float, dither_snu: float, rows: int, modes: int
 ) -> float:
     """Server with any measurement, from noise and dither of a feed-forward tap: local.
 
@@ -94,7 +96,7 @@ def data_bits_any_with_dither(
 
 
 def data_bits_any_cap_with_dither(
-    receiver: Receiver, excess_noise_x_snu: float, dither_snu: float, rows: int, modes: int
+    receiver: ReceiverNoise, excess_noise_x_snu: float, dither_snu: float, rows: int, modes: int
 ) -> float:
     """The same, Holevo's cap for any prior.
 

@@ -1,0 +1,230 @@
+"""Batches that are cut into blocks of a few data vectors: the same session in smaller steps."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from drivers.backend import Block
+from drivers.errors import BudgetError, VerificationError
+from drivers.receivers import Amplifier, FeedForwardTap, Receiver
+from protocol.block_sizes import fitting_inputs_per_block, inputs_within_budget
+from protocol.budget import Charge, charge_for_layer
+from protocol.channel import LocalChannel
+from protocol.client import ClientParty
+from protocol.client_policy import ClientPolicy
+from protocol.defences import Defences, disguise_network
+from protocol.ledger import WeightLedger
+from protocol.messages import PROTOCOL_VERSION as VERSION
+from protocol.messages import BlockReady, Hello, Query, Refusal
+from protocol.randomness import SeededBits
+from protocol.server import ServerParty, ServerPolicy
+from protocol.verification import expected_return
+from sim_backend.settings import LinkSettings
+from sim_backend.symbol_link import SymbolLink
+from tests.unit.protocol.session_bench import Bench, convolutional, normals, perceptron
+
+IMAGES = normals(7, 2, 8, 7)
+CUT = LinkSettings(seed=3, device="cpu", modes_per_frame=5)
+
+
+def cut_bench(inputs_per_block: int, **changes: object) -> Bench:
+    settings: dict[str, object] = {
+        "model": convolutional(),
+        "link_settings": CUT,
+        "samples_per_block": 3,
+        "rows_per_block": 2,
+    }
+    return Bench(**{**settings, **changes}, inputs_per_block=inputs_per_block)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("inputs_per_block", [4, 17, 35, 1000])
+def test_session_says_the_same_when_its_batches_are_cut(inputs_per_block: int) -> None:
+    whole, cut = cut_bench(0), cut_bench(inputs_per_block)
+    expected, found = (bench.client.infer(IMAGES) for bench in (whole, cut))
+    # A seeded link draws outcomes per data vector, in order, wherever a batch is cut.
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for bench in (whole, cut):
+        assert bench.server.record.accepted
+        assert len(bench.server.record.blocks) == bench.plan.blocks(7)
+    assert cut.server.record.sent_inputs == whole.server.record.sent_inputs
+    for layer in (0, 4):
+        one, other = (bench.server.record.evidence[layer] for bench in (whole, cut))
+        assert one.symbols == pytest.approx(other.symbols)
+        # The returned light's sums are drawn per block: equal in distribution, 1e3 and more values.
+        assert one.gain == pytest.approx(other.gain, abs=0.1)
+        spent = [bench.spent.verified_photons(layer) for bench in (whole, cut)]
+        assert spent[0] == pytest.approx(spent[1])
+
+
+def test_a_block_is_settled_before_the_next_is_charged_when_a_batch_is_cut() -> None:
+    bench = cut_bench(10)
+    waiting: list[int] = []
+    photons: list[float] = []
+
+    def look(block: Block) -> None:
+        waiting.append(bench.spent.totals().reserved)
+        photons.append(float(bench.spent.unverified_photons(block.layer).max()))
+
+    bench.server_optics.before_send = look
+    bench.client.infer(IMAGES)
+    assert len(waiting) == bench.plan.blocks(7)
+    assert set(waiting) == {1}
+    assert max(photons) == pytest.approx(10 * bench.plan.layers[0].photons_per_symbol)
+    first_tiles = sum(block.tile == 0 for block, _ in bench.server_optics.sent)
+    assert bench.spent.totals().verified == first_tiles
+
+
+def charges_of(bench: Bench) -> dict[int, Charge]:
+    info, receiver = bench.server.info, bench.link_settings.receiver
+    law = expected_return(info, receiver)
+    return {
+        entry.layer: charge_for_layer(entry, law, info.detection_efficiency)
+        for entry in bench.plan.layers
+    }
+
+
+def test_budget_allows_a_session_in_small_blocks_when_it_refuses_the_whole_batch() -> None:
+    settings = LinkSettings(receiver=FeedForwardTap(tap_fraction=0.1), seed=1, device="cpu")
+    bench = Bench(model=convolutional(), link_settings=settings, budget=2.2, photons=(0.5, 0.2))
+    with pytest.raises(BudgetError, match=r"layer 0.*budget of 2.2"):
+        bench.client.infer(IMAGES)
+    fits = fitting_inputs_per_block(bench.plan, 7, charges_of(bench), bench.new_ledger(None, 2.2))
+    assert 1 <= fits < 35
+    cut = replace(bench, inputs_per_block=fits, ledger=None)
+    cut.client.infer(IMAGES)
+    assert cut.server.record.accepted
+    # One data vector more in a block, and its last block is one too many.
+    over = replace(bench, inputs_per_block=fits + 1, ledger=None)
+    with pytest.raises(BudgetError):
+        over.client.infer(IMAGES)
+    assert over.spent.totals().entries > 5
+
+
+def test_largest_block_is_the_last_that_fits_when_counted_one_by_one() -> None:
+    bench = Bench(model=convolutional(), photons=(0.4, 0.2))
+    entry, charge = bench.plan.layers[0], charges_of(bench)[0]
+    mu = entry.photons_per_symbol
+    for budget, before in ((1.0, (0.0, 0.0)), (1.3, (3.0, 0.4)), (2.0, (0.0, 2.0))):
+        verified, unverified = before
+        spent = (np.full(3, verified), np.full(3, unverified))
+        found = inputs_within_budget(charge, mu, 140, 70, budget, spent)
+        blocks = np.arange(1, 71)
+        bits = charge(verified + (140 - blocks) * mu, unverified + blocks * mu)
+        fitting = blocks[bits <= budget].tolist()
+        assert found == max(fitting, default=0)
+        assert fitting == list(range(1, found + 1))
+
+
+def test_fitting_size_is_the_plans_own_when_nothing_is_too_much() -> None:
+    bench = cut_bench(12)
+    charges = charges_of(bench)
+    for budget in (None, 1e3):
+        ledger = bench.new_ledger(None, budget)
+        assert fitting_inputs_per_block(bench.plan, 7, charges, ledger) == 12
+    with pytest.raises(BudgetError, match=r"layer 0: 700 samples.*at most \d+ samples fit"):
+        fitting_inputs_per_block(bench.plan, 700, charges, bench.new_ledger(None, 5.0))
+    with pytest.raises(BudgetError, match="not one sample fits"):
+        fitting_inputs_per_block(bench.plan, 7, charges, bench.new_ledger(None, 0.01))
+
+
+def test_number_of_samples_that_fit_is_exact_when_the_error_names_it() -> None:
+    bench = cut_bench(0)
+    charges, ledger = charges_of(bench), bench.new_ledger(None, 5.0)
+    with pytest.raises(BudgetError) as caught:
+        fitting_inputs_per_block(bench.plan, 700, charges, ledger)
+    number = int(str(caught.value).partition("at most ")[2].split()[0].replace(",", ""))
+    assert fitting_inputs_per_block(bench.plan, number, charges, ledger) >= 1
+    with pytest.raises(BudgetError):
+        fitting_inputs_per_block(bench.plan, number + 1, charges, ledger)
+
+
+def test_one_disguise_lasts_for_a_batch_when_it_is_cut() -> None:
+    model = perceptron((12, 9, 4))
+    network = disguise_network(
+        model,
+        Defences(permute=True),
+        (50.0, 50.0),
+        encoding="real",
+        modes_per_frame=64,
+        samples_per_block=6,
+        inputs_per_block=2,
+    )
+    assert network.plan.inputs_per_block == 2
+    link = SymbolLink(LinkSettings(seed=1, device="cpu"))
+    server = ServerParty(
+        model,
+        network.plan,
+        link.server,
+        ServerPolicy(receiver=link.settings.receiver),
+        WeightLedger.create(None, model.digest, {0: 9, 2: 4}, None),
+        random_bits=SeededBits(1),
+        disguise=network,
+    )
+    outputs = ClientParty(link.client, LocalChannel(server.handle)).infer(normals(12, 12))
+    assert server.light.disguised[0].blocks == 2
+    assert len(server.record.blocks) == 2 * 2 * 3
+    scaled = (normals(12, 12) - 0.5) * 0.75
+    assert float((outputs - model.forward(scaled)).std()) < 0.3 * float(outputs.std())
+
+
+@pytest.mark.parametrize("receiver", [Amplifier(gain=3.0), FeedForwardTap(tap_fraction=0.3)])
+def test_audits_look_along_the_opened_vectors_when_a_batch_is_cut(receiver: Receiver) -> None:
+    """Along other vectors the receiver's own noise would be missing: the audit would refuse it."""
+    benches = [
+        Bench(
+            model=convolutional(),
+            link_settings=LinkSettings(receiver=receiver, seed=5, device="cpu"),
+            samples_per_block=6,
+            inputs_per_block=inputs,
+            policy_changes={"audit_share": 0.5, "false_alarm": 1e-6},
+            client_policy=ClientPolicy(seed=2),
+        )
+        for inputs in (0, 20)
+    ]
+    scores = []
+    for bench in benches:
+        bench.client.infer(normals(12, 2, 8, 7))
+        assert bench.client.record.opened >= 2
+        scores.append([t for t in bench.server.record.tests if t.name.startswith("audited data")])
+    assert [(t.name, t.symbols) for t in scores[0]] == [(t.name, t.symbols) for t in scores[1]]
+    assert len(scores[1]) == 2
+    assert all(test.passed for test in scores[1])
+    # The limit is a ratio to what is expected along the vectors; elsewhere it would be 1/3 of it.
+    assert [t.score for t in scores[1]] == pytest.approx([t.score for t in scores[0]], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"inputs": 11}, {"inputs": 9}, {"first_input": 5}, {"inputs": 105}, {"first_input": 1000}],
+)
+def test_server_refuses_when_a_block_is_cut_in_another_way(changes: dict[str, int]) -> None:
+    bench = cut_bench(10)
+    receiver = bench.link_settings.receiver
+    bench.server.handle(
+        Hello(
+            version=VERSION,
+            receiver=receiver.kind,
+            receiver_setting=receiver.setting,
+            modes_per_frame=5,
+        )
+    )
+    session = bench.server.record.session
+    bench.server.handle(Query(session=session, samples=7))
+    entry = bench.plan.layers[0]
+    block = replace(bench.plan.block(0, entry, 0, (0, 2), (0, 10)), **changes)
+    answer = bench.server.handle(BlockReady(**{**block.__dict__, "session": session}))
+    assert isinstance(answer, Refusal)
+    assert "not one of the plan" in answer.reason
+    assert bench.spent.totals().entries == 0
+
+
+def refused_after(bench: Bench, samples: int) -> float:
+    """Symbols until the server refuses; infinity if it does not."""
+    try:
+        bench.client.infer(normals(samples, bench.model.graph.input_shape[0], seed=9))
+    except VerificationError:
+        return float(sum(record.block.symbols for record in bench.server.record.blocks))
+    return math.inf
