@@ -1,17 +1,22 @@
 """A sweep of small networks on Dask workers against the plain loop, and what 100 on MNIST take.
 
 Run with `python benchmarks/bench_frontier.py`. The reference is the same trainings one after
-another in one process, measured in the same run. The workers are started and warmed up before the
-clock, as they are once per sweep; what that takes is printed beside. The time of 100 networks of
+another in one process, measured in the same run. The workers are those that a sweep starts for
+itself, and those of a cluster with an address, started by Dask's own command line. They are warmed
+up before the clock, as they are once per sweep; what that takes is printed beside. The time of 100 networks of
 784-784-10 is worked out from one epoch on random data of MNIST's size on as many workers. Compare
 on a machine that does nothing else.
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,11 +70,13 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{os.cpu_count()} cores, {len(specs)} networks 64-512-10, {options.epochs} epochs")
     print(f"plain loop                 {plain:7.2f} s")
     for workers in map(int, options.workers.split(",")):
-        started, swept = _swept(source, specs, workers)
-        print(
-            f"{workers} Dask worker(s)           {swept:7.2f} s, ratio {plain / swept:5.2f}: plain "
-            f"loop / sweep (ideal {workers}); start of the workers {started:.1f} s"
-        )
+        for by_address in (False, True):
+            started, swept = _swept(source, specs, workers, by_address=by_address)
+            print(
+                f"{workers} worker(s) {'by address' if by_address else 'of its own'}     "
+                f"{swept:7.2f} s, ratio {plain / swept:5.2f}: plain loop / sweep (ideal "
+                f"{workers}); start of the workers {started:.1f} s"
+            )
     epoch = _mnist_epoch_seconds()
     hours = epoch * MNIST_FAINT.epochs * NETWORKS / 3600
     print(
@@ -79,19 +86,53 @@ def main(arguments: list[str] | None = None) -> None:
     )
 
 
-def _swept(source: DataSource, specs: list[NetworkSpec], workers: int) -> tuple[float, float]:
+def _swept(
+    source: DataSource, specs: list[NetworkSpec], workers: int, *, by_address: bool
+) -> tuple[float, float]:
     """Seconds of the start of the workers, and of the sweep with them."""
     start = time.perf_counter()
-    with training_cluster(workers) as client, tempfile.TemporaryDirectory() as folder:
+    with (
+        _cluster(workers) if by_address else nullcontext() as address,
+        training_cluster(workers, address) as client,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        client.wait_for_workers(workers)
         warm = [replace(specs[0], epochs=1, seed=1000 + worker) for worker in range(workers)]
-        for address, each in zip(client.nthreads(), warm, strict=True):
-            client.submit(train_network, each, source, workers=[address]).result()
+        for worker, each in zip(client.nthreads(), warm, strict=True):
+            client.submit(train_network, each, source, workers=[worker]).result()
         started = time.perf_counter() - start
         store = ResultStore(Path(folder))
         start = time.perf_counter()
         with store.lock():
             run_sweep(store, source, specs, lambda: nullcontext(client))
         return started, time.perf_counter() - start
+
+
+@contextmanager
+def _cluster(workers: int) -> Iterator[str]:
+    """The address of a scheduler whose workers have one thread each, all processes of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "scheduler.json"
+        commands = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file"]]
+        commands += [["worker", "--nthreads", "1", "--local-directory", folder, "--scheduler-file"]]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command, str(place)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            )
+            for command in (commands[0], *commands[1:] * workers)
+        ]
+        try:
+            while not place.exists():
+                time.sleep(0.01)
+            yield str(json.loads(place.read_text())["address"])
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+            for process in processes:
+                process.wait()
 
 
 def _mnist_epoch_seconds() -> float:

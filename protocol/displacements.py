@@ -49,7 +49,7 @@ class Displacements:
         sent = torch.empty((block.inputs, block.rows, block.modes), dtype=torch.complex64)
         parts = torch.view_as_real(sent)
         parts[..., 0] = means
-        parts[..., 1] = self._normals(block) * self._deviation
+        parts[..., 1] = self._normals(block).mul_(self._deviation)
         return sent
 
     def check(self, plan: Plan, samples: int, *, whole_batches: bool) -> None:

@@ -20,7 +20,6 @@ from drivers.errors import (
     VeilightError,
     VerificationError,
 )
-from drivers.receivers import FeedForwardTap
 from drivers.record_watch import RecordWatch, WatchesRecords
 from drivers.return_summary import summarise
 from protocol.budget import Charge, charge_for_layer
@@ -53,7 +52,7 @@ from protocol.plan import LayerPlan, Plan
 from protocol.randomness import OperatingSystemBits, RandomBits, SeededBits
 from protocol.server_account import SessionAccount
 from protocol.server_audits import AuditDesk
-from protocol.server_limits import fixed_for_session
+from protocol.server_limits import fixed_for_session, honest_return
 from protocol.server_records import BlockRecord, ServerPolicy, ServerRecord
 from protocol.verification import (
     Evidence,
@@ -477,21 +476,9 @@ class ServerParty:
         return self._verifiers[key]
 
     def _expectation(self, inputs: int = 1, alignment: float = 0.0) -> ReturnExpectation:
-        """The honest return, a batch of probes in P included where the client may send some."""
-        receiver = self._policy.receiver
-        law = expected_return(
-            self._info,
-            receiver,
-            inputs=inputs,
-            alignment=alignment,
-            dither_snu=self._policy.dither_snu,
+        return honest_return(
+            self._info, self._policy, self._plan, inputs=inputs, alignment=alignment
         )
-        if not (self._policy.probes and isinstance(receiver, FeedForwardTap)):
-            return law
-        # Turned by a right angle, the tap gives P back and takes its share of X along one mode.
-        taken = 1 - math.sqrt(1 - receiver.tap_fraction)
-        modes = min(min(layer.tiles) for layer in self._plan.layers)
-        return replace(law, gain_uncertainty=math.hypot(law.gain_uncertainty, taken / modes))
 
     @property
     def info(self) -> ServerOpticsInfo:

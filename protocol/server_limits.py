@@ -1,14 +1,18 @@
 """What a server fixes for a session before its light: limits of all tests, and the thresholds."""
 
+import math
+from dataclasses import replace
+
 from drivers.backend import ServerOpticsInfo
+from drivers.receivers import FeedForwardTap
 from protocol.certificates.record import Thresholds
 from protocol.certificates.thresholds import session_thresholds
 from protocol.plan import Plan
 from protocol.server_records import ServerPolicy
-from protocol.verification import ReturnExpectation
+from protocol.verification import ReturnExpectation, expected_return
 from protocol.verification.session_limits import SessionLimits, honest_kurtosis, session_limits
 
-__all__ = ["HEAVIEST_WEIGHTS", "fixed_for_session"]
+__all__ = ["HEAVIEST_WEIGHTS", "fixed_for_session", "honest_return"]
 
 HEAVIEST_WEIGHTS = 30.0
 """Kurtosis of a layer's weights up to which a phase error is allowed for in the fourth moment."""
@@ -56,3 +60,35 @@ def fixed_for_session(
         x_share=policy.x_share,
     )
     return limits, thresholds
+
+
+def honest_return(
+    info: ServerOpticsInfo,
+    policy: ServerPolicy,
+    plan: Plan,
+    *,
+    inputs: int = 1,
+    alignment: float = 0.0,
+) -> ReturnExpectation:
+    """The honest return, a batch of probes in P included where the client may send some.
+
+    Args:
+        info: the server's calibration.
+        policy: what the server insists on.
+        plan: how the network is sent.
+        inputs: data vectors per block.
+        alignment: see `protocol.verification.expected.largest_alignment`.
+    """
+    law = expected_return(
+        info,
+        policy.receiver,
+        inputs=inputs,
+        alignment=alignment,
+        dither_snu=policy.dither_snu,
+    )
+    if not (policy.probes and isinstance(policy.receiver, FeedForwardTap)):
+        return law
+    # Turned by a right angle, the tap gives P back and takes its share of X along one mode.
+    modes = min(min(layer.tiles) for layer in plan.layers)
+    taken = policy.receiver.lost_p / modes
+    return replace(law, gain_uncertainty=math.hypot(law.gain_uncertainty, taken))

@@ -127,9 +127,7 @@ class SymbolLink:
         flight, chosen = self._land(block, quadratures)
         settings = self.settings
         quantiser = self._server_quantiser()
-        sums = not (
-            quantiser.step_snu or block.modes < LOWEST_MODES or self.behaviour.share < 1
-        )
+        sums = not (quantiser.step_snu or block.modes < LOWEST_MODES or self.behaviour.share < 1)
         simple = sums and not flight.complex_light
         if simple and self._steady:
             self._keep(flight, chosen, None)

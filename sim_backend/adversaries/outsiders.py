@@ -71,7 +71,8 @@ class ScalesOscillator(Adversary):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.hidden_noise_snu) and self.hidden_noise_snu > 0):
             raise ConfigurationError(
-                f"C2: hidden_noise_snu is {self.hidden_noise_snu}, it must be finite and above 0"
+                f"{self.name}: hidden_noise_snu is {self.hidden_noise_snu}, it must be finite and "
+                "above 0"
             )
 
     @property

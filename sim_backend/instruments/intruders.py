@@ -26,7 +26,7 @@ class KnownSlots:
     """What the public format tells somebody on a fibre about the bursts there.
 
     Args:
-        layout: of the bursts to act on; others are let through.
+        layout: of the bursts to act on; shots too short for one are let through.
         start_s: from the trigger to the first slot at that place.
     """
 
@@ -53,6 +53,11 @@ class KnownSlots:
         vacuum = self.layout.kinds == SlotKind.VACUUM
         return np.asarray(self._inside(times_s) & vacuum[self._slots(times_s)])
 
+    def fit(self, window: Window) -> bool:
+        """Whether a whole burst lies in a shot."""
+        stop_s = self.start_s + self.layout.duration_s
+        return window.start_s + window.samples * window.step_s >= stop_s
+
     @cached_property
     def slot_s(self) -> float:
         """Duration of a slot."""
@@ -63,12 +68,15 @@ class KnownSlots:
         return data[symbols:] - data[: data.size - symbols]
 
     def _inside(self, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
-        place = (times_s - self.start_s) / self.slot_s
+        place = self._places(times_s)
         return np.asarray((place >= 0) & (place < self.layout.total_slots))
 
     def _slots(self, times_s: NDArray[np.float64]) -> NDArray[np.intp]:
-        place = np.floor((times_s - self.start_s) / self.slot_s).astype(np.intp)
-        return np.clip(place, 0, self.layout.total_slots - 1)
+        return np.clip(self._places(times_s), 0, self.layout.total_slots - 1)
+
+    def _places(self, times_s: NDArray[np.float64]) -> NDArray[np.intp]:
+        # A sample at a slot's edge belongs to that slot, whatever the rounding.
+        return np.floor((times_s - self.start_s) / self.slot_s + 1e-6).astype(np.intp)
 
 
 class Intruder:
@@ -105,10 +113,10 @@ class Intruder:
         if brighter is not None:
             field = field * np.complex64(10.0 ** (brighter.amount / 20))
         shifted = self._fault(FaultKind.DATA_SHIFTED)
-        if shifted is not None:
+        if shifted is not None and self._known().fit(self._window):
             field = self._shifted(field, round(shifted.amount))
         vacuum = self._fault(FaultKind.VACUUM_BRIGHTENED)
-        if vacuum is not None:
+        if vacuum is not None and self._known().fit(self._window):
             chosen = self._known().is_vacuum(self._times(field.size))
             field = field + self._noise(field.size, vacuum.amount / 2) * chosen
         photons = self._noise_photons()

@@ -120,7 +120,7 @@ def start(*, standing: bool) -> Session:
         open_bench(
             standing=standing,
             modes_per_frame=MODES,
-            calibration_samples=1 << 19,
+            calibration_samples=1 << 18,
             on_failure=on_failure,
         )
     )
@@ -352,7 +352,7 @@ def test_failed_safe_state_matters_more_than_the_fault() -> None:
     def refuse(reason: str) -> None:
         raise SafetyError(f"attenuator: still open after {reason}")
 
-    bench = open_bench(modes_per_frame=MODES, calibration_samples=1 << 19, on_failure=refuse)
+    bench = open_bench(modes_per_frame=MODES, calibration_samples=1 << 18, on_failure=refuse)
     session = Session(bench=bench, reasons=[])
     session.begin(K.FIBRE_UNPLUGGED, "forward")
     with pytest.raises(SafetyError, match="still open") as caught:

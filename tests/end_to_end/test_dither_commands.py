@@ -89,9 +89,7 @@ def test_dither_is_refused_before_light_when_the_client_allows_none(
     status, _, error = run(*infer(model, tmp_path / "a", "--dither", "2"))
     assert status != 0
     assert "probe_photons_per_mode" in error
-    status, _, error = run(
-        *infer(model, tmp_path / "b", "--dither", "2", "--encoding", "complex")
-    )
+    status, _, error = run(*infer(model, tmp_path / "b", "--dither", "2", "--encoding", "complex"))
     assert status != 0
     status, _, error = run(*infer(model, tmp_path / "c", "--x-share", "1"))
     assert status != 0

@@ -24,6 +24,14 @@ CHECKOUT = (
     "sim_backend/wire/catalogue.py",
     "tests/wire/rigs.py",
 )
+SHORT_RECORDS = """
+[calibration.electronic_noise]
+samples = 1_048_576
+
+[calibration.shot_noise]
+samples = 1_048_576
+"""
+"""A quarter and a half of the usual, at the end of a bench file."""
 LANGUAGE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -64,6 +72,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a reader is: the example benches, and the parts of a checkout that are written to."""
     for file in (ROOT / "examples" / "benches").glob("*.toml"):
         shutil.copy(file, tmp_path)
+    with (tmp_path / "server.toml").open("a") as server:
+        server.write(SHORT_RECORDS)
     for name in CHECKOUT:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

@@ -176,8 +176,10 @@ def test_network_is_reported_as_failed_when_its_training_diverges(
         (["--transmittance", "1.5"], 2),
         (["--data", "nowhere"], 3),
         (["--network", "mill"], 2),
+        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], 2),
+        (["--x-share", "1"], 2),
     ],
-    ids=["f2", "hidden", "receiver", "transmittance", "data", "network"],
+    ids=["f2", "hidden", "receiver", "transmittance", "data", "network", "workers", "x-share"],
 )
 def test_command_is_refused_when_an_option_is_wrong(
     options: list[str], code: int, tmp_path: Path

@@ -37,7 +37,10 @@ FROM_CLIENT = {
     "finish": {"kind", "session", "samples"},
 }
 FROM_SERVER = {
-    "offer": {"kind", "version", "session", "graph", "plan", "audit_share", "probes"},
+    "offer": {
+        *("kind", "version", "session", "graph", "plan"),
+        *("audit_share", "probes", "x_share", "dither_snu"),
+    },
     "query-granted": {"kind", "session", "run", "blocks", "thresholds"},
     "farewell": {"kind", "session", "blocks"},
 }
@@ -60,6 +63,8 @@ FROM_SERVER |= {
 }
 FLOATS_ALLOWED = {
     "audit_share",
+    "x_share",
+    "dither_snu",
     "receiver_setting",
     "photons_per_symbol",
     "scale_snu",
@@ -87,6 +92,8 @@ def run(
             device="cpu",
         ),
         behaviour=behaviour,
+        # A half is what a data vector of zeros is loaded as in four modes.
+        policy_changes={"x_share": 0.53},
         photons=(3.7, 5.3),
         samples_per_block=3,
         rows_per_block=2,
@@ -167,7 +174,7 @@ def test_messages_hold_allowed_fields_and_no_secret_when_opened(
                 check_text(field, value)
     layers = len(model.graph.optical)
     assert sorted(floats) == sorted(
-        ["audit_share", "receiver_setting", "offset", "factor"]
+        ["audit_share", "x_share", "dither_snu", "receiver_setting", "offset", "factor"]
         + ["photons_per_symbol", "scale_snu"] * layers
     )
 

@@ -114,10 +114,12 @@ def test_displaced_p_of_the_symbol_tier_agrees_with_every_element_by_itself(
     weights, sent, data = _displaced(2)
     found = _regression(sent, _link_record(settings, weights, sent, data))
     shots = Reference(settings=settings).shots(
-        np.random.default_rng(3), SHOTS, weights + 1j * sent, data + 0j, True
+        np.random.default_rng(3), SHOTS, weights + 1j * sent, data.astype(np.complex128), True
     )
     slow = _regression(sent, shots[:, 1:])
-    for value, other, error, slow_error in zip(found[:2], slow[:2], found[2:], slow[2:], strict=True):
+    for value, other, error, slow_error in zip(
+        found[:2], slow[:2], found[2:], slow[2:], strict=True
+    ):
         assert abs(value - other) < 7 * math.hypot(error, slow_error)
 
 
@@ -125,7 +127,7 @@ def test_outcomes_hold_no_displacement_of_p_when_the_phase_is_right() -> None:
     settings = _settings(FeedForwardTap(tap_fraction=0.5), lossy=False)
     weights, sent, data = _displaced(4)
     shots = Reference(settings=settings).shots(
-        np.random.default_rng(5), SHOTS, weights + 1j * sent, data + 0j, True
+        np.random.default_rng(5), SHOTS, weights + 1j * sent, data.astype(np.complex128), True
     )
     along = sent @ data
     correlation = float(np.mean((shots[:, 0] - shots[:, 0].mean()) * along))

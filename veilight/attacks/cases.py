@@ -29,6 +29,12 @@ from sim_backend.adversaries.clients import (
     TapsAndAmplifies,
     UnambiguousDiscrimination,
 )
+from sim_backend.adversaries.hardware import (
+    BlindsDetector,
+    DamagesModulator,
+    ShiftsCalibration,
+    TrojanLight,
+)
 from sim_backend.adversaries.outsiders import (
     BrightensSource,
     ProjectsPolarisation,
@@ -186,9 +192,9 @@ def _by_gain(adversary: Adversary, stated: float, mu: float = 0.01) -> Case:
     )
 
 
-def _oscillator(hidden: float, stated: float) -> Case:
+def _oscillator(adversary: ScalesOscillator, stated: float) -> Case:
     return Case(
-        adversary=ScalesOscillator(hidden_noise_snu=hidden),
+        adversary=adversary,
         test="vacuum slots",
         stated=stated,
         unit="vacuum slots",
@@ -252,18 +258,22 @@ CASES: tuple[Case, ...] = (
         unit="rows measured",
     ),
     Case(adversary=ProbesInP(), test="P audit", unit="audited rows"),
+    Case(adversary=TrojanLight(), test=None),
     Case(adversary=AsksForTheOutcome(), test=None),
+    _outcomes(DamagesModulator(), FAINT, None),
     _by_gain(TapsFibre(fraction=0.1, direction="back"), 5.8e5),
     _by_gain(TapsFibre(fraction=0.1, direction="forward"), 5.8e5),
-    _oscillator(0.05, 1.0e5),
-    _oscillator(0.01, 2.5e6),
-    _oscillator(0.02, 6.3e5),
-    _oscillator(0.1, 2.7e4),
+    _oscillator(ScalesOscillator(hidden_noise_snu=0.05), 1.0e5),
+    _oscillator(ScalesOscillator(hidden_noise_snu=0.01), 2.5e6),
+    _oscillator(ScalesOscillator(hidden_noise_snu=0.02), 6.3e5),
+    _oscillator(ScalesOscillator(hidden_noise_snu=0.1), 2.7e4),
+    _oscillator(ShiftsCalibration(hidden_noise_snu=0.05), 1.0e5),
     _by_gain(ProjectsPolarisation(angle_deg=45.0), 1.8e3, 0.1),
     _by_gain(ProjectsPolarisation(angle_deg=10.0), 6.7e5, 0.1),
     _by_gain(ProjectsPolarisation(angle_deg=20.0), 4.2e4, 0.1),
     _by_gain(ProjectsPolarisation(angle_deg=90.0), 154, 0.1),
     Case(adversary=SaturatesDetector(), test="rails", unit="values"),
+    _oscillator(BlindsDetector(), 204),
     _by_gain(ShiftsFrames(photons_per_symbol=0.01), 1.5e3),
     _by_gain(BrightensSource(brightness=1.1), 5.8e5),
 )

@@ -9,6 +9,7 @@ from veilight.cli._frontier_show import duration
 from veilight.cli._screen import Advance, Screen
 
 if TYPE_CHECKING:
+    from veilight.cli._frontier_options import WorkerOptions
     from veilight.frontier.networks import DataSource, NetworkSpec
     from veilight.frontier.store import ResultStore
     from veilight.frontier.sweep import SweepProgress
@@ -21,10 +22,8 @@ def train_networks(
     store: "ResultStore",
     source: "DataSource",
     specs: "Sequence[NetworkSpec]",
-    workers: int | None,
-    scheduler: str | None,
-    device: str,
-    retry_failed: bool,
+    training: "WorkerOptions",
+    *,
     quietly: bool,
 ) -> list[str]:
     """Train behind a progress bar, or a line per network where there is no terminal.
@@ -34,10 +33,7 @@ def train_networks(
         store: the results folder, locked.
         source: of the data.
         specs: what to train; what is in the store is not trained again.
-        workers: processes; None for one per core.
-        scheduler: address of a Dask scheduler; None for processes here.
-        device: `auto`, `cpu` or `cuda`.
-        retry_failed: whether trainings that diverged are tried once more.
+        training: on how many processes or which cluster, and how.
         quietly: without lines of progress.
 
     Returns:
@@ -46,12 +42,15 @@ def train_networks(
     from veilight.frontier.cluster import training_cluster
     from veilight.frontier.sweep import run_sweep
 
-    processes = workers or _cores()
-    where = f"the cluster at {scheduler}" if scheduler else f"{processes} processes"
+    processes = training.workers or _cores()
+    scheduler = training.scheduler
+    where = f"{processes} processes" if scheduler is None else f"the cluster at {scheduler}"
     screen.say(
         f"Training {len(specs)} networks on {where}; each goes to {store.folder} when it is "
         "finished, and Ctrl-C keeps those ..."
     )
+    if scheduler is not None and not _protected(scheduler):
+        screen.say(f"{scheduler} is without TLS: who reaches it can run programs as its user.")
     plain = not quietly and not sys.stderr.isatty()
     with screen.progress("networks", total=len(specs)) as advance:
         result = run_sweep(
@@ -59,13 +58,19 @@ def train_networks(
             source,
             specs,
             lambda: training_cluster(processes, scheduler),
-            device=device,
-            retry_failed=retry_failed,
+            device=training.device,
+            retry_failed=training.retry_failed,
             on_progress=lambda progress: _on_network(progress, advance, plain),
         )
     for failed in result.failed:
         screen.say(f"Failed: F^2 = {_ratios(failed.spec)}: {failed.reason}")
     return [f"F^2 = {_ratios(lost.spec)}: {lost.reason}" for lost in result.lost]
+
+
+def _protected(scheduler: str) -> bool:
+    """Whether an address is one with TLS, or of this machine alone."""
+    scheme, _, place = scheduler.rpartition("://")
+    return scheme in ("tls", "wss") or place.startswith(("127.", "localhost:", "[::1]"))
 
 
 def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> None:

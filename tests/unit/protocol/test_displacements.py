@@ -12,9 +12,7 @@ from protocol import displacements
 from protocol.displacements import Displacements, displacements_of
 from protocol.plan import LayerPlan, Plan
 
-INFO = ServerOpticsInfo(
-    backend="b", simulated=True, seed=1, modes_per_frame=64, symbol_rate_hz=1e9
-)
+INFO = ServerOpticsInfo(backend="b", simulated=True, seed=1, modes_per_frame=64, symbol_rate_hz=1e9)
 
 
 def plan_of(**changes: object) -> Plan:

@@ -22,7 +22,7 @@ TAP = FeedForwardTap(tap_fraction=0.2)
 
 
 def figures(receiver: Receiver, **options: float) -> dict[str, float]:
-    found = data_figures_for_layer(LIGHT, receiver, **options)  # type: ignore[arg-type]
+    found = data_figures_for_layer(LIGHT, receiver, **options)
     return {figure.adversary: figure.bits_per_symbol for figure in found}
 
 

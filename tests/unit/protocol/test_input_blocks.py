@@ -1,15 +1,17 @@
 """Batches that are cut into blocks of a few data vectors: the same session in smaller steps."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from drivers.backend import Block
+from drivers.backend import Block, ClientOpticsInfo
 from drivers.errors import BudgetError, VerificationError
-from drivers.receivers import Amplifier, FeedForwardTap, Receiver
+from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.block_sizes import fitting_inputs_per_block, inputs_within_budget
 from protocol.budget import Charge, charge_for_layer
 from protocol.channel import LocalChannel
@@ -19,9 +21,17 @@ from protocol.defences import Defences, disguise_network
 from protocol.ledger import WeightLedger
 from protocol.messages import PROTOCOL_VERSION as VERSION
 from protocol.messages import BlockReady, Hello, Query, Refusal
+from protocol.plan import LayerPlan, Plan
 from protocol.randomness import SeededBits
 from protocol.server import ServerParty, ServerPolicy
 from protocol.verification import expected_return
+from protocol.verification.outcome_tests import OutcomeMonitor, OutcomeSettings
+from sim_backend.adversaries import (
+    ReturnBehaviour,
+    intercepts_and_resends,
+    keeps_fraction,
+    taps_and_amplifies,
+)
 from sim_backend.settings import LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.unit.protocol.session_bench import Bench, convolutional, normals, perceptron
@@ -109,11 +119,12 @@ def test_largest_block_is_the_last_that_fits_when_counted_one_by_one() -> None:
     mu = entry.photons_per_symbol
     for budget, before in ((1.0, (0.0, 0.0)), (1.3, (3.0, 0.4)), (2.0, (0.0, 2.0))):
         verified, unverified = before
-        spent = (np.full(3, verified), np.full(3, unverified))
+        rows = np.ones(3, np.float64)
+        spent = (verified * rows, unverified * rows)
         found = inputs_within_budget(charge, mu, 140, 70, budget, spent)
-        blocks = np.arange(1, 71)
+        blocks = np.arange(1, 71, dtype=np.float64)
         bits = charge(verified + (140 - blocks) * mu, unverified + blocks * mu)
-        fitting = blocks[bits <= budget].tolist()
+        fitting = blocks[bits <= budget].astype(int).tolist()
         assert found == max(fitting, default=0)
         assert fitting == list(range(1, found + 1))
 
@@ -221,10 +232,157 @@ def test_server_refuses_when_a_block_is_cut_in_another_way(changes: dict[str, in
     assert bench.spent.totals().entries == 0
 
 
-def refused_after(bench: Bench, samples: int) -> float:
-    """Symbols until the server refuses; infinity if it does not."""
+def attacked(inputs_per_block: int, behaviour: ReturnBehaviour, seed: int) -> tuple[float, str]:
+    """Symbols until the server refuses, and by which tests; infinity if it does not."""
+    bench = Bench(
+        model=perceptron((100, 40), bias=False),
+        link_settings=LinkSettings(
+            receiver=FeedForwardTap(tap_fraction=0.1), seed=seed, device="cpu"
+        ),
+        behaviour=behaviour,
+        photons=(0.5,),
+        samples_per_block=500,
+        inputs_per_block=inputs_per_block,
+    )
     try:
-        bench.client.infer(normals(samples, bench.model.graph.input_shape[0], seed=9))
+        bench.client.infer(normals(500, 100, seed=9))
     except VerificationError:
-        return float(sum(record.block.symbols for record in bench.server.record.blocks))
-    return math.inf
+        blocks = bench.server.record.blocks
+        return float(sum(record.block.symbols for record in blocks)), blocks[-1].failed
+    return math.inf, ""
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "test"),
+    [
+        (keeps_fraction(0.03), "running gain"),
+        (taps_and_amplifies(0.02), "running [XP] variance"),
+        (intercepts_and_resends(0.05), "[XP] variance|fourth moment|row sums"),
+    ],
+    ids=["keeps", "taps", "resends"],
+)
+def test_session_tests_catch_in_small_blocks_what_one_large_block_shows(
+    behaviour: ReturnBehaviour, test: str
+) -> None:
+    """2e6 symbols in one block show all three; 5 inputs in a block no more than Page's sums do.
+
+    A gain that is off by d in 2e4 symbols of 0.5 photons shows d sqrt(1e4 x 2) = 2.1 standard
+    deviations for 3 % kept, of 5.6 that a block would need; the sums refuse after about 1/7 of the
+    large block's light. Its own test must wait for all of it.
+    """
+    for seed in range(4):
+        assert attacked(0, behaviour, seed)[0] == 2e6
+        symbols, failed = attacked(5, behaviour, seed)
+        assert symbols <= 6e5
+        assert re.search(test, failed)
+
+
+@pytest.mark.parametrize("receiver", [Amplifier(gain=2.0), PassiveTap(tap_fraction=0.1)])
+def test_honest_sessions_pass_at_the_agreed_rate_when_blocks_hold_one_input(
+    receiver: Receiver,
+) -> None:
+    """12 sessions at a rate of 0.2 for either party; fails below a surprise of 1e-9: 12 of 12."""
+    refusals = {"server": 0, "client": 0}
+    for seed in range(12):
+        bench = Bench(
+            model=perceptron((30, 12, 4)),
+            link_settings=LinkSettings(receiver=receiver, seed=seed, device="cpu"),
+            samples_per_block=8,
+            inputs_per_block=1,
+            policy_changes={"false_alarm": 0.2, "audit_share": 0.3},
+            client_policy=ClientPolicy(false_alarm=0.2, seed=seed),
+        )
+        try:
+            bench.client.infer(normals(16, 30, seed=seed))
+        except VerificationError as error:
+            refusals["server" if "the server refused" in str(error) else "client"] += 1
+    assert stats.binom.sf(max(refusals.values()) - 1, 12, 0.2) > 1e-9
+
+
+def outcome_monitor(inputs_per_block: int, samples: int = 60, rows: int = 20) -> OutcomeMonitor:
+    """Of one layer of so many rows of 30 modes."""
+    layer = LayerPlan(
+        layer=0,
+        rows=rows,
+        entries=30,
+        positions=1,
+        encoding="real",
+        photons_per_symbol=0.01,
+        scale_snu=1.0,
+        tiles=(30,),
+    )
+    settings = OutcomeSettings(
+        false_alarm=1e-6,
+        variance_slack=0.0,
+        largest_row_norm=4.0,
+        largest_row_correlation=0.0,
+        samples=samples,
+        dummies=1,
+        probes=0,
+    )
+    info = ClientOpticsInfo(
+        backend="b",
+        simulated=True,
+        seed=None,
+        receiver=Amplifier(gain=2.0),
+        modes_per_frame=30,
+        symbol_rate_hz=1e9,
+        signal_gain=1.0,
+        outcome_variance_snu=2.0,
+    )
+    plan = Plan(layers=(layer,), samples_per_block=samples, inputs_per_block=inputs_per_block)
+    return OutcomeMonitor(settings, info, plan)
+
+
+def block_of(first: int, inputs: int, rows: int = 20) -> Block:
+    return Block(
+        run=0, layer=0, tile=0, first_input=first, inputs=inputs, first_row=0, rows=rows, modes=30
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "test"), [(0.80, "outcome floor"), (1.7, "outcome power"), (1.0, "")]
+)
+def test_client_tests_the_batch_so_far_when_its_blocks_are_small(factor: float, test: str) -> None:
+    """What 1200 outcomes show and 40 of them do not."""
+    outcomes = factor * math.sqrt(2) * normals(60, 20, seed=4)
+    whole, cut, fresh = (outcome_monitor(inputs) for inputs in (0, 2, 2))
+    assert whole.add(block_of(0, 60), outcomes) == test
+    failed = ""
+    for first in range(0, 60, 2):
+        part = outcomes[first : first + 2]
+        # By itself no block shows it.
+        assert outcome_monitor(2).add(block_of(first, 2), part) == ""
+        failed = failed or cut.add(block_of(first, 2), part)
+    assert failed == test
+    assert fresh.add(block_of(0, 2), outcomes[:2]) == ""
+
+
+def test_client_finds_repeated_rows_over_all_dummies_of_a_batch_when_blocks_are_small() -> None:
+    """Rows of a pair alike: 60 dummies show it, whether in one block or in thirty of two."""
+    signal = normals(60, 10, seed=5).repeat_interleave(2, dim=1)
+    outcomes = signal + math.sqrt(0.5) * normals(60, 20, seed=6)
+    whole, cut = outcome_monitor(0), outcome_monitor(2)
+    assert "repeated rows" in whole.add_dummies(block_of(0, 60), outcomes)
+    for first in range(0, 60, 2):
+        cut.add_dummies(block_of(first, 2), outcomes[first : first + 2])
+    found = {score.name: score for monitor in (whole, cut) for score in monitor.scores}
+    assert not found["repeated rows"].passed
+    assert "repeated rows" in cut.failed
+
+
+def test_dummies_energies_count_once_when_a_batch_is_cut() -> None:
+    outcomes = math.sqrt(2.04) * normals(60, 20, seed=7)
+    whole, cut = outcome_monitor(0), outcome_monitor(7)
+    whole.add_dummies(block_of(0, 60), outcomes)
+    for first, inputs in Plan.input_ranges(cut._plan, cut._plan.layers[0], range(60)):
+        cut.add_dummies(block_of(first, inputs), outcomes[first : first + inputs])
+    for monitor in (whole, cut):
+        monitor.end_of_dummies()
+    scores = [
+        next(score for score in monitor.scores if score.name == "dummy power")
+        for monitor in (whole, cut)
+    ]
+    assert scores[0].symbols == scores[1].symbols == 60
+    assert scores[0].score == pytest.approx(scores[1].score)
+    assert scores[0].limit == pytest.approx(scores[1].limit)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import Amplifier, FeedForwardTap
+from drivers.receivers import Amplifier, FeedForwardTap, Receiver
 from sim_backend.settings import DetectorSettings, LinkSettings
 from tests.physics.certified_sessions import without_luck
 from veilight.certificate_plan import CertificatePlan, best_x_share, planned_certificate
@@ -25,7 +25,10 @@ PLAN = CertificatePlan(
 def test_planned_certificate_is_that_of_estimates_that_equal_the_truth(
     receiver: str, dither: float
 ) -> None:
-    chosen = {"amplifier": Amplifier(gain=1.3), "feed-forward-tap": FeedForwardTap(tap_fraction=0.1)}
+    chosen: dict[str, Receiver] = {
+        "amplifier": Amplifier(gain=1.3),
+        "feed-forward-tap": FeedForwardTap(tap_fraction=0.1),
+    }
     plan = replace(
         PLAN, link=replace(PLAN.link, receiver=chosen[receiver]), dither_snu=dither, x_share=0.3
     )
@@ -71,4 +74,4 @@ def test_plan_refuses_what_is_out_of_range() -> None:
         ({"copies": 0}, "at least 1"),
     ):
         with pytest.raises(ConfigurationError, match=text):
-            replace(PLAN, **changes)  # type: ignore[arg-type]
+            replace(PLAN, **changes)

@@ -10,12 +10,13 @@ import pytest
 from drivers.errors import ConfigurationError
 from drivers.optics.burst import BurstFormat, BurstLayout, SlotKind
 from drivers.receivers import Amplifier, FeedForwardTap
+from protocol.leakage import weight_bits_client_keeps_all_gaussian_real
 from protocol.models.files import save_model
 from protocol.models.optical_layers import OpticalNetwork
 from protocol.models.recipes import mlp, small_cnn, transformer
 from sim_backend.settings import LinkSettings
 from veilight.cli import main
-from veilight.cost import NetworkCost, OpticalLoad, cost_of, loads_of
+from veilight.cost import LayerCost, NetworkCost, OpticalLoad, cost_of, loads_of
 from veilight.cost_known import KNOWN_NETWORKS, known_network
 from veilight.frontier.figures import LinkAssumptions, privacy_of
 from veilight.frontier.shapes import shapes_of
@@ -120,6 +121,48 @@ def test_budget_is_that_of_the_layer_that_spends_it_first_when_there_is_one() ->
     assert found.queries_allowed == four
     # An honest client inverts K products per row: K F^2 / N.
     assert found.layers[1].least_squares_snr == pytest.approx(4 * 0.1 / 900)
+
+
+def test_blocks_of_a_few_inputs_have_bursts_of_their_own_and_lose_less_when_kept() -> None:
+    load = OpticalLoad(name="a", rows=4, entries=30, positions=10)
+
+    def found(inputs_per_block: int, samples: int = 3) -> LayerCost:
+        return cost_of(
+            [load],
+            TAP,
+            "real",
+            signal_to_noise=[1.0],
+            samples_per_block=samples,
+            inputs_per_block=inputs_per_block,
+            budget_bits_per_weight=4.0,
+        ).layers[0]
+
+    whole, cut, single = found(0), found(7), found(1)
+    burst = BurstFormat()
+    slots = {
+        inputs: BurstLayout(format=burst, data_symbols=120 * inputs).total_slots
+        for inputs in (30, 7, 2, 1)
+    }
+    # 30 data vectors of three samples: four blocks of 7 and one of 2.
+    assert (whole.bursts, cut.bursts, single.bursts) == pytest.approx((1 / 3, 5 / 3, 10))
+    assert whole.slots == pytest.approx(slots[30] / 3)
+    assert cut.slots == pytest.approx((4 * slots[7] + slots[2]) / 3)
+    assert single.slots == pytest.approx(10 * slots[1])
+    assert whole.symbols == cut.symbols == single.symbols
+    # What is kept is one block, of one query at most.
+    photons = whole.photons_per_symbol
+    for layer, copies in ((whole, 10), (cut, 7), (single, 1)):
+        assert layer.kept_weight_bits == pytest.approx(
+            weight_bits_client_keeps_all_gaussian_real(copies * photons)
+        )
+        assert layer.weight_bits == pytest.approx(whole.weight_bits)
+        assert layer.queries_allowed_finest == single.queries_allowed
+    allowed = [layer.queries_allowed for layer in (whole, cut, single)]
+    assert None not in allowed
+    assert allowed == sorted(allowed, key=lambda number: number or 0)
+    assert allowed[0] != allowed[2]
+    with pytest.raises(ConfigurationError, match="inputs_per_block is -1"):
+        found(-1)
 
 
 def test_queries_count_as_copies_of_the_weights_when_many_are_asked() -> None:

@@ -22,6 +22,7 @@ from protocol.models.training import TrainingSettings, evaluate, train
 from veilight.cost_known import KNOWN_NETWORKS
 from veilight.cost_tables import (
     MeasuredNetwork,
+    block_table,
     known_table,
     layer_table,
     main,
@@ -57,7 +58,8 @@ def test_page_holds_the_tables_that_the_program_prints(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = PAGE.read_text()
-    tables = (network_table(), layer_table("MNIST, convolutions"), known_table())
+    layers = layer_table("MNIST, convolutions")
+    tables = (network_table(), layers, block_table(), known_table())
     for table in tables:
         assert table in text
     main()
