@@ -3,9 +3,9 @@
 Run with `python benchmarks/bench_frontier.py`. The reference is the same trainings one after
 another in one process, measured in the same run. The workers are those that a sweep starts for
 itself, and those of a cluster with an address, started by Dask's own command line. They are warmed
-up before the clock, as they are once per sweep; what that takes is printed beside. The time of 100 networks of
-784-784-10 is worked out from one epoch on random data of MNIST's size on as many workers. Compare
-on a machine that does nothing else.
+up before the clock, as they are once per sweep; what that takes is printed beside. The time of 100
+networks of 784-784-10 is worked out from one epoch on random data of MNIST's size on as many
+workers. Compare on a machine that does nothing else.
 """
 
 import argparse

@@ -7,6 +7,7 @@
     ├── OpticsError               the optics were used out of order or with wrong shapes
     │   ├── LimitError            a value beyond what an instrument or receiver may do
     │   └── TraceError            a recorded trace cannot be trusted
+    │       ├── DriftError        records of several bursts, taken together, cannot be trusted
     │       ├── SynchronisationError  no frame was found where it must be, or more than one
     │       └── PhaseError        the phase between light and oscillator cannot be followed
     ├── InstrumentError           an instrument is closed, failed, or answered nonsense
@@ -34,6 +35,7 @@ __all__ = [
     "CalibrationError",
     "ConfigurationError",
     "DataError",
+    "DriftError",
     "InstrumentError",
     "LedgerError",
     "LimitError",
@@ -82,6 +84,19 @@ class LimitError(OpticsError):
 
 class TraceError(OpticsError):
     """A recorded trace cannot be trusted."""
+
+
+class DriftError(TraceError):
+    """Records of several bursts, taken together, cannot be trusted.
+
+    Args:
+        message: what was found.
+        earlier: bursts before the last one that were taken together with it.
+    """
+
+    def __init__(self, message: str, *, earlier: int = 0) -> None:
+        super().__init__(message)
+        self.earlier = earlier
 
 
 class SynchronisationError(TraceError):

@@ -4,24 +4,19 @@ It never holds a datum or an outcome of the client. It answers one message at a 
 that the same code serves a client in the same process and one across a network.
 """
 
-import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
-
-from drivers.backend import Block, EarlyBits, ReturnSummary, ServerOptics, ServerOpticsInfo
+from drivers.backend import Block, EarlyBits, ServerOptics, ServerOpticsInfo
 from drivers.errors import (
     ConfigurationError,
+    DriftError,
     LedgerError,
     ProtocolError,
     VeilightError,
     VerificationError,
 )
-from drivers.record_watch import RecordWatch, WatchesRecords
-from drivers.return_summary import summarise
 from protocol.budget import Charge, charge_for_layer
 from protocol.defences import DisguisedNetwork, WeightLight, numbers_like
 from protocol.displacements import displacements_of
@@ -52,28 +47,13 @@ from protocol.plan import LayerPlan, Plan
 from protocol.randomness import OperatingSystemBits, RandomBits, SeededBits
 from protocol.server_account import SessionAccount
 from protocol.server_audits import AuditDesk
-from protocol.server_limits import fixed_for_session, honest_return
 from protocol.server_records import BlockRecord, ServerPolicy, ServerRecord
+from protocol.server_tests import Launched, ReturnTests
 from protocol.verification import (
-    Evidence,
-    ReturnExpectation,
-    Verdict,
-    Verifier,
     expected_return,
 )
-from protocol.verification.expected import largest_alignment
-from protocol.verification.session import SessionMonitor, SessionScore, rails_expected
 
 __all__ = ["BlockRecord", "ServerParty", "ServerPolicy", "ServerRecord"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Launched:
-    """A block whose light is out."""
-
-    block: Block
-    means: Tensor
-    entry: int
 
 
 class ServerParty:
@@ -128,7 +108,7 @@ class ServerParty:
             raise ConfigurationError(
                 f"receiver {policy.receiver.kind} keeps the mean of X only; use real encoding"
             )
-        self._charges: dict[int, Charge] = {
+        charges: dict[int, Charge] = {
             entry.layer: charge_for_layer(
                 entry,
                 expected_return(self._info, policy.receiver, dither_snu=policy.dither_snu),
@@ -139,13 +119,11 @@ class ServerParty:
         if isinstance(self._bits, EarlyBits):
             self._bits.choose(1 - policy.x_share)
         self._displacements = displacements_of(policy.dither_snu, plan, self._info, self._bits.seed)
-        self._verifiers: dict[tuple[int, int, int, int], Verifier] = {}
-        self._launched: _Launched | None = None
+        self._launched: Launched | None = None
         self._sent: set[Block] = set()
         self._closed = False
         self._greeted = False
         self._planned_blocks = 0
-        self._monitor: SessionMonitor | None = None
         self._desk: AuditDesk | None = None
         if policy.audit_share:
             seed = self._bits.seed
@@ -154,7 +132,10 @@ class ServerParty:
                 plan, optics, policy.audit_rate, coins, keeps_values=policy.full_return
             )
         self.record = ServerRecord(session=secrets.token_hex(16))
-        self._account = SessionAccount(ledger, self.record.session, self._charges)
+        self._account = SessionAccount(ledger, self.record.session, charges)
+        self._tests = ReturnTests(
+            optics, plan, policy, self.light, self.record, self._account, self._desk
+        )
 
     def handle(self, message: Message) -> Message:
         """Answer one message of the client; errors come back as a `Refusal` and end the session."""
@@ -179,6 +160,8 @@ class ServerParty:
             return handler(message)
         except VeilightError as error:
             self._closed = True
+            if isinstance(error, DriftError):
+                self._tests.doubt(error.earlier)
             return Refusal(error=type(error).__name__, reason=str(error))
 
     def _check_session(self, message: Message) -> None:
@@ -226,21 +209,12 @@ class ServerParty:
             self._displacements.check(self._plan, message.samples, whole_batches=audited)
         self._planned_blocks = self._plan.blocks(message.samples)
         self.record.samples = message.samples
-        fingerprint = self._fix_thresholds(message.samples)
         return QueryGranted(
             session=self.record.session,
             run=self._run,
             blocks=self._planned_blocks,
-            thresholds=fingerprint,
+            thresholds=self._tests.fix(message.samples),
         )
-
-    def _fix_thresholds(self, samples: int) -> str:
-        """Set every limit of the session; their fingerprint goes into the ledger's first debit."""
-        limits, thresholds = fixed_for_session(
-            self._plan, samples, self._info, self._policy, self._expectation()
-        )
-        self._monitor, self.record.thresholds = SessionMonitor(limits), thresholds
-        return thresholds.sha256
 
     def _ready(self, message: BlockReady) -> Message:
         block = message.block()
@@ -253,7 +227,7 @@ class ServerParty:
         if self._displacements is not None:
             means = self._displacements.added_to(means, block)
         self._optics.send(block, means)
-        self._launched = _Launched(block=block, means=means, entry=entry)
+        self._launched = Launched(block=block, means=means, entry=entry)
         if block.tile == 0 and block.first_row == 0:
             sent = self.record.sent_inputs
             sent[block.layer] = sent.get(block.layer, 0) + block.inputs
@@ -267,18 +241,7 @@ class ServerParty:
         # The choice is made here, after the client has declared the light to be on its way back.
         key = f"{block.run} {block.layer} {block.tile} {block.first_row}"
         quadratures = self._bits.flips(key, block.inputs, block.rows, 1 - self._policy.x_share)
-        found = self._test(launched, quadratures)
-        self.record.blocks.append(found)
-        clean = 0 if self._monitor is None else self._monitor.clean_blocks
-        self._account.settle(
-            found,
-            launched.entry,
-            number=len(self.record.blocks),
-            clean=clean,
-            last_tile=block.tile == len(self._plan.of_layer(block.layer).tiles) - 1,
-        )
-        if found.session_failed:
-            self.record.recharge(clean)
+        found = self._tests.test(launched, quadratures)
         self._closed = not found.accepted
         # Names alone: measured values are the server's, and would tune the next attempt.
         return BlockVerdict(**_block_fields(message), accepted=found.accepted, reason=found.failed)
@@ -296,10 +259,7 @@ class ServerParty:
 
     def _audit_opened(self, message: AuditOpening) -> Message:
         returned = self._audits(message).open(message)
-        assert self._monitor is not None
-        if returned and self._expectation().verifiable:
-            self._account.begin_test()
-            self._end_test(self._monitor.add_audit(returned))
+        self._tests.audit(returned)
         self._closed = bool(self.record.refused)
         return AuditVerdict(
             session=message.session,
@@ -308,14 +268,6 @@ class ServerParty:
             reason=self.record.refused,
         )
 
-    def _end_test(self, refused: str) -> None:
-        """How a test of the whole session ended that no block came with."""
-        assert self._monitor is not None
-        self.record.refused, self.record.tests = refused, self._monitor.scores
-        self._account.end_test(bool(refused))
-        if refused:
-            self.record.recharge(0)
-
     def _audits(self, message: Message) -> AuditDesk:
         if self._desk is None or not self._planned_blocks:
             raise ProtocolError(f"message {message.kind}: no audits were agreed")
@@ -323,7 +275,7 @@ class ServerParty:
         return self._desk
 
     def _finish(self, message: Finish) -> Message:
-        if self._desk is not None and self._monitor is not None:
+        if self._desk is not None:
             batches = -(-self.record.samples // self._plan.samples_per_block)
             desk = self._desk
             if len(desk.entries) != batches:
@@ -331,8 +283,7 @@ class ServerParty:
                     f"{len(desk.entries)} of {batches} announced batches are done; with audits "
                     "agreed a session ends after the last"
                 )
-            self._account.begin_test()
-            self._end_test(self._monitor.finish(batches, desk.commanded, desk.opened))
+            self._tests.finish(batches, desk.commanded, desk.opened)
             if self.record.refused:
                 raise VerificationError(
                     f"the server refused the session: {self.record.refused}; its light stays "
@@ -379,105 +330,6 @@ class ServerParty:
             self.light.ledger_rows(layer, block.first_row, block.rows),
             self.light.photons(layer) * block.inputs,
             None if fixed is None else fixed.sha256,
-        )
-
-    def _test(self, launched: _Launched, quadratures: Tensor) -> BlockRecord:
-        """Measure the return and test it, by itself and with what came before."""
-        block, verifier = launched.block, self._verifier(launched)
-        law = verifier.expectation
-        summary = self._collect(launched, quadratures, law)
-        if not law.verifiable:
-            return BlockRecord(block=block, verdict=None)
-        verdict = verifier.test(summary)
-        watch, watched = self._watched(block, law)
-        own = BlockRecord(block=block, verdict=verdict, records=watched)
-        if not own.accepted:
-            return own
-        self._account.begin_test()
-        failed = self._test_session(launched, summary, verdict, law, watch)
-        if not failed:
-            evidence = self.record.evidence.setdefault(block.layer, Evidence())
-            evidence.add(self.light.of_weights(block, summary))
-        return replace(own, session_failed=failed)
-
-    def _watched(
-        self, block: Block, law: ReturnExpectation
-    ) -> tuple[RecordWatch | None, tuple[SessionScore, ...]]:
-        """What the block's records say beside the data, where there are any, and its tests."""
-        if not isinstance(self._optics, WatchesRecords):
-            return None, ()
-        assert self._monitor is not None
-        watch = self._optics.watch(block)
-        return watch, self._monitor.of_records(watch, law)
-
-    def _test_session(
-        self,
-        launched: _Launched,
-        summary: ReturnSummary,
-        verdict: Verdict,
-        law: ReturnExpectation,
-        watch: RecordWatch | None,
-    ) -> str:
-        """Names of the session's tests that fail with this block."""
-        assert self._monitor is not None
-        rails, info = 0.0, self._info
-        if math.isfinite(info.converter_range_snu):
-            rails = rails_expected(
-                verdict.symbols,
-                launched.means.abs().double().cpu().numpy(),
-                gain=law.gain,
-                variance_snu=law.white_variance
-                + max(law.data_mode_excess_x, law.data_mode_excess_p),
-                edge_snu=info.converter_range_snu - 1.5 * info.converter_step_snu,
-            )
-        failed = self._monitor.add(summary, verdict, rails)
-        if watch is not None:
-            failed = self._monitor.add_records(watch, law)
-        self.record.tests = self._monitor.scores
-        return failed
-
-    def _collect(
-        self, launched: _Launched, quadratures: Tensor, law: ReturnExpectation
-    ) -> ReturnSummary:
-        block, means, values = launched.block, launched.means, None
-        if self._policy.full_return:
-            values = self._optics.collect_full(block, quadratures).cpu()
-        if self._desk is not None:
-            self._desk.hold(block, means.cpu(), quadratures.cpu(), values, law)
-        if values is None:
-            return self._optics.collect_summary(block, quadratures, law.gain)
-        return summarise(
-            values,
-            quadratures,
-            means.cpu(),
-            law.gain,
-            self._info.converter_range_snu,
-            self._info.converter_step_snu,
-        )
-
-    def _verifier(self, launched: _Launched) -> Verifier:
-        """The verifier of the block's rows; of weights as they are, made once per size of block."""
-        block = launched.block
-        key = (block.layer, block.tile, block.first_row, block.inputs)
-        # Scaled rows have another alignment in every disguise.
-        if key not in self._verifiers or self.light.fresh:
-            # Displacements lie along no direction more than along any other.
-            weights = launched.means[0] if self._displacements is None else launched.means[0].real
-            alignment = largest_alignment(weights)
-            expectation = self._expectation(
-                block.inputs, self.light.aligned(block.layer, alignment)
-            )
-            policy = self._policy
-            self._verifiers[key] = Verifier(
-                expectation,
-                false_alarm=policy.shares.blocks * policy.false_alarm,
-                blocks=self._planned_blocks,
-            )
-        return self._verifiers[key]
-
-    def _expectation(self, inputs: int = 1, alignment: float = 0.0) -> ReturnExpectation:
-        return honest_return(
-            self._info, self._policy, self._plan, inputs=inputs, alignment=alignment
         )
 
     @property

@@ -90,8 +90,7 @@ class SessionAccount:
             last_tile: whether all tiles of the rows are back.
         """
         if found.session_failed:
-            against = [passed for count, passed in self._passed if count > clean]
-            self._ledger.refuse(self._session, [*against, entry])
+            self._ledger.refuse(self._session, [*self._since(clean), entry])
         elif last_tile or not found.accepted:
             self._ledger.settle(entry, found.verified)
             if found.verified:
@@ -100,6 +99,19 @@ class SessionAccount:
             self._ledger.end_test(self._session)
         if last_tile or not found.accepted:
             self._open.pop(_key(found.block), None)
+
+    def recharge(self, clean: int) -> None:
+        """Something that is no test of the session speaks against its last blocks.
+
+        Args:
+            clean: as in `settle`.
+        """
+        against = self._since(clean)
+        if against:
+            self._ledger.refuse(self._session, against)
+
+    def _since(self, clean: int) -> list[int]:
+        return [entry for number, entry in self._passed if number > clean]
 
 
 def _key(block: Block) -> tuple[int, int, int]:

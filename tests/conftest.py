@@ -6,28 +6,33 @@ from pathlib import Path
 import pytest
 
 _LONGEST_FIRST = (
-    "end_to_end/test_documentation.py",
     "end_to_end/test_command_line.py",
-    "end_to_end/test_calibrate_command.py",
     "end_to_end/test_frontier_command.py",
-    "end_to_end/test_amplifier_commands.py",
+    "end_to_end/test_lab_faults.py",
     "unit/protocol/test_verification_verifier.py",
-    "end_to_end/test_bench_faults.py",
+    "end_to_end/test_documentation.py",
+    "end_to_end/test_amplifier_commands.py",
     "end_to_end/test_lab_blocks.py",
-    "end_to_end/test_homodyne_bench.py",
+    "end_to_end/test_calibrate_command.py",
+    "end_to_end/test_bench_faults.py",
+    "end_to_end/test_twin_bench.py",
     "physics/test_bench_robustness.py",
     "physics/test_receiver_law.py",
+    "end_to_end/test_homodyne_bench.py",
     "physics/test_calibration_coverage_b.py",
     "physics/test_homodyne_bench.py",
     "end_to_end/test_calibrated_bench.py",
     "end_to_end/test_defended_sessions.py",
     "end_to_end/test_ends_in_the_dark.py",
+    "unit/veilight/test_frontier_optimise.py",
+    "end_to_end/test_session_verdicts.py",
     "unit/calibration/test_fit_coverage.py",
     "end_to_end/test_driver_new.py",
+    "end_to_end/test_shared_laser_bench.py",
     "unit/drivers/transports/test_visa_networks.py",
     "physics/test_detection_power.py",
 )
-"""Files of more than about eight seconds, which would hold up the end if they came last."""
+"""Files of more than about seven seconds, which would hold up the end if they came last."""
 
 _MNIST_FILES = (
     "train-images-idx3-ubyte.gz",

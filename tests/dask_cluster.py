@@ -34,7 +34,7 @@ class DaskCluster:
         self._processes: list[subprocess.Popen[bytes]] = []
         place = folder / "scheduler.json"
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--protocol", protocol,
+            "scheduler", "--host", "127.0.0.1", "--port", "0",
             "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(place),
         )  # fmt: skip
         self.address: str = _content(place)["address"]
@@ -108,7 +108,11 @@ def certificates(folder: Path) -> dict[str, str]:
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     certificate.write_text(str(keys.tls_ca_file))
     key.write_text(str(keys.tls_client_key))
-    settings = {"distributed.comm.tls.ca-file": str(certificate)}
+    settings = {
+        "distributed.comm.default-scheme": "tls",
+        "distributed.comm.require-encryption": "true",
+        "distributed.comm.tls.ca-file": str(certificate),
+    }
     for party in ("scheduler", "worker", "client"):
         settings[f"distributed.comm.tls.{party}.cert"] = str(certificate)
         settings[f"distributed.comm.tls.{party}.key"] = str(key)

@@ -60,8 +60,8 @@ def with_fitting_blocks(
         raise BudgetError(
             f"blocks of inputs_per_block = {plan.inputs_per_block} (0: all of a batch) do not fit "
             f"into the ledger's budget of {ledger.budget_bits_per_weight:g} bits per weight: each "
-            f"is charged in full until its light is back. Nothing was sent. With at most {fits} "
-            f"all {samples:,} samples fit; leave it out to have it chosen"
+            "is charged in full until its light is back. Nothing was sent. A session of "
+            f"{samples:,} samples fits with at most {fits}; leave it out to have it chosen"
         )
     return plan, disguise
 

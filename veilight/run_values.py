@@ -57,8 +57,8 @@ class InferenceRequest:
         client_policy: what the client insists on, its own dummies and probes included.
         defences: what the server does to its weights from one block of samples to the next.
         confidence: of the finite-size certificate.
-        probe_photons_per_mode: the client's bound on a server's probe in P, or None; it counts for
-            the dither as well and stands above the policy's own.
+        probe_photons_per_mode: the client's bound on a server's probe in P, which counts for the
+            dither as well; None takes the policy's.
         ledger: the server's ledger; None makes one in memory with `budget_bits_per_weight`.
         budget_bits_per_weight: budget of the ledger in memory; None for unlimited.
         data_ledger: the client's ledger, or None.
@@ -95,6 +95,12 @@ class InferenceRequest:
     title: str = "Secure inference"
     data_name: str = "data"
     taints: tuple[str, ...] = ()
+
+    @property
+    def probe_limit(self) -> float | None:
+        """The client's bound on light in P, photons per mode; None for none given."""
+        given = self.probe_photons_per_mode
+        return self.client_policy.probe_photons_per_mode if given is None else given
 
 
 @dataclass(frozen=True, kw_only=True)

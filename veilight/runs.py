@@ -115,7 +115,7 @@ def run_inference(
         policy=replace(
             request.client_policy,
             seed=seed if client_info.simulated else None,
-            probe_photons_per_mode=request.probe_photons_per_mode,
+            probe_photons_per_mode=request.probe_limit,
         ),
     )
     outputs, abort_reason = None, ""
@@ -225,7 +225,7 @@ def _result(
         data_leaked=data_leakage(
             plan,
             receiver,
-            probe_photons_per_mode=request.probe_photons_per_mode,
+            probe_photons_per_mode=request.probe_limit,
             dither_snu=request.dither_snu,
         ),
         budget_bits_per_weight=session.ledger.budget_bits_per_weight,
@@ -381,7 +381,7 @@ def _input_bits(
         figures = data_leakage(
             Plan(layers=(layer,), samples_per_block=plan.samples_per_block),
             receiver,
-            probe_photons_per_mode=request.probe_photons_per_mode if probed else None,
+            probe_photons_per_mode=request.probe_limit if probed else None,
             dither_snu=request.dither_snu,
         )
         return charged_data_bits(figures, probed=probed)

@@ -10,7 +10,7 @@ from collections import deque
 
 import numpy as np
 
-from drivers.errors import TraceError
+from drivers.errors import DriftError
 from drivers.optics.shot_noise import ShotNoise
 
 __all__ = ["SCALE_UNCERTAINTY", "SHOT_NOISE_LIMIT", "RunningScale"]
@@ -74,7 +74,8 @@ class RunningScale:
             found: the burst's own measurement; it is not remembered.
 
         Raises:
-            TraceError: the oscillator's power or the detector's gain has changed.
+            DriftError: the oscillator's power or the detector's gain has changed; says over how
+                many bursts.
         """
         newest = (found, *reversed(self._watched))
         slots = np.cumsum([one.vacuum_slots for one in newest], dtype=np.float64)
@@ -87,12 +88,13 @@ class RunningScale:
             chance = _SIGNIFICANCE * float(spread[window - 1]) / pooled / self._calibrated
             limit = max(SHOT_NOISE_LIMIT, SHOT_NOISE_LIMIT / 2 + chance)
             if not abs(deviation) <= limit:
-                raise TraceError(
+                raise DriftError(
                     f"{self._instrument}: shot noise is {deviation * 100:+.2f} % from its "
                     f"calibration at {self._calibrated:.4g} V^2 over the last {window} bursts "
                     f"({pooled:.3g} vacuum slots); the limit is {limit * 100:.2f} %: the "
                     "oscillator's power or the detector's gain has changed, check and calibrate "
-                    "again"
+                    "again",
+                    earlier=window - 1,
                 )
             window *= 2
 

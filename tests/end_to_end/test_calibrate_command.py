@@ -17,16 +17,16 @@ import pytest
 import calibration.access
 import veilight
 import veilight.bench_runs
-import veilight.bench_session
 import veilight.cli._infer_bench
 from calibration.bench_values import BenchValues
 from calibration.moment import moments
-from calibration.result import Result, Setting
-from calibration.routine import Context, Registry
+from calibration.result import Result
+from calibration.routine import Context
 from calibration.routines import all_routines
 from calibration.store import Store
 from drivers.bench import Bench, LightPlan
 from drivers.instruments import Laser, WaveformGenerator
+from tests.short_records import shorten_records
 from veilight.bench_session import BenchPair
 from veilight.cli import main
 
@@ -38,30 +38,11 @@ STORE = Path("server.calibration.h5")
 PLAN = LightPlan(power_w={"laser": 10e-3}, attenuation_db={"attenuator": 40.0})
 
 
-@pytest.fixture(autouse=True)
-def short_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records of a quarter of the usual length, in calibrations and in what a run expects."""
-    _shorten(monkeypatch)
-
-
-def _shorten(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = veilight.bench_session.settings_for
-
-    def settings(registry: Registry, pair: BenchPair) -> dict[str, dict[str, Setting]]:
-        found = usual(registry, pair)
-        for name in ("electronic_noise", "shot_noise"):
-            found[name]["samples"] = 1 << 20
-        return found
-
-    monkeypatch.setattr(veilight.bench_session, "settings_for", settings)
-
-
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A folder with bench files, a model and a calibration, and what calibrating said."""
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
-        _shorten(patch)
         patch.chdir(folder)
         patch.delenv("VEILIGHT_TRACEBACK", raising=False)
         _bench_files()
@@ -87,6 +68,7 @@ def folder(
 def _bench_files() -> None:
     for path in (ROOT / "examples" / "benches").glob("*.toml"):
         shutil.copy(path, ".")
+    shorten_records(Path("server.toml"))
 
 
 def _error(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.short_records import shorten_records
+
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 CHECKOUT = (
@@ -24,14 +26,6 @@ CHECKOUT = (
     "sim_backend/wire/catalogue.py",
     "tests/wire/rigs.py",
 )
-SHORT_RECORDS = """
-[calibration.electronic_noise]
-samples = 1_048_576
-
-[calibration.shot_noise]
-samples = 1_048_576
-"""
-"""A quarter and a half of the usual, at the end of a bench file."""
 LANGUAGE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -72,8 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a reader is: the example benches, and the parts of a checkout that are written to."""
     for file in (ROOT / "examples" / "benches").glob("*.toml"):
         shutil.copy(file, tmp_path)
-    with (tmp_path / "server.toml").open("a") as server:
-        server.write(SHORT_RECORDS)
+    shorten_records(tmp_path / "server.toml")
     for name in CHECKOUT:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

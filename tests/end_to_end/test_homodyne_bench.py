@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import veilight
+from tests.short_records import shorten_records
 from veilight.cli import main
 
 EXAMPLES = Path(veilight.__file__).resolve().parent.parent / "examples" / "benches"
@@ -14,14 +15,6 @@ FILES = ["homodyne-server.toml", "homodyne-client.toml"]
 BENCHES = [word for name in FILES for word in ("--bench", name)]
 # What a run needs, and what that needs.
 WANTED = ["loss", "phase_lock"]
-SHORT_RECORDS = """
-[calibration.electronic_noise]
-samples = 1_048_576
-
-[calibration.shot_noise]
-samples = 1_048_576
-"""
-"""A quarter and a half of the usual, at the end of a bench file."""
 SAMPLES = 30
 
 
@@ -30,8 +23,7 @@ def test_homodyne_bench_is_calibrated_and_carries_an_accepted_run(
 ) -> None:
     for name in FILES:
         shutil.copy(EXAMPLES / name, tmp_path)
-    with (tmp_path / FILES[0]).open("a") as file:
-        file.write(SHORT_RECORDS)
+    shorten_records(tmp_path / FILES[0])
     monkeypatch.chdir(tmp_path)
     assert main(["bench", "check", *FILES]) == 0
     shown = capsys.readouterr().out

@@ -81,6 +81,7 @@ def run(
     receiver: Receiver | None = None,
     modes_per_frame: int = 1000,
     seed: int = 1,
+    x_share: float = 0.5,
 ) -> tuple[Bench, Tensor | None]:
     """A session; outputs are None where the server refused."""
     bench = Bench(
@@ -92,8 +93,7 @@ def run(
             device="cpu",
         ),
         behaviour=behaviour,
-        # A half is what a data vector of zeros is loaded as in four modes.
-        policy_changes={"x_share": 0.53},
+        policy_changes={"x_share": x_share},
         photons=(3.7, 5.3),
         samples_per_block=3,
         rows_per_block=2,
@@ -154,7 +154,15 @@ def test_messages_hold_allowed_fields_and_no_secret_when_opened(
 ) -> None:
     model, shape = NETWORKS[name]
     data = normals(SAMPLES, *shape, seed=3)
-    bench, outputs = run(model, data, behaviour=behaviour, receiver=receiver, modes_per_frame=modes)
+    # A half is what a data vector of zeros is loaded as in four modes.
+    bench, outputs = run(
+        model,
+        data,
+        behaviour=behaviour,
+        receiver=receiver,
+        modes_per_frame=modes,
+        x_share=0.53,
+    )
     assert (outputs is None) == (behaviour is not HONEST)
     transcript = [json.loads(text) for text in bench.channel.transcript]
     assert len(transcript) > 6

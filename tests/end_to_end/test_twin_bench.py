@@ -18,23 +18,13 @@ from typing import Any
 
 import pytest
 
+from tests.short_records import shorten_records
+
 BENCHES = Path(__file__).resolve().parents[2] / "examples" / "benches"
 SAMPLES = 60
 SPEED = 20.0
 """Simulated seconds per second: lasers settle and paddles turn while the test waits. A busy machine
 takes minutes for the calibrations, which must not be stale before they are used."""
-SHORTER = """
-[calibration.electronic_noise]
-samples = 262144
-[calibration.digitiser]
-samples = 65536
-[calibration.shot_noise]
-samples = 262144
-powers = 5
-[calibration.delay]
-symbols = 16384
-"""
-"""Records of the routines that take longest, as a user would shorten them."""
 
 
 def veilight(*arguments: str | Path, folder: Path, timeout_s: float = 240) -> dict[str, Any]:
@@ -69,8 +59,9 @@ def lab_files(folder: Path) -> list[Path]:
     for name in ("lab-server.toml", "lab-client.toml"):
         text = (BENCHES / name).read_text(encoding="utf-8")
         path = folder / name
-        path.write_text(text + (SHORTER if "server" in name else ""), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         paths.append(path)
+    shorten_records(paths[0])
     return paths
 
 
@@ -165,7 +156,9 @@ def copied(path: Path, folder: Path) -> Path:
     """A bench file at the symbol rate of the laboratory bench, in a folder of its own."""
     target = folder / path.name
     text = path.read_text(encoding="utf-8") + "\n[frame]\nsymbol_rate_hz = 78.125e6\n"
-    target.write_text(text + (SHORTER if "server" in path.name else ""), encoding="utf-8")
+    target.write_text(text, encoding="utf-8")
+    if "server" in path.name:
+        shorten_records(target)
     return target
 
 

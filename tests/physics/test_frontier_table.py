@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from drivers.errors import ConfigurationError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.leakage import (
     data_bits_server_any_measurement_cap,
@@ -82,6 +83,33 @@ def test_positions_and_copies_count_as_more_photons() -> None:
         21 * 0.25 / 0.4, 1.0, tap.excess_noise_x_snu / 50, 0.0
     )
     assert privacy.weight_bits == pytest.approx(together, rel=1e-6)
+
+
+def test_a_thief_keeps_one_block_and_small_blocks_allow_more_queries() -> None:
+    tap = FeedForwardTap(tap_fraction=0.3)
+    shape = LayerShape(layer=0, rows=20, columns=50, positions=7)
+    found = {
+        inputs: privacy_of(
+            (shape,),
+            (8.0,),
+            tap,
+            "real",
+            LinkAssumptions(inputs_per_block=inputs),
+            budget_bits_per_weight=4.0,
+        )
+        for inputs in (0, 3, 1, 100)
+    }
+    for inputs, copies in ((0, 7), (3, 3), (1, 1), (100, 7)):
+        photons = copies * found[inputs].photons_per_symbol[0]
+        assert found[inputs].stolen_block_bits_per_weight == pytest.approx(
+            weight_bits_client_keeps_all_gaussian_real(photons)
+        )
+        assert found[inputs].weight_bits == found[0].weight_bits
+    allowed = {inputs: privacy.queries_allowed or 0 for inputs, privacy in found.items()}
+    assert allowed[0] == allowed[100] == 0 < allowed[3] < allowed[1]
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(ConfigurationError, match="inputs_per_block"):
+            LinkAssumptions(inputs_per_block=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("encoding", ["real", "complex"])

@@ -35,6 +35,7 @@ from sim_backend.adversaries.hardware import (
     ShiftsCalibration,
     TrojanLight,
 )
+from sim_backend.adversaries.light import ProbeLight, ReturnedLight, honest_probe, honest_return
 from sim_backend.adversaries.outsiders import (
     BrightensSource,
     ProjectsPolarisation,
@@ -95,6 +96,16 @@ class Case:
             rows=ROWS,
         )
 
+    def returned(self, *, honest: bool = False) -> ReturnedLight:
+        """What comes back to the server, as the adversary leaves it or from an honest client."""
+        fair = honest_return(self.scene.receiver)
+        return fair if honest else self.adversary.returned(fair)
+
+    def probe(self, *, honest: bool = False) -> ProbeLight:
+        """What the client measures, as the adversary sends it or from an honest server."""
+        fair = honest_probe(self.scene.receiver, self.photons_per_symbol)
+        return fair if honest else self.adversary.probes(fair)
+
 
 def find_cases(name: str) -> tuple[Case, ...]:
     """The cases of an attack by its name, or all of them.
@@ -111,17 +122,9 @@ def find_cases(name: str) -> tuple[Case, ...]:
     return found
 
 
-def _keeps(fraction: float, stated: dict[float, float]) -> tuple[Case, ...]:
-    return tuple(
-        Case(
-            adversary=KeepsLight(fraction=fraction),
-            photons_per_symbol=mu,
-            test="gain",
-            stated=number,
-            unit="symbols in X",
-        )
-        for mu, number in stated.items()
-    )
+def _by_gain_at(adversary: Adversary, stated: dict[float, float]) -> tuple[Case, ...]:
+    """Numbers by photons per symbol."""
+    return tuple(_by_gain(adversary, number, mu) for mu, number in stated.items())
 
 
 def _variance(adversary: Adversary, stated: float | None, test: Statistic = "X variance") -> Case:
@@ -172,16 +175,6 @@ def _outcomes(adversary: Adversary, mu: float, stated: float | None) -> Case:
     )
 
 
-def _nothing(mu: float, stated: float) -> Case:
-    return Case(
-        adversary=ReturnsNothing(),
-        photons_per_symbol=mu,
-        test="gain",
-        stated=stated,
-        unit="symbols in X",
-    )
-
-
 def _by_gain(adversary: Adversary, stated: float, mu: float = 0.01) -> Case:
     return Case(
         adversary=adversary,
@@ -202,9 +195,13 @@ def _oscillator(adversary: ScalesOscillator, stated: float) -> Case:
 
 
 CASES: tuple[Case, ...] = (
-    *_keeps(0.1, {0.01: 5.8e5, 0.013: 4.5e5, 0.05: 1.2e5, 0.1: 5.8e4, 1.0: 5.8e3}),
-    *_keeps(0.5, {0.01: 1.8e4, 0.013: 1.4e4, 0.05: 3.6e3, 0.1: 1.8e3, 1.0: 180}),
-    *_keeps(0.01, {0.01: 6.1e7, 1.0: 6.1e5}),
+    *_by_gain_at(
+        KeepsLight(fraction=0.1), {0.01: 5.8e5, 0.013: 4.5e5, 0.05: 1.2e5, 0.1: 5.8e4, 1.0: 5.8e3}
+    ),
+    *_by_gain_at(
+        KeepsLight(fraction=0.5), {0.01: 1.8e4, 0.013: 1.4e4, 0.05: 3.6e3, 0.1: 1.8e3, 1.0: 180}
+    ),
+    *_by_gain_at(KeepsLight(fraction=0.01), {0.01: 6.1e7, 1.0: 6.1e5}),
     _variance(TapsAndAmplifies(fraction=0.05), 1.2e4),
     _variance(TapsAndAmplifies(fraction=0.01), 3.1e5),
     _variance(TapsAndAmplifies(fraction=0.1), 3.0e3),
@@ -225,11 +222,7 @@ CASES: tuple[Case, ...] = (
     _rows(RaisesGain(agreed_gain=1.3, gain=2.0), 3.3e5, 1.3),
     _by_gain(UnambiguousDiscrimination(photons_per_symbol=0.01), 1.5e3),
     Case(adversary=AsksManyTimes(), test=None),
-    _nothing(0.01, 1.5e3),
-    _nothing(0.013, 1.2e3),
-    _nothing(0.05, 308),
-    _nothing(0.1, 154),
-    _nothing(1.0, 16),
+    *_by_gain_at(ReturnsNothing(), {0.01: 1.5e3, 0.013: 1.2e3, 0.05: 308, 0.1: 154, 1.0: 16}),
     _by_gain(ReturnsAnotherRow(photons_per_symbol=0.01), 1.5e3),
     _by_gain(ReturnsLate(photons_per_symbol=0.01), 1.5e3),
     Case(adversary=RetriesAfterAborts(), test="aborts", unit="sessions"),

@@ -10,15 +10,11 @@ from scipy.special import ndtr, ndtri
 from drivers.receivers import FeedForwardTap
 from protocol.verification.client_tests import client_limits, peak_limit, repeated_rows_score
 from protocol.verification.power import variance_power
-from sim_backend.adversaries.light import honest_probe
 from sim_backend.adversaries.servers import ProbesInP, SqueezedProbes
 from veilight.attacks.cases import Case
-from veilight.attacks.detector import Flags
+from veilight.attacks.detector import PIECE, ExactLimits, Flags
 
 __all__ = ["OutcomeDetector", "PeakDetector", "ProbeAuditDetector", "RepeatDetector"]
-
-PIECE = 1 << 21
-"""Outcomes that are drawn at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +26,7 @@ class OutcomeDetector:
 
     def _variances(self, case: Case) -> tuple[float, float, bool]:
         """Variance that the limit is set for, the tampered one, and whether it is a floor."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
-        seen = case.adversary.probes(fair)
+        fair, seen = case.probe(honest=True), case.probe()
         floor = isinstance(case.adversary, SqueezedProbes)
         return (fair.outcome_variance_snu if floor else fair.variance_snu), seen.variance_snu, floor
 
@@ -46,8 +41,7 @@ class OutcomeDetector:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
-        seen = fair if honest else case.adversary.probes(fair)
+        fair, seen = case.probe(honest=True), case.probe(honest=honest)
         limits = client_limits(number, fair.outcome_variance_snu, fair.signal_variance_snu, alpha)
         sums = seen.variance_snu * random.chisquare(number, trials)
         if isinstance(case.adversary, SqueezedProbes):
@@ -63,7 +57,7 @@ class OutcomeDetector:
 
     def honest_rate(self, case: Case, number: int, alpha: float) -> float:
         """See `Detector`; honest weights lie above the floor, so it is below alpha there."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
+        fair = case.probe(honest=True)
         limit, _, floor = self._variances(case)
         if floor:
             ratio = fair.variance_snu / limit
@@ -72,7 +66,7 @@ class OutcomeDetector:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepeatDetector:
+class RepeatDetector(ExactLimits):
     """Correlation of the client's outcomes half of the rows apart; numbers count rows."""
 
     def alarms(
@@ -86,8 +80,7 @@ class RepeatDetector:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`; the second half of the rows repeats a share of the first."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
-        share = 0.0 if honest else case.adversary.probes(fair).repeated_share
+        fair, share = case.probe(honest=True), case.probe(honest=honest).repeated_share
         signal, noise = math.sqrt(fair.signal_variance_snu), math.sqrt(fair.outcome_variance_snu)
         half, scores = max(2, number // 2), []
         step = max(1, PIECE // number)
@@ -102,8 +95,7 @@ class RepeatDetector:
 
     def power(self, case: Case, number: float, alpha: float) -> float:
         """See `Detector`; the normal law of a sum of products, over an estimated variance."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
-        share = case.adversary.probes(fair).repeated_share
+        fair, share = case.probe(honest=True), case.probe().repeated_share
         part = fair.signal_variance_snu / fair.variance_snu
         mean = share * part
         # Delta method for a mean product over a mean square: both feel the repeated rows.
@@ -111,22 +103,17 @@ class RepeatDetector:
         spread = 1 + 2 * together - 4 * mean**2 + mean**2 * together
         return float(ndtr((mean * math.sqrt(number / 2) + ndtri(alpha)) / math.sqrt(spread)))
 
-    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`; normal for many rows."""
-        return alpha
-
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeAuditDetector:
+class ProbeAuditDetector(ExactLimits):
     """The client's audits of P of the data mode, where the server should put nothing."""
 
     def _ratio(self, case: Case, *, honest: bool) -> float:
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
         if honest or not isinstance(case.adversary, ProbesInP):
             return 1.0
         # The outcome of a tap has the variance 1; weights of either sign make the mean a variance.
         tap = FeedForwardTap(tap_fraction=case.adversary.tap_fraction)
-        return 1 + (tap.signal_gain * case.adversary.probes(fair).p_mean_snu) ** 2
+        return 1 + (tap.signal_gain * case.probe().p_mean_snu) ** 2
 
     def alarms(
         self,
@@ -147,19 +134,14 @@ class ProbeAuditDetector:
         """See `Detector`."""
         return variance_power(number, self._ratio(case, honest=False), 2 * alpha)
 
-    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`; a chi-square quantile is exact."""
-        return alpha
-
 
 @dataclass(frozen=True, kw_only=True)
-class PeakDetector:
+class PeakDetector(ExactLimits):
     """Outcomes that stand out; numbers count rows."""
 
     def _rates(self, case: Case, number: int, alpha: float) -> tuple[float, float, float]:
         """Share of bright rows; chance of a bright and of a dark row to pass the limit."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
-        seen = case.adversary.probes(fair)
+        fair, seen = case.probe(honest=True), case.probe()
         limit = peak_limit(number, fair.variance_snu, alpha)
         bright = 2 * float(ndtr(-limit / math.sqrt(seen.bright_variance_snu)))
         dark = 2 * float(ndtr(-limit / math.sqrt(seen.outcome_variance_snu)))
@@ -176,8 +158,7 @@ class PeakDetector:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`; every outcome is drawn."""
-        fair = honest_probe(case.scene.receiver, case.photons_per_symbol)
-        seen = fair if honest else case.adversary.probes(fair)
+        fair, seen = case.probe(honest=True), case.probe(honest=honest)
         limit = peak_limit(number, fair.variance_snu, alpha)
         largest = []
         step = max(1, PIECE // number)
@@ -194,7 +175,3 @@ class PeakDetector:
         rows = max(1, round(number))
         share, bright, dark = self._rates(case, rows, alpha)
         return -math.expm1(rows * math.log1p(-(share * bright + (1 - share) * dark)))
-
-    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`; the quantile of the largest is exact."""
-        return alpha

@@ -9,7 +9,6 @@ from scipy.stats import binom
 from drivers.errors import ConfigurationError
 from protocol.verification.verifier import TESTS
 from sim_backend.adversaries.block_statistics import BlockShape, draw_blocks
-from sim_backend.adversaries.light import honest_return
 from veilight.attacks.cases import MODES, Case
 from veilight.attacks.detectors import DETECTORS
 from veilight.attacks.verifier_detectors import verifier_limits
@@ -125,7 +124,7 @@ def honest_sessions(
     shape = BlockShape(rows=rows, frames=4, modes=MODES, photons_per_symbol=case.photons_per_symbol)
     # The verifier shares a session's rate over its blocks and tests.
     limits = verifier_limits(case, shape, COUNTED_ALPHA / (blocks * len(TESTS)))
-    sums = draw_blocks(honest_return(case.scene.receiver), shape, sessions * blocks, random)
+    sums = draw_blocks(case.returned(honest=True), shape, sessions * blocks, random)
     alarms = limits.alarms(sums.projection_snu, sums.residual_x_snu, sums.residual_p_snu)
     any_test = np.any(list(alarms.values()), axis=0).reshape(sessions, blocks)
     return HonestSessions(

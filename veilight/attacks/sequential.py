@@ -6,7 +6,6 @@ import numpy as np
 
 from protocol.verification.cusum import cusum, mean_delay_symbols, variance_increments
 from sim_backend.adversaries.block_statistics import draw_blocks
-from sim_backend.adversaries.light import honest_return
 from veilight.attacks.cases import Case
 from veilight.attacks.verifier_detectors import block_shape
 
@@ -48,7 +47,7 @@ def cusum_delay(case: Case, random: np.random.Generator, *, alpha: float) -> Del
     """
     # The data mode's noise is left out: below a row's length it would be more than its share.
     light = replace(
-        honest_return(case.scene.receiver), data_mode_excess_x_snu=0.0, data_mode_excess_p_snu=0.0
+        case.returned(honest=True), data_mode_excess_x_snu=0.0, data_mode_excess_p_snu=0.0
     )
     tampered = case.adversary.returned(light)
     on_x = case.test == "X variance"

@@ -21,9 +21,9 @@ from protocol.verification.power import (
     variance_power,
 )
 from protocol.verification.vacuum import vacuum_limits
-from sim_backend.adversaries.light import ReturnedLight, honest_return
+from sim_backend.adversaries.light import ReturnedLight
 from veilight.attacks.cases import Case
-from veilight.attacks.detector import Flags
+from veilight.attacks.detector import PIECE, ExactLimits, Flags
 
 __all__ = [
     "AbortDetector",
@@ -39,12 +39,9 @@ HONEST_ABORTS = 1e-3
 CHEATING_ABORTS = 0.999
 """Share of cheating sessions that abort: the power of the tests."""
 
-PIECE = 1 << 21
-"""Values that are drawn at a time where every symbol counts."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class AuditDetector:
+class AuditDetector(ExactLimits):
     """The projection on an audited data vector; numbers count rows."""
 
     def alarms(
@@ -58,27 +55,22 @@ class AuditDetector:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
-        light = honest_return(case.scene.receiver)
+        light = case.returned(honest=True)
         low, high = audit_limits(number, 1.0, light.data_mode_excess_x_snu, alpha)
-        seen = light if honest else case.adversary.returned(light)
+        seen = case.returned(honest=honest)
         variance = seen.variance_x_snu + seen.data_mode_excess_x_snu
         sums = variance * random.chisquare(number, trials)
         return {"audited projection": ~((sums >= low) & (sums <= high))}
 
     def power(self, case: Case, number: float, alpha: float) -> float:
         """See `Detector`."""
-        light = honest_return(case.scene.receiver)
-        seen = case.adversary.returned(light)
+        light, seen = case.returned(honest=True), case.returned()
         variance = seen.variance_x_snu + seen.data_mode_excess_x_snu
         return variance_power(number, variance / (1 + light.data_mode_excess_x_snu), alpha)
 
-    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`; a chi-square quantile is exact."""
-        return alpha
-
 
 @dataclass(frozen=True, kw_only=True)
-class VacuumDetector:
+class VacuumDetector(ExactLimits):
     """Interleaved vacuum slots against as many reference ones."""
 
     def alarms(
@@ -92,8 +84,7 @@ class VacuumDetector:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
-        light = honest_return(case.scene.receiver)
-        seen = light if honest else case.adversary.returned(light)
+        seen = case.returned(honest=honest)
         ratio = seen.vacuum_variance_snu * random.chisquare(number, trials)
         ratio /= random.chisquare(number, trials)
         low, high = vacuum_limits(number, number, alpha)
@@ -101,12 +92,8 @@ class VacuumDetector:
 
     def power(self, case: Case, number: float, alpha: float) -> float:
         """See `Detector`."""
-        light = case.adversary.returned(honest_return(case.scene.receiver))
+        light = case.returned()
         return vacuum_power(number, light.vacuum_variance_snu, alpha)
-
-    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`; a quantile of the F law is exact."""
-        return alpha
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +108,7 @@ class RailDetector:
         return float(above + ndtr((-edge - light.offset_snu) / deviation))
 
     def _rates(self, case: Case) -> tuple[float, float]:
-        light = honest_return(case.scene.receiver)
-        tampered = case.adversary.returned(light)
+        light, tampered = case.returned(honest=True), case.returned()
         return 2 * float(ndtr(-tampered.converter_range_snu)), self._rate(tampered, light)
 
     def alarms(
@@ -183,7 +169,7 @@ class AbortDetector:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FourthMomentDetector:
+class FourthMomentDetector(ExactLimits):
     """Kurtosis of the deviations, drawn symbol by symbol."""
 
     def alarms(
@@ -197,8 +183,7 @@ class FourthMomentDetector:
         honest: bool = False,
     ) -> Mapping[str, Flags]:
         """See `Detector`."""
-        light = honest_return(case.scene.receiver)
-        hit = None if honest else case.adversary.returned(light).hit
+        hit = case.returned(honest=honest).hit
         second, fourth = [], []
         step = max(1, PIECE // number)
         for start in range(0, trials, step):
@@ -214,7 +199,7 @@ class FourthMomentDetector:
 
     def power(self, case: Case, number: float, alpha: float) -> float:
         """See `Detector`; the mixture's kurtosis as a normal number beyond the score's limit."""
-        hit = case.adversary.returned(honest_return(case.scene.receiver)).hit
+        hit = case.returned().hit
         count = max(FOURTH_MOMENT_LEAST, round(number))
         if hit is None:
             return alpha
@@ -223,10 +208,6 @@ class FourthMomentDetector:
         )
         kurtosis, deviation = mixture_kurtosis(hit.share, hit.added_x_snu)
         return float(ndtr((kurtosis - limit) * math.sqrt(count) / deviation))
-
-    def honest_rate(self, case: Case, number: int, alpha: float) -> float:  # noqa: ARG002
-        """See `Detector`; as the transformation of the score promises."""
-        return alpha
 
 
 def _kurtosis_score(kurtosis: float, count: int) -> float:

@@ -15,7 +15,7 @@ from protocol.verification.power import gain_power, variance_power
 from protocol.verification.verifier import TESTS, Verifier
 from sim_backend.adversaries.adversary import Statistic
 from sim_backend.adversaries.block_statistics import BlockShape, draw_blocks
-from sim_backend.adversaries.light import ReturnedLight, honest_return
+from sim_backend.adversaries.light import ReturnedLight
 from veilight.attacks.cases import MODES, Case
 from veilight.attacks.detector import Flags
 
@@ -78,16 +78,12 @@ class VerifierDetector:
         """See `Detector`."""
         shape = block_shape(case, number)
         limits = verifier_limits(case, shape, alpha)
-        light = honest_return(case.scene.receiver)
-        sums = draw_blocks(
-            light if honest else case.adversary.returned(light), shape, trials, random
-        )
+        sums = draw_blocks(case.returned(honest=honest), shape, trials, random)
         return limits.alarms(sums.projection_snu, sums.residual_x_snu, sums.residual_p_snu)
 
     def power(self, case: Case, number: float, alpha: float) -> float:
         """See `Detector`; light and limits of the named test alone."""
-        light = honest_return(case.scene.receiver)
-        tampered = case.adversary.returned(light)
+        light, tampered = case.returned(honest=True), case.returned()
         mu, modes = case.photons_per_symbol, min(MODES, max(2, round(number)))
         if self.statistic == "gain":
             variance = _mean_variance(tampered, modes, 0.0)[0]
@@ -105,7 +101,7 @@ class VerifierDetector:
         """See `Detector`; the verifier's limits under the exact law of the sum."""
         shape = block_shape(case, number)
         limits = verifier_limits(case, shape, alpha)
-        light = honest_return(case.scene.receiver)
+        light = case.returned(honest=True)
         if self.statistic == "gain":
             energy = shape.row_energy_snu
             excess = light.data_mode_excess_x_snu / shape.modes

@@ -13,6 +13,8 @@ from veilight.cli._cost import cost
 from veilight.cli._driver_app import driver_app
 from veilight.cli._exit_codes import EXIT_CODES_TEXT
 from veilight.cli._frontier import frontier_app
+from veilight.cli._groups import grouped
+from veilight.cli._infer_options import InferenceOrder, LightOptions, SessionOptions
 from veilight.cli._reconstruct import reconstruct_app
 from veilight.cli._renew import renew
 from veilight.cli._screen import Screen
@@ -139,157 +141,27 @@ def train(
 
 
 @app.command()
+@grouped
 def infer(
-    model: Annotated[Path, typer.Argument(help="NAME.safetensors or NAME.onnx.")],
-    data: options.DataSpec = "digits",
-    samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="How many test samples (default: all).")
-    ] = None,
-    photons: options.Photons = None,
-    signal_to_noise: options.SignalToNoise = None,
-    receiver: options.ReceiverName = None,
-    setting: options.ReceiverSetting = None,
-    encoding: options.Encoding = None,
-    defence: Annotated[
-        str | None,
-        typer.Option(
-            "--defence",
-            metavar="WORDS",
-            help="Fresh per block of samples: permute,rescale=1.5,dummies=8,photons=2.",
-        ),
-    ] = None,
-    samples_per_block: Annotated[
-        int | None,
-        typer.Option("--samples-per-block", min=1, help="Samples of a batch: one disguise each."),
-    ] = None,
-    inputs_per_block: Annotated[
-        int | None,
-        typer.Option(
-            "--inputs-per-block",
-            min=0,
-            help="Verified and charged together; 0: a batch (default: all the budget allows).",
-        ),
-    ] = None,
-    x_share: Annotated[
-        float | None,
-        typer.Option("--x-share", help="Share of the return that is tested in X (0.5)."),
-    ] = None,
-    dither: Annotated[
-        float | None,
-        typer.Option(
-            "--dither", metavar="SNU", help="Random displacements of P, mean square; real encoding."
-        ),
-    ] = None,
-    probe_photons: Annotated[
-        float | None,
-        typer.Option("--probe-photons", help="The client's limit on light in P, photons per mode."),
-    ] = None,
-    client_behaviour: Annotated[
-        str,
-        typer.Option(
-            "--client-behaviour",
-            metavar="HOW",
-            help="honest, keeps=0.5, nothing, resend or tap=0.1.",
-        ),
-    ] = "honest",
-    ledger: Annotated[
-        Path | None, typer.Option("--ledger", help="The server's ledger; debited before light.")
-    ] = None,
-    new_ledger: Annotated[
-        Path | None, typer.Option("--new-ledger", help="Make a ledger here and use it.")
-    ] = None,
-    data_ledger: Annotated[
-        Path | None,
-        typer.Option("--data-ledger", help="The client's ledger: what each input has told."),
-    ] = None,
-    new_data_ledger: Annotated[
-        Path | None, typer.Option("--new-data-ledger", help="Make such a ledger and use it.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
-    ] = None,
-    lift_budget: Annotated[
-        bool,
-        typer.Option("--lift-budget", help="Only for evaluations: the ledger lets all pass."),
-    ] = False,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Makes the simulated light repeat.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the report (default: a new one).")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = False,
-    label_column: options.LabelColumn = None,
+    order: InferenceOrder,
+    light: LightOptions,
+    session: SessionOptions,
     config: options.ConfigFile = None,
-    bench: options.Benches = None,
-    store: options.CalibrationStore = None,
-    override_calibration: Annotated[
-        bool,
-        typer.Option(
-            "--override-calibration",
-            help="Use stale or foreign calibrations; the record is tainted for ever.",
-        ),
-    ] = False,
-    emit_light: options.EmitLight = False,
-    operator: options.Operator = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Run a model over the simulated link or a bench: verdict, accuracy, who learned what."""
-    from veilight.cli._infer import InferenceOrder, run_infer
+    from veilight.cli._infer import run_infer
 
-    options.refuse_idle(
-        bench,
-        of_link={"--receiver": receiver, "--setting": setting, "--seed": seed},
-        of_bench={
-            "--store": store,
-            "--override-calibration": override_calibration,
-            "--emit-light": emit_light,
-            "--operator": operator,
-        },
-    )
-    configuration = options.configured(
-        config,
-        receiver=receiver,
-        setting=setting,
-        photons=photons,
-        signal_to_noise=signal_to_noise,
-        protocol__encoding=encoding,
-        protocol__defence=defence,
-        protocol__samples_per_block=samples_per_block,
-        protocol__inputs_per_block=inputs_per_block,
-        protocol__x_share=x_share,
-        protocol__dither_snu=dither,
-        leakage__probe_photons_per_mode=probe_photons,
-        ledger__budget_bits_per_weight=budget,
-    )
-    order = InferenceOrder(
-        model=model,
-        data=data,
-        label_column=label_column,
-        samples=samples,
-        client_behaviour=client_behaviour,
-        ledger=ledger,
-        new_ledger=new_ledger,
-        data_ledger=data_ledger,
-        new_data_ledger=new_data_ledger,
-        lift_budget=lift_budget,
-        seed=seed,
-        out=out,
-        overwrite=overwrite,
-        benches=tuple(bench or ()),
-        store=store,
-        override_calibration=override_calibration,
-        emit_light=emit_light,
-        operator=operator,
-    )
+    order.refuse_idle(light)
+    configuration = light.configured(config, **session.changes())
     return run_infer(Screen(as_json=as_json, quiet=quiet), configuration, order)
 
 
 @app.command()
+@grouped
 def leakage(
+    light: LightOptions,
     rows: Annotated[
         str | None, typer.Option("--rows", metavar="M,...", help="Weight rows per layer.")
     ] = None,
@@ -299,11 +171,6 @@ def leakage(
     model: Annotated[
         Path | None, typer.Option("--model", help="Take the layers from a model file.")
     ] = None,
-    photons: options.Photons = None,
-    signal_to_noise: options.SignalToNoise = None,
-    receiver: options.ReceiverName = None,
-    setting: options.ReceiverSetting = None,
-    encoding: options.Encoding = None,
     queries: Annotated[
         int, typer.Option("--queries", min=1, help="Queries, all clients together.")
     ] = 1,
@@ -329,13 +196,8 @@ def leakage(
     """What a setting leaks, to whom, and how many queries a budget allows."""
     from veilight.cli._leakage import run_leakage
 
-    configuration = options.configured(
+    configuration = light.configured(
         config,
-        receiver=receiver,
-        setting=setting,
-        photons=photons,
-        signal_to_noise=signal_to_noise,
-        protocol__encoding=encoding,
         ledger__budget_bits_per_weight=budget,
         leakage__confidence=confidence,
         leakage__probe_photons_per_mode=probe_photons,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drivers.errors import ConfigurationError
 from veilight.cli._exit_codes import ExitCode
+from veilight.cli._infer_options import InferenceOrder
 from veilight.cli._outputs import default_folder, prepare_folder, write_text
 from veilight.cli._photons import with_photons
 from veilight.cli._results import result_as_json, show_result
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "InferenceJob",
-    "InferenceOrder",
     "behaviour",
     "data_ledger_of",
     "finish",
@@ -41,51 +41,6 @@ __all__ = [
 
 REPORT = "report.html"
 RESULT = "result.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class InferenceOrder:
-    """What `veilight infer` was asked for, apart from the configuration.
-
-    Args:
-        model: model file.
-        data: name or path of the data set; its test part is used.
-        label_column: heading of the labels in a .csv table.
-        samples: how many test samples; None for all.
-        client_behaviour: what the client does to the returned light.
-        ledger: the server's ledger, which exists.
-        new_ledger: where to make one.
-        data_ledger: the client's ledger, which exists.
-        new_data_ledger: where to make one.
-        lift_budget: let the ledger pass everything.
-        seed: of the simulated light.
-        out: folder for the report; None makes a new one.
-        overwrite: replace files of the folder.
-        benches: bench files, one per party, to run over instead of the simulated link.
-        store: their calibration store; None takes the one beside the first bench file.
-        override_calibration: use calibrations in spite of what stands against them.
-        emit_light: allow light on real instruments.
-        operator: who arms the benches.
-    """
-
-    model: Path
-    data: str
-    label_column: str | None = None
-    samples: int | None = None
-    client_behaviour: str = "honest"
-    ledger: Path | None = None
-    new_ledger: Path | None = None
-    data_ledger: Path | None = None
-    new_data_ledger: Path | None = None
-    lift_budget: bool = False
-    seed: int | None = None
-    out: Path | None = None
-    overwrite: bool = False
-    benches: tuple[Path, ...] = ()
-    store: Path | None = None
-    override_calibration: bool = False
-    emit_light: bool = False
-    operator: str | None = None
 
 
 def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOrder) -> int:

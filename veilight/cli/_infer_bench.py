@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from drivers.errors import ConfigurationError
 from veilight.cli._infer import (
     InferenceJob,
-    InferenceOrder,
     data_ledger_of,
     finish,
     ledger_of,
     make_request,
     prepare,
 )
+from veilight.cli._infer_options import InferenceOrder
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:

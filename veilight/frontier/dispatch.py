@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers.errors import ConfigurationError, VeilightError
 from veilight._version import __version__
+from veilight.frontier.allocator import keep_freed_memory
 from veilight.frontier.cluster import CONNECT_SECONDS, WORKER_DEATHS
 from veilight.frontier.networks import DataSource, NetworkSpec, Outcome
 
@@ -213,6 +214,7 @@ def train_on_worker(
     """
     from distributed import get_worker
 
+    keep_freed_memory()
     place = get_worker().address
     if version != __version__:
         raise ConfigurationError(

@@ -45,8 +45,8 @@ def settings_tables(result: RunResult) -> tuple[Table, ...]:
         if request.full_return
         else "the tests' sums drawn from their exact law",
         "client's bound on probe light in P": "none given"
-        if request.probe_photons_per_mode is None
-        else f"{plain(request.probe_photons_per_mode)} photons per mode",
+        if request.probe_limit is None
+        else f"{plain(request.probe_limit)} photons per mode",
         "seed": "none: not repeatable" if result.seed is None else str(result.seed),
         "started": moment(result.started),
         "backend": result.server_info.backend,

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor
 
-from drivers.errors import BudgetError, LedgerError, VerificationError
+from drivers.backend import Block, ReturnSummary
+from drivers.errors import BudgetError, DriftError, LedgerError, VerificationError
 from drivers.receivers import PassiveTap
 from protocol.certificates import ledger_mismatches
 from protocol.channel import LocalChannel
@@ -227,6 +229,29 @@ def test_all_blocks_are_charged_in_full_when_a_test_of_the_whole_fails() -> None
     assert [entry.state for entry in bench.spent.entries()] == ["unverified"] * 9
     assert not any(found.verified for found in bench.server.record.blocks)
     np.testing.assert_array_equal(bench.spent.verified_photons(0), 0.0)
+
+
+@pytest.mark.parametrize("earlier", [0, 2, 99])
+def test_blocks_of_records_that_cannot_be_trusted_together_are_charged_in_full(
+    earlier: int,
+) -> None:
+    """The bench's receiver refuses the fifth record and some before it; each block is a burst."""
+    bench = Bench(model=perceptron((12, 9)), photons=(1.0,))
+    collect = bench.server_optics.collect_summary
+
+    def refusing(block: Block, quadratures: Tensor, reference_gain: float) -> ReturnSummary:
+        if block.first_input == 40:
+            raise DriftError("the unit has moved", earlier=earlier)
+        return collect(block, quadratures, reference_gain)
+
+    bench.server_optics.collect_summary = refusing  # type: ignore[method-assign]
+    with pytest.raises(DriftError, match="the unit has moved"):
+        bench.client.infer(normals(100, 12))
+    doubted = min(4, earlier)
+    states = [entry.state for entry in bench.spent.entries()]
+    assert states == ["verified"] * (4 - doubted) + ["unverified"] * doubted + ["reserved"]
+    verified = [found.verified for found in bench.server.record.blocks]
+    assert verified == [True] * (4 - doubted) + [False] * doubted
 
 
 def test_session_is_refused_when_its_server_was_killed_while_it_made_a_test(

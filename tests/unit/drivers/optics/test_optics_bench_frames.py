@@ -47,7 +47,7 @@ def test_layout_holds_every_symbol_of_the_block() -> None:
 
 def test_layout_says_how_many_inputs_fit_when_the_burst_is_too_long() -> None:
     frames = BenchFrames(largest_burst_samples=100_000)
-    with pytest.raises(LimitError, match="set samples_per_block to at most") as caught:
+    with pytest.raises(LimitError, match="set inputs_per_block to at most") as caught:
         frames.layout(block(400))
     fits = int(str(caught.value).rsplit(" ", 1)[1])
     assert frames.layout(block(fits)).total_samples <= 100_000
