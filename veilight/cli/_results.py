@@ -47,6 +47,11 @@ def show_result(screen: Screen, result: "RunResult", *, leakage: bool = True) ->
         f"{result.server_info.symbol_rate_hz:.3g} symbols per second; the run took "
         f"{seconds(result.wall_time_s)}"
     )
+    if result.plan.inputs_per_block and result.request.inputs_per_block is None:
+        screen.say(
+            f"Blocks of at most {counted(result.plan.inputs_per_block, 'data vector')}: the most "
+            "that the budget allows before the light is back"
+        )
     if result.request.defences.active:
         from veilight.defences import defence_words
 

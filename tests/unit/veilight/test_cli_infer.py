@@ -129,6 +129,25 @@ def test_infer_charges_the_ledger_it_makes_and_finds_it_again(
     assert _ledger_entries(ledger, model_path) == 2 * first
 
 
+def test_infer_cuts_batches_as_it_is_told_or_as_the_budget_needs(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "out"), "--overwrite"]
+    assert _infer(model_path, *LIGHT, *out, "--inputs-per-block", "15", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["inputs_per_block"] == 15
+    # 40 samples in blocks of 15, 15 and 10, for each of two layers.
+    assert len(told["blocks"]) == 6
+    light = ["--photons", "0.5,0.5", *out]
+    assert _infer(model_path, *light, "--budget", "3") == 0
+    shown = capsys.readouterr().out
+    number = int(shown.partition("Blocks of at most ")[2].split()[0])
+    assert 1 <= number < 40
+    assert "the most that the budget allows" in " ".join(shown.split())
+    assert _infer(model_path, *light, "--budget", "3", "--inputs-per-block", "0") == 4
+    assert f"with at most {number};" in capsys.readouterr().err
+
+
 def test_infer_ends_with_4_when_the_budget_is_spent_and_passes_when_it_is_lifted(
     model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
