@@ -234,7 +234,8 @@ def test_load_npz_takes_no_memory_when_directory_lies_too(
     path.write_bytes(content)
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="which is not what the archive can hold"):
+        # Newer Pythons notice by themselves that the entries would overlap.
+        with pytest.raises(DataError, match=r"not what the archive can hold|Overlapped entries"):
             load_npz(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
