@@ -17,6 +17,7 @@ from protocol.server_account import SessionAccount
 from protocol.server_audits import AuditDesk
 from protocol.server_limits import fixed_for_session, honest_return
 from protocol.server_records import BlockRecord, ServerPolicy, ServerRecord
+from protocol.uninterrupted import uninterrupted
 from protocol.verification import Evidence, ReturnExpectation, Verdict, Verifier
 from protocol.verification.expected import largest_alignment
 from protocol.verification.session import (
@@ -97,26 +98,22 @@ class ReturnTests:
             launched: the block.
             quadratures: bool `(inputs, rows)`, True where P is measured.
         """
-        block, record = launched.block, self._record
-        found = self._tested(launched, quadratures)
-        record.blocks.append(found)
-        clean = self._monitor.clean_blocks
-        self._account.settle(
-            found,
-            launched.entry,
-            number=len(record.blocks),
-            clean=clean,
-            last_tile=block.tile == len(self._plan.of_layer(block.layer).tiles) - 1,
-        )
-        if found.session_failed:
-            record.recharge(clean)
+        verifier = self._verifier(launched)
+        law = verifier.expectation
+        summary = self._collect(launched, quadratures, law)
+        own, watch = self._tested_alone(launched.block, summary, verifier)
+        # A server that is stopped in here finds its whole session refused.
+        with uninterrupted():
+            found = self._tested_with_session(own, launched, summary, law, watch)
+            self._settle(found, launched)
         return found
 
     def audit(self, returned: tuple[AuditedReturn, ...]) -> None:
         """Test what an opened batch gave back; the record says whether it is refused."""
         if returned and self._expectation().verifiable:
-            self._account.begin_test()
-            self._end_test(self._monitor.add_audit(returned))
+            with uninterrupted():
+                self._account.begin_test()
+                self._end_test(self._monitor.add_audit(returned))
 
     def finish(self, batches: int, commanded: int, opened: int) -> None:
         """Test, at the end, that as many audits were opened as were agreed; as `audit`.
@@ -126,8 +123,9 @@ class ReturnTests:
             commanded: about which the client had to speak.
             opened: of these, dummies.
         """
-        self._account.begin_test()
-        self._end_test(self._monitor.finish(batches, commanded, opened))
+        with uninterrupted():
+            self._account.begin_test()
+            self._end_test(self._monitor.finish(batches, commanded, opened))
 
     def doubt(self, bursts: int) -> None:
         """Charge the last blocks in full: the bench refuses the records of so many bursts."""
@@ -148,23 +146,47 @@ class ReturnTests:
         if refused:
             self._record.recharge(0)
 
-    def _tested(self, launched: Launched, quadratures: Tensor) -> BlockRecord:
-        """Measure the return and test it, by itself and with what came before."""
-        block, verifier = launched.block, self._verifier(launched)
-        law = verifier.expectation
-        summary = self._collect(launched, quadratures, law)
-        if not law.verifiable:
-            return BlockRecord(block=block, verdict=None)
+    def _settle(self, found: BlockRecord, launched: Launched) -> None:
+        """Write down what the tests of a block said."""
+        block, record = launched.block, self._record
+        record.blocks.append(found)
+        clean = self._monitor.clean_blocks
+        self._account.settle(
+            found,
+            launched.entry,
+            number=len(record.blocks),
+            clean=clean,
+            last_tile=block.tile == len(self._plan.of_layer(block.layer).tiles) - 1,
+        )
+        if found.session_failed:
+            record.recharge(clean)
+
+    def _tested_alone(
+        self, block: Block, summary: ReturnSummary, verifier: Verifier
+    ) -> tuple[BlockRecord, RecordWatch | None]:
+        """Test a block by itself; also what its records say beside the data, if anything."""
+        if not verifier.expectation.verifiable:
+            return BlockRecord(block=block, verdict=None), None
         verdict = verifier.test(summary)
-        watch, watched = self._watched(block, law)
-        own = BlockRecord(block=block, verdict=verdict, records=watched)
-        if not own.accepted:
+        watch, watched = self._watched(block, verifier.expectation)
+        return BlockRecord(block=block, verdict=verdict, records=watched), watch
+
+    def _tested_with_session(
+        self,
+        own: BlockRecord,
+        launched: Launched,
+        summary: ReturnSummary,
+        law: ReturnExpectation,
+        watch: RecordWatch | None,
+    ) -> BlockRecord:
+        """Test a block that passed by itself with what came before."""
+        if own.verdict is None or not own.accepted:
             return own
         self._account.begin_test()
-        failed = self._test_session(launched, summary, verdict, law, watch)
+        failed = self._test_session(launched, summary, own.verdict, law, watch)
         if not failed:
-            evidence = self._record.evidence.setdefault(block.layer, Evidence())
-            evidence.add(self._light.of_weights(block, summary))
+            evidence = self._record.evidence.setdefault(own.block.layer, Evidence())
+            evidence.add(self._light.of_weights(own.block, summary))
         return replace(own, session_failed=failed)
 
     def _watched(

@@ -25,11 +25,19 @@ from protocol.leakage.data import (
     local_data_bits,
 )
 from protocol.leakage.data_layer import (
+    PROBING_SERVER,
     data_figures_for_layer,
 )
 from protocol.leakage.dictionary import (
     dictionary_nats_per_row_server_homodynes,
     dictionary_rows_server_homodynes,
+)
+from protocol.leakage.dithering import (
+    data_bits_any_cap_with_dither,
+    data_bits_any_with_dither,
+    data_bits_homodyne_dither,
+    data_bits_homodyne_dither_cap,
+    lost_p,
 )
 from protocol.leakage.entropy import (
     binary_entropy_bits,
@@ -109,6 +117,7 @@ from protocol.leakage.weights import (
 
 __all__ = [
     "DEFAULT_CONFIDENCE",
+    "PROBING_SERVER",
     "PUBLISHED_MODES",
     "PUBLISHED_ROWS",
     "ChannelBounds",
@@ -128,6 +137,10 @@ __all__ = [
     "client_least_squares_weight_snr",
     "client_queries_for_weight_snr",
     "confidence_multiplier",
+    "data_bits_any_cap_with_dither",
+    "data_bits_any_with_dither",
+    "data_bits_homodyne_dither",
+    "data_bits_homodyne_dither_cap",
     "data_bits_server_any_measurement",
     "data_bits_server_any_measurement_cap",
     "data_bits_server_any_measurement_of_receiver",
@@ -153,6 +166,7 @@ __all__ = [
     "gaussian_channel_bits",
     "local_data_bits",
     "log1p_minus_argument",
+    "lost_p",
     "noisier_quadrature_snu",
     "photons_for_weight_bits",
     "published_data_bits_server_homodynes",

@@ -94,7 +94,8 @@ def test_second_coordinator_is_refused_when_the_first_is_at_work(
 
 def test_finished_networks_stay_when_ctrl_c_is_pressed(tmp_path: Path) -> None:
     out = tmp_path / "results"
-    with _started(_command(out, 25, "0.5,1,2,4")) as process:
+    # So many that the workers are not through before the signal comes.
+    with _started(_command(out, 25, "0.5,0.6,0.7,0.8,0.9,1,2,3,4,5,6,8")) as process:
         found = _wait_for_records(out, 1, process)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)

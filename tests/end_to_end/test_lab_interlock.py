@@ -27,7 +27,7 @@ def test_bench_is_dark_and_stays_so_when_an_interlock_opens_in_the_light(lab: Li
     failure = lab.failing("server", SafetyError, bench.safety.check)
     assert "the interlock of return_oscillator is open" in str(failure.error)
     late = {role for role, at_s in failure.safe_s.items() if at_s > DEADLINE_S}
-    assert late == {"attenuator"}  # its filter moves on behind the closed shutter
+    assert not late
     assert all(failure.dark_s[part] <= DEADLINE_S for part in lab.parts() if "server" in part)
     with pytest.raises(SafetyError, match=r"to arm the bench: .* return_oscillator is open"):
         bench.safety.rearm("tester")
