@@ -17,6 +17,11 @@ from veilight.cli import main
 ROOT = Path(__file__).parents[2]
 GRID = ["--hidden", "16", "--last", "4", "--workers", "1", "--tested-symbols", "0"]
 GRID += ["--receivers", "feed-forward-tap", "--encodings", "real", "--draws", "2"]
+PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from veilight.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+"""Hears Ctrl-C also where the tests run in the background, which ignores it."""
 
 
 def _command(out: Path, epochs: int, first: str) -> list[str]:
@@ -30,7 +35,7 @@ def _command(out: Path, epochs: int, first: str) -> list[str]:
 def _started(arguments: list[str]) -> "Iterator[subprocess.Popen[str]]":
     """A process of its own group, so that a signal reaches its workers as Ctrl-C would."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "veilight", *arguments],
+        [sys.executable, "-c", PROGRAM, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
