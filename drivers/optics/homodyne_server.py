@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drivers.backend import Block, ReturnSummary, ServerOpticsInfo
-from drivers.block_order import BlockOrder, check_gain, check_means, check_quadratures
+from drivers.backend import Block, ServerOpticsInfo
+from drivers.block_order import BlockOrder, check_means, check_quadratures
 from drivers.errors import LimitError, OpticsError
 from drivers.instruments import (
     Attenuator,
@@ -50,7 +50,6 @@ from drivers.optics.watched_returns import (
     vacuum_of_slots,
 )
 from drivers.record_watch import RecordWatch
-from drivers.return_summary import summarise
 
 __all__ = ["HomodyneServerInstruments", "HomodyneServerOptics"]
 
@@ -200,21 +199,6 @@ class HomodyneServerOptics(WatchedReturns):
             TraceError: a record cannot be trusted; the block is lost.
         """
         return self._collect(block, quadratures)[0]
-
-    def collect_summary(
-        self, block: Block, quadratures: Tensor, reference_gain: float
-    ) -> ReturnSummary:
-        """See `ServerOptics.collect_summary`."""
-        check_gain(block, reference_gain)
-        values, means = self._collect(block, quadratures)
-        return summarise(
-            values,
-            quadratures.cpu(),
-            means,
-            reference_gain,
-            self._range_snu(),
-            self._step_snu(),
-        )
 
     def _collect(self, block: Block, quadratures: Tensor) -> tuple[Tensor, Tensor]:
         """What was measured of a block, and the means that it was sent with."""

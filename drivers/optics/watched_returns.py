@@ -4,16 +4,18 @@ Owns the watch over the records of the block that was collected last, and whole 
 as somebody may want to look along data vectors that are opened later.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
-from drivers.backend import Block, ReturnProjection
+from drivers.backend import Block, ReturnProjection, ReturnSummary
+from drivers.block_order import check_gain
 from drivers.errors import OpticsError
 from drivers.instruments import Trace
 from drivers.optics.trace_checks import RAIL_RATE, rail_samples
 from drivers.record_watch import RecordWatch, ShiftedMeans, VacuumSlots, shifted_means
-from drivers.return_summary import project_return
+from drivers.return_summary import project_return, summarise
 
 __all__ = [
     "WatchedReturns",
@@ -25,12 +27,42 @@ __all__ = [
 ]
 
 
-class WatchedReturns:
-    """Implements `drivers.record_watch.WatchesRecords` and `drivers.backend.ProjectsReturn`."""
+class WatchedReturns(ABC):
+    """Implements `drivers.record_watch.WatchesRecords` and `drivers.backend.ProjectsReturn`.
+
+    The sums of a return are made here too, from what the optics measure.
+    """
 
     def __init__(self) -> None:
         self._watched: tuple[Block, RecordWatch] | None = None
         self._kept: dict[Block, tuple[Tensor, Tensor, Tensor]] | None = None
+
+    @abstractmethod
+    def _collect(self, block: Block, quadratures: Tensor) -> tuple[Tensor, Tensor]:
+        """What was measured of a block, and the means that it was sent with."""
+
+    @abstractmethod
+    def _range_snu(self) -> float:
+        """Full level of the converter in SNU."""
+
+    @abstractmethod
+    def _step_snu(self) -> float:
+        """One step of the converter in SNU."""
+
+    def collect_summary(
+        self, block: Block, quadratures: Tensor, reference_gain: float
+    ) -> ReturnSummary:
+        """See `ServerOptics.collect_summary`."""
+        check_gain(block, reference_gain)
+        values, means = self._collect(block, quadratures)
+        return summarise(
+            values,
+            quadratures.cpu(),
+            means,
+            reference_gain,
+            self._range_snu(),
+            self._step_snu(),
+        )
 
     def watch(self, block: Block) -> RecordWatch:
         """See `WatchesRecords.watch`."""

@@ -1,5 +1,7 @@
 """What optics on instruments keep beside the quadratures, against slow references."""
 
+from typing import NoReturn
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,19 @@ from drivers.record_watch import (
 from drivers.return_summary import project_return
 
 BLOCK = Block(run=0, layer=0, tile=0, first_input=0, inputs=3, first_row=0, rows=4, modes=5)
+
+
+class _Returns(WatchedReturns):
+    """Optics that measure nothing."""
+
+    def _collect(self, block: Block, quadratures: torch.Tensor) -> NoReturn:
+        raise AssertionError(f"{block.name}: nothing is collected here, {quadratures.shape}")
+
+    def _range_snu(self) -> float:
+        return 1.0
+
+    def _step_snu(self) -> float:
+        return 0.1
 
 
 def slow_sums(
@@ -152,7 +167,7 @@ def collected(returns: WatchedReturns, block: Block) -> tuple[torch.Tensor, ...]
 
 
 def test_watch_is_that_of_the_block_that_was_collected_last() -> None:
-    returns = WatchedReturns()
+    returns = _Returns()
     assert isinstance(returns, WatchesRecords)
     assert isinstance(returns, ProjectsReturn)
     with pytest.raises(OpticsError, match="not the block that was collected last"):
@@ -167,7 +182,7 @@ def test_watch_is_that_of_the_block_that_was_collected_last() -> None:
 
 
 def test_kept_returns_are_looked_along_until_they_are_forgotten() -> None:
-    returns, data = WatchedReturns(), torch.full((3, 5), 5**-0.5)
+    returns, data = _Returns(), torch.full((3, 5), 5**-0.5)
     collected(returns, BLOCK)
     with pytest.raises(OpticsError, match="call keep_returns before"):
         returns.project(BLOCK, data, 0.9)
