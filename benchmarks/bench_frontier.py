@@ -25,7 +25,7 @@ import torch
 
 from protocol.models.recipes import MNIST_FAINT, centred_scaling, mlp
 from protocol.models.training import train
-from veilight.frontier.cluster import training_cluster
+from veilight.frontier.cluster import worker_cluster
 from veilight.frontier.networks import (
     DataSource,
     NetworkSpec,
@@ -93,7 +93,7 @@ def _swept(
     start = time.perf_counter()
     with (
         _cluster(workers) if by_address else nullcontext() as address,
-        training_cluster(workers, address) as client,
+        worker_cluster(workers, address) as client,
         tempfile.TemporaryDirectory() as folder,
     ):
         client.wait_for_workers(workers)

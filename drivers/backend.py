@@ -113,6 +113,9 @@ class ServerOpticsInfo:
         excess_noise_snu: technical noise of the launched light, per quadrature and mode.
         phase_noise_rad: root-mean-square phase error of the server's detection.
         phase_memory_frames: correlation length of that error.
+        phase_error_per_input: that error is one for all frames of a data vector, and another for
+            the next; `phase_memory_frames` then says nothing.
+        phase_variance_uncertainty_rad2: standard uncertainty of the square of `phase_noise_rad`.
         oscillator_drift: root-mean-square relative drift of the oscillator's amplitude.
         oscillator_memory_inputs: correlation length of that drift, in data vectors.
         data_mode_excess_x_snu: excess noise of the returned X of the data mode, at the client's
@@ -141,6 +144,8 @@ class ServerOpticsInfo:
     excess_noise_snu: float = 0.0
     phase_noise_rad: float = 0.0
     phase_memory_frames: float = 0.0
+    phase_error_per_input: bool = False
+    phase_variance_uncertainty_rad2: float = 0.0
     oscillator_drift: float = 0.0
     oscillator_memory_inputs: float = 0.0
     data_mode_excess_x_snu: float = 0.0
@@ -162,6 +167,7 @@ class ServerOpticsInfo:
             "excess_noise_snu",
             "phase_noise_rad",
             "phase_memory_frames",
+            "phase_variance_uncertainty_rad2",
             "oscillator_drift",
             "oscillator_memory_inputs",
             "data_mode_excess_x_snu",

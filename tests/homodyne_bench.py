@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drivers.instruments import (
-    BiasPoint,
     Digitiser,
     Instrument,
     Laser,
     PhaseDriver,
 )
-from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.burst import BurstFormat
 from drivers.optics.homodyne_choice import Coins
 from drivers.optics.homodyne_client import HomodyneClientInstruments
@@ -21,10 +19,8 @@ from drivers.optics.homodyne_link import HomodyneLink
 from drivers.optics.homodyne_lock import LockLimits
 from drivers.optics.homodyne_server import HomodyneServerInstruments
 from drivers.optics.homodyne_values import HomodyneSettings
-from drivers.optics.link_values import ClientValues, ServerValues
 from drivers.receivers import PassiveTap
 from sim_backend.instruments.simulated_bench import SimulatedBench
-from sim_backend.scene import truth
 from sim_backend.scene.fibre import FibreSettings
 from sim_backend.scene.lasers import LaserSettings
 from sim_backend.scene.path import FrequencyShifterSettings
@@ -32,9 +28,11 @@ from sim_backend.scene.reference_settings import ReferenceSettings
 from tests.bench_light import (
     LightPath,
     all_slots,
-    attenuation_for_pilots_db,
-    full_photons,
+    client_values,
+    frames_of,
+    measured_noise,
     record_without_signal,
+    server_values,
 )
 
 __all__ = ["FORMAT", "QUIET", "HomodyneBench", "homodyne_scene", "open_homodyne_bench"]
@@ -125,17 +123,27 @@ def open_homodyne_bench(
     """
     bench = SimulatedBench(settings or homodyne_scene(), seed=seed)
     rig = _Rig.opened(bench)
-    frames = BenchFrames(
-        format=burst,
+    frames = frames_of(
+        burst,
         pilot_photons=pilot_photons,
         modes_per_frame=modes_per_frame,
-        transfer_time_s=1.0,
         backend="homodyne",
-        simulated=True,
         seed=seed,
     )
-    noise = _lit_and_measured(bench, rig, burst, calibration_samples)
-    _open_light(bench, rig, frames)
+    noise = measured_noise(
+        bench,
+        rig.path,
+        [rig.laser],
+        burst,
+        lambda digitiser: _slot_variance(digitiser, burst, calibration_samples),
+    )
+    rig.path.open_for_pilots(bench, frames)
+    server = server_values(
+        bench, rig.path, frames, noise, quadratures=1, phase_noise_rad=phase_noise_rad
+    )
+    client = client_values(bench, noise, quadratures=1, phase_noise_rad=phase_noise_rad)
+    # A locked phase that errs takes from the mean of the one quadrature that is measured.
+    seen = client.signal_gain * math.exp(-(phase_noise_rad**2) / 2)
     chosen = bench.scene.settings
     link = HomodyneLink(
         rig.server(),
@@ -143,8 +151,8 @@ def open_homodyne_bench(
         HomodyneSettings(
             receiver=PassiveTap(tap_fraction=chosen.tap),
             frames=frames,
-            server=_server_values(bench, rig, frames, noise, phase_noise_rad),
-            client=_client_values(bench, noise, phase_noise_rad),
+            server=server,
+            client=replace(client, signal_gain=seen),
             return_phase_v_pi_v=chosen.server_phase_shifter.half_wave_v,
             tap_phase_v_pi_v=chosen.client_phase_shifter.half_wave_v,
             limits=limits or LockLimits(),
@@ -205,88 +213,6 @@ class _Rig:
             digitiser=self.path.digitisers[0],
             phase=self.phases[0],
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Noise:
-    """Client first: slot variances without light, and what the oscillator adds to them."""
-
-    dark: list[float]
-    shot: list[float]
-
-
-def _lit_and_measured(bench: SimulatedBench, rig: _Rig, burst: BurstFormat, samples: int) -> _Noise:
-    """Switch the laser on and measure the detectors' noise before and after."""
-    clock, modulator = bench.clock, bench.scene.settings.data_modulator
-    for generator in rig.path.generators:
-        generator.set_sample_rate(burst.sample_rate_hz)
-    dark = [_slot_variance(digitiser, burst, samples) for digitiser in rig.path.digitisers]
-    rig.laser.set_emission(True)
-    clock.advance(60.0)
-    for generator in rig.path.generators:
-        generator.set_output(0, True)
-    for bias in rig.path.biases:
-        bias.lock(0, BiasPoint.NULL)
-    clock.advance(5.0)
-    rig.path.generators[1].set_idle(0, modulator.half_wave_v)
-    clock.advance(1e-3)
-    lit = [_slot_variance(digitiser, burst, samples) for digitiser in rig.path.digitisers]
-    rig.path.generators[1].set_idle(0, 0.0)
-    return _Noise(dark=dark, shot=[lit[index] - dark[index] for index in range(2)])
-
-
-def _open_light(bench: SimulatedBench, rig: _Rig, frames: BenchFrames) -> None:
-    """Let the signal through, as weak as the pilots need it."""
-    rig.path.attenuator.set_attenuation_db(0.0)
-    rig.path.attenuator.set_shutter(True)
-    for switch in rig.path.switches:
-        switch.select("light")
-    bench.clock.advance(1.0)
-    rig.path.attenuator.set_attenuation_db(attenuation_for_pilots_db(bench, frames))
-    bench.clock.advance(1.0)
-
-
-def _server_values(
-    bench: SimulatedBench,
-    rig: _Rig,
-    frames: BenchFrames,
-    noise: _Noise,
-    phase_noise_rad: float,
-) -> ServerValues:
-    """The server's calibration, from the scene."""
-    scene, chosen = bench.scene, bench.scene.settings
-    forward = truth.transmittance(scene, "client") / chosen.tap
-    return ServerValues(
-        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
-        full_photons=full_photons(bench, frames),
-        attenuation_db=rig.path.attenuator.attenuation_db(),
-        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
-        forward_transmittance=forward,
-        return_transmittance=truth.transmittance(scene, "server") / forward / (1 - chosen.tap),
-        detection_efficiency=truth.detection_efficiency(scene, "server"),
-        electronic_noise_v2=noise.dark[1],
-        shot_noise_v2=noise.shot[1],
-        phase_noise_rad=phase_noise_rad,
-        gain_uncertainty=0.005,
-    )
-
-
-def _client_values(bench: SimulatedBench, noise: _Noise, phase_noise_rad: float) -> ClientValues:
-    """The client's calibration, from the scene."""
-    scene, chosen = bench.scene, bench.scene.settings
-    delay_s = truth.signal_delay_s(scene, "client")
-    clock_offset = chosen.client_adc.clock_offset_ppm * 1e-6
-    gain = truth.transmittance(scene, "client") * truth.detection_efficiency(scene, "client")
-    return ClientValues(
-        data_v_pi_v=chosen.data_modulator.half_wave_v,
-        forward_delay_s=delay_s * (1 + clock_offset),
-        oscillator_delay_s=delay_s * clock_offset,
-        clock_offset=clock_offset,
-        electronic_noise_v2=noise.dark[0],
-        shot_noise_v2=noise.shot[0],
-        signal_gain=math.sqrt(gain) * math.exp(-(phase_noise_rad**2) / 2),
-        phase_noise_rad=phase_noise_rad,
-    )
 
 
 def _slot_variance(digitiser: Digitiser, burst: BurstFormat, samples: int) -> float:

@@ -3,7 +3,6 @@
 Tests of the optics and of the engine use it; the calibration routines have tests of their own.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,17 +10,11 @@ import numpy as np
 
 from drivers.errors import SafetyError
 from drivers.instruments import (
-    Attenuator,
-    BiasController,
-    BiasPoint,
     Digitiser,
     Instrument,
     Laser,
     PowerMeter,
-    Switch,
-    WaveformGenerator,
 )
-from drivers.optics.bench_frames import BenchFrames
 from drivers.optics.bench_link import BenchLink, BenchLinkSettings
 from drivers.optics.burst import BurstFormat
 from drivers.optics.client_optics import ClientInstruments
@@ -30,15 +23,17 @@ from drivers.optics.server_optics import ServerInstruments
 from drivers.optics.standing_checks import StandingInstruments
 from drivers.receivers import PassiveTap
 from sim_backend.instruments.simulated_bench import SimulatedBench
-from sim_backend.scene import truth
 from sim_backend.scene.fibre import FibreSettings
 from sim_backend.scene.reference_settings import ReferenceSettings
 from tests.bench_light import (
     LightPath,
+    SlotNoise,
     all_slots,
-    attenuation_for_pilots_db,
-    full_photons,
+    client_values,
+    frames_of,
+    measured_noise,
     record_without_signal,
+    server_values,
 )
 
 __all__ = ["FIBRE", "WaveformBench", "open_bench", "reference_settings"]
@@ -59,47 +54,22 @@ class WaveformBench:
         bench: makes the instruments.
         instruments: all of them, open, by role; by party and role where two share it.
         attenuation_db: of the launch.
+        link: over them; its light is on.
     """
 
     bench: SimulatedBench
     instruments: dict[str, Instrument]
     attenuation_db: float
-    _link: BenchLink | None = None
-
-    @property
-    def link(self) -> BenchLink:
-        """The link; its light is on."""
-        assert self._link is not None
-        return self._link
+    link: BenchLink
+    _rig: "_Rig"
 
     def light_lasers(self) -> None:
         """Lasers on and settled, generators connected, modulators locked to their nulls."""
-        for role in ("laser", "oscillator", "return_oscillator"):
-            laser = self.instruments[role]
-            assert isinstance(laser, Laser)
-            laser.set_emission(True)
-        self.bench.clock.advance(60.0)
-        for role in ("weight_generator", "data_generator"):
-            generator = self.instruments[role]
-            assert isinstance(generator, WaveformGenerator)
-            generator.set_output(0, True)
-        for role in ("weight_bias", "data_bias"):
-            bias = self.instruments[role]
-            assert isinstance(bias, BiasController)
-            bias.lock(0, BiasPoint.NULL)
-        self.bench.clock.advance(5.0)
+        self._rig.path.settle(self.bench, self._rig.lasers)
 
     def open_light(self) -> None:
         """Let the signal through: attenuator, then the switches."""
-        attenuator = self.instruments["attenuator"]
-        assert isinstance(attenuator, Attenuator)
-        attenuator.set_attenuation_db(self.attenuation_db)
-        attenuator.set_shutter(True)
-        for role in ("signal_switch", "return_switch"):
-            switch = self.instruments[role]
-            assert isinstance(switch, Switch)
-            switch.select("light")
-        self.bench.clock.advance(1.0)
+        self._rig.path.open_light(self.bench, self.attenuation_db)
 
     def make_safe(self, reason: str = "") -> None:
         """Every instrument in its safe state, those that block light first.
@@ -146,25 +116,27 @@ def open_bench(
     """
     bench = SimulatedBench(settings or reference_settings(), seed=seed)
     rig = _Rig.opened(bench)
-    frames = BenchFrames(
-        format=burst or BurstFormat(),
+    burst = burst or BurstFormat()
+    frames = frames_of(
+        burst,
         pilot_photons=pilot_photons,
         modes_per_frame=modes_per_frame,
-        transfer_time_s=1.0,
         backend="waveform",
-        simulated=True,
         seed=seed,
     )
-    waiting = WaveformBench(
-        bench=bench, instruments={_key(one): one for one in rig.everything}, attenuation_db=0.0
+    noise = measured_noise(
+        bench,
+        rig.path,
+        rig.lasers,
+        burst,
+        lambda digitiser: _slot_variance(digitiser, burst, calibration_samples),
+        meters=rig.meters,
     )
-    noise = _lit_and_measured(waiting, rig, frames, calibration_samples)
-    waiting.open_light()
-    rig.path.attenuator.set_attenuation_db(attenuation_for_pilots_db(bench, frames))
-    bench.clock.advance(1.0)
-    attenuation = rig.path.attenuator.attenuation_db()
-    server = _server_values(bench, frames, noise, attenuation, phase_noise_rad)
-    client = _client_values(bench, noise, phase_noise_rad, clock_error)
+    rig.path.open_for_pilots(bench, frames)
+    server = server_values(
+        bench, rig.path, frames, noise, quadratures=2, phase_noise_rad=phase_noise_rad
+    )
+    client = client_values(bench, noise, quadratures=2, phase_noise_rad=phase_noise_rad)
     looks = rig.standing(bench) if standing else (StandingInstruments(), StandingInstruments())
     link = BenchLink(
         ServerInstruments(
@@ -179,12 +151,18 @@ def open_bench(
         BenchLinkSettings(
             receiver=PassiveTap(tap_fraction=bench.scene.settings.tap),
             frames=frames,
-            server=server,
-            client=client,
+            server=_with_meter(server, bench, noise),
+            client=_with_meter_and_leak(client, bench, noise, clock_error),
         ),
         on_failure=on_failure,
     )
-    return replace(waiting, _link=link, attenuation_db=attenuation)
+    return WaveformBench(
+        bench=bench,
+        instruments={_key(one): one for one in rig.everything},
+        attenuation_db=server.attenuation_db,
+        link=link,
+        _rig=rig,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,79 +218,21 @@ class _Rig:
         return server, client
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Noise:
-    """Client first: slot variances without light, with the oscillator, and its power."""
-
-    dark: list[float]
-    lit: list[float]
-    powers_w: list[float]
-
-
-def _lit_and_measured(
-    waiting: WaveformBench, rig: _Rig, frames: BenchFrames, samples: int
-) -> _Noise:
-    """Switch the lasers on and measure the detectors' noise before and after."""
-    clock, modulator = waiting.bench.clock, waiting.bench.scene.settings.data_modulator
-    for generator in rig.path.generators:
-        generator.set_sample_rate(frames.format.sample_rate_hz)
-    dark = [_slot_variance(digitiser, frames.format, samples) for digitiser in rig.path.digitisers]
-    waiting.light_lasers()
-    rig.path.generators[1].set_idle(0, modulator.half_wave_v)
-    clock.advance(1e-3)
-    lit = [_slot_variance(digitiser, frames.format, samples) for digitiser in rig.path.digitisers]
-    powers_w = [meter.power_w() for meter in rig.meters]
-    rig.path.generators[1].set_idle(0, 0.0)
-    return _Noise(dark=dark, lit=lit, powers_w=powers_w)
-
-
-def _server_values(
-    bench: SimulatedBench,
-    frames: BenchFrames,
-    noise: _Noise,
-    attenuation_db: float,
-    phase_noise_rad: float,
-) -> ServerValues:
-    """The server's calibration, from the scene."""
-    scene, chosen = bench.scene, bench.scene.settings
-    forward = truth.transmittance(scene, "client") / chosen.tap
+def _with_meter(values: ServerValues, bench: SimulatedBench, noise: SlotNoise) -> ServerValues:
+    """The server's values with its clock's and its oscillator's."""
+    chosen = bench.scene.settings
     slower_ppm = chosen.server_adc.clock_offset_ppm - chosen.weight_dac.clock_offset_ppm
-    return ServerValues(
-        weight_v_pi_v=chosen.weight_modulator.half_wave_v,
-        full_photons=full_photons(bench, frames),
-        attenuation_db=attenuation_db,
-        round_trip_delay_s=truth.signal_delay_s(scene, "server"),
-        forward_transmittance=forward,
-        return_transmittance=truth.transmittance(scene, "server") / forward / (1 - chosen.tap),
-        detection_efficiency=truth.detection_efficiency(scene, "server") / 2,
-        electronic_noise_v2=noise.dark[1],
-        shot_noise_v2=noise.lit[1] - noise.dark[1],
-        phase_noise_rad=phase_noise_rad,
-        gain_uncertainty=0.005,
-        clock_offset=slower_ppm * 1e-6,
-        oscillator_power_w=noise.powers_w[1],
-    )
+    return replace(values, clock_offset=slower_ppm * 1e-6, oscillator_power_w=noise.powers_w[1])
 
 
-def _client_values(
-    bench: SimulatedBench, noise: _Noise, phase_noise_rad: float, clock_error: float
+def _with_meter_and_leak(
+    values: ClientValues, bench: SimulatedBench, noise: SlotNoise, clock_error: float
 ) -> ClientValues:
-    """The client's calibration, from the scene."""
-    scene, chosen = bench.scene, bench.scene.settings
-    delay_s = truth.signal_delay_s(scene, "client")
-    clock_offset = chosen.client_adc.clock_offset_ppm * 1e-6
-    efficiency = truth.detection_efficiency(scene, "client") / 2
-    return ClientValues(
-        data_v_pi_v=chosen.data_modulator.half_wave_v,
-        # The client counts its record on its own clock; the simulated generator's delay is true.
-        forward_delay_s=delay_s * (1 + clock_offset),
-        oscillator_delay_s=delay_s * clock_offset,
-        clock_offset=clock_offset + clock_error,
-        electronic_noise_v2=noise.dark[0],
-        shot_noise_v2=noise.lit[0] - noise.dark[0],
-        data_leak=10 ** (-chosen.data_modulator.extinction_db / 20),
-        signal_gain=math.sqrt(truth.transmittance(scene, "client") * efficiency),
-        phase_noise_rad=phase_noise_rad,
+    """The client's values with its clock's error, its modulator's leak and its oscillator's."""
+    return replace(
+        values,
+        clock_offset=values.clock_offset + clock_error,
+        data_leak=10 ** (-bench.scene.settings.data_modulator.extinction_db / 20),
         oscillator_power_w=noise.powers_w[0],
     )
 

@@ -33,6 +33,7 @@ from protocol.budget import charge_for_layer, pending_queries, queries_within_bu
 from protocol.certificates.record import TestRecord
 from protocol.channel import LocalChannel
 from protocol.client import ClientParty, ClientRecord, Progress
+from protocol.client_policy import ClientPolicy
 from protocol.defences import (
     DisguisedNetwork,
     WeightLight,
@@ -74,35 +75,18 @@ def run_inference(
     begin = time.perf_counter()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     link = request.optics or SymbolLink(request.link, request.behaviour)
-    client_info = link.client.describe()
+    server_info, client_info = link.server.describe(), link.client.describe()
     plan, disguise = _plan(request, client_info)
     receiver = client_info.receiver
-    graph = request.model.graph
-    ledger = request.ledger or WeightLedger.create(
-        None,
-        request.model.digest,
-        {index: graph.optical_layer(index).rows for index in graph.optical},
-        request.budget_bits_per_weight,
-    )
-    server_info = link.server.describe()
+    ledger = request.ledger or _ledger_in_memory(request)
     plan, disguise = with_fitting_blocks(request, plan, disguise, server_info, receiver, ledger)
-    seed = client_info.seed
     server = ServerParty(
         request.model,
         plan,
         link.server,
-        ServerPolicy(
-            receiver=receiver,
-            false_alarm=request.false_alarm,
-            full_return=request.full_return,
-            confidence=request.confidence,
-            audit_share=request.audit_share,
-            probes=request.client_policy.probe_share > 0,
-            x_share=request.x_share,
-            dither_snu=request.dither_snu,
-        ),
+        _server_policy(request, receiver),
         ledger,
-        random_bits=_random_bits(link, seed),
+        random_bits=_random_bits(link, client_info.seed),
         disguise=disguise,
     )
     client = ClientParty(
@@ -112,25 +96,13 @@ def run_inference(
         input_bits=None if request.data_ledger is None else _input_bits(request, plan, receiver),
         keep=64,
         on_progress=on_progress,
-        policy=replace(
-            request.client_policy,
-            seed=seed if client_info.simulated else None,
-            probe_photons_per_mode=request.probe_limit,
-        ),
+        policy=_client_policy(request, client_info),
     )
-    outputs, abort_reason = None, ""
-    try:
-        outputs = client.infer(request.inputs)
-    except VerificationError as error:
-        # The client is told the tests' names alone; the server's record has the numbers.
-        abort_reason = str(error)
-        if not server.record.accepted:
-            abort_reason += f" Measured: {server.record.reason}."
-    finished = time.perf_counter()
+    outputs, abort_reason = _outputs(client, server, request.inputs)
     return _result(
         request,
         started,
-        finished - begin,
+        time.perf_counter() - begin,
         _Session(
             link=link,
             plan=plan,
@@ -142,6 +114,47 @@ def run_inference(
             abort_reason=abort_reason,
         ),
     )
+
+
+def _ledger_in_memory(request: InferenceRequest) -> WeightLedger:
+    """A ledger that ends with the run."""
+    graph = request.model.graph
+    rows = {index: graph.optical_layer(index).rows for index in graph.optical}
+    return WeightLedger.create(None, request.model.digest, rows, request.budget_bits_per_weight)
+
+
+def _server_policy(request: InferenceRequest, receiver: Receiver) -> ServerPolicy:
+    return ServerPolicy(
+        receiver=receiver,
+        false_alarm=request.false_alarm,
+        full_return=request.full_return,
+        confidence=request.confidence,
+        audit_share=request.audit_share,
+        probes=request.client_policy.probe_share > 0,
+        x_share=request.x_share,
+        dither_snu=request.dither_snu,
+    )
+
+
+def _client_policy(request: InferenceRequest, info: ClientOpticsInfo) -> ClientPolicy:
+    """What was asked for; where nothing is simulated, chance is the operating system's."""
+    return replace(
+        request.client_policy,
+        seed=info.seed if info.simulated else None,
+        probe_photons_per_mode=request.probe_limit,
+    )
+
+
+def _outputs(client: ClientParty, server: ServerParty, inputs: Tensor) -> tuple[Tensor | None, str]:
+    """What the network says, or why the session was given up."""
+    try:
+        return client.infer(inputs), ""
+    except VerificationError as error:
+        # The client is told the tests' names alone; the server's record has the numbers.
+        reason = str(error)
+        if not server.record.accepted:
+            reason += f" Measured: {server.record.reason}."
+        return None, reason
 
 
 def _random_bits(link: OpticalLink, seed: int | None) -> RandomBits | None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.leakage.certified_worst import worst_by_search, worst_by_slopes
-from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
+from protocol.leakage.general_bound import ReturnedChannel, weight_bits_and_slopes
 
 __all__ = ["LeakagePlane", "QuadratureTangent", "worst_plane"]
 
@@ -98,21 +98,13 @@ def worst_plane(
     if tests_p:
         centre += [expected.gain_p, expected.excess_noise_p_snu or 0.0]
 
-    def bits(point: Sequence[float]) -> float:
-        return weight_bits_general(
-            modulation_x_snu,
-            modulation_p_snu,
-            ReturnedChannel(
-                gain_x=point[0],
-                excess_noise_x_snu=point[1],
-                gain_p=point[2] if tests_p else 0.0,
-                excess_noise_p_snu=point[3] if tests_p else None,
-            ),
-            gain_p_seen=gain_p_seen,
+    def bound(point: Sequence[float]) -> tuple[float, tuple[float, ...]]:
+        return weight_bits_and_slopes(
+            modulation_x_snu, modulation_p_snu, point, gain_p_seen=gain_p_seen
         )
 
     both = tests_p and (gain_p_seen or modulation_p_snu > 0)
-    touch = (worst_by_search if both else worst_by_slopes)(bits, centre, reach)
+    touch = (worst_by_search if both else worst_by_slopes)(bound, centre, reach)
     point, slopes = touch.point, touch.slopes
     modulations = (modulation_x_snu, modulation_p_snu)
     return LeakagePlane(

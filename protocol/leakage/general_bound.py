@@ -30,16 +30,16 @@ arXiv 1110.3234; one modulated quadrature: Usenko and Grosshans, arXiv 1504.0709
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drivers.errors import ConfigurationError
 from protocol.leakage import _checks
 from protocol.leakage.entropy import (
     gaussian_channel_bits,
+    mode_entropy_slope,
     thermal_entropy_bits,
-    two_mode_entropy_bits,
 )
+from protocol.leakage.joint_state import ROUNDING, JointState, UnseenGain, impossible_moments
 
 __all__ = [
     "MeasuredMoments",
@@ -47,13 +47,10 @@ __all__ = [
     "TrustedDetector",
     "channel_of_moments",
     "possible_other_gains",
+    "weight_bits_and_slopes",
     "weight_bits_general",
     "weight_bits_general_untested",
 ]
-
-_ROUNDING = 1e-12
-_GOLDEN = (math.sqrt(5) - 1) / 2
-_SEARCH_STEPS = 45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +226,7 @@ def weight_bits_general(
         if m_p > 0:
             return weight_bits_general_untested(m_x, m_p)
         return _x_only_bits(m_x, channel)
-    state = _State(
+    state = JointState(
         m_x=m_x,
         m_p=m_p,
         h_x=channel.gain_x,
@@ -237,12 +234,62 @@ def weight_bits_general(
         e_p=channel.excess_noise_p_snu,
     )
     noise = state.noise_product
-    if noise < -_ROUNDING:
-        raise _impossible("the returned noise is below that of vacuum", noise)
-    unseen = m_p == 0 and not gain_p_seen
-    joint = state.worst_joint_entropy() if unseen else state.joint_entropy(channel.gain_p)
+    if noise < -ROUNDING:
+        raise impossible_moments("the returned noise is below that of vacuum", noise)
+    if m_p == 0 and not gain_p_seen:
+        worst = state.worst_gain()
+        joint = state.entropy(worst.gain, worst.quality)
+    else:
+        joint = state.entropy(channel.gain_p, state.quality(channel.gain_p))
     # Holevo's quantity is never negative; the difference can round to -1e-17.
     return max(0.0, joint - _entropy(max(0.0, noise)))
+
+
+def weight_bits_and_slopes(
+    modulation_x_snu: float,
+    modulation_p_snu: float,
+    point: Sequence[float],
+    *,
+    gain_p_seen: bool = False,
+) -> tuple[float, tuple[float, ...]]:
+    """`weight_bits_general` and its exact derivatives by every moment of the channel.
+
+    For searches: arguments are finite and in range by construction and are not checked. The slope
+    by a gain of P that nothing shows is 0, and one at the edge of all channels is infinite.
+
+    Args:
+        modulation_x_snu: m_x, all copies, above 0.
+        modulation_p_snu: m_p, all copies, >= 0.
+        point: h_x and e_x, then h_p and e_p if P is tested.
+        gain_p_seen: whether the gain of P is seen by a known displacement alone.
+
+    Returns:
+        Bits per optical symbol, and the slopes in the order of `point`.
+
+    Raises:
+        ConfigurationError: no quantum channel has these moments.
+    """
+    m_x, m_p = modulation_x_snu, modulation_p_snu
+    if len(point) == 2:
+        if m_p > 0:
+            return weight_bits_general_untested(m_x, m_p), (0.0, 0.0)
+        return _x_only_slopes(m_x, point[0], point[1])
+    h_x, e_x, h_p, e_p = point
+    state = JointState(m_x=m_x, m_p=m_p, h_x=h_x, e_x=e_x, e_p=e_p)
+    noise = state.noise_product
+    if noise < -ROUNDING:
+        raise impossible_moments("the returned noise is below that of vacuum", noise)
+    unseen = m_p == 0 and not gain_p_seen
+    worst = state.worst_gain() if unseen else UnseenGain(gain=h_p, quality=state.quality(h_p))
+    by_h_x, by_e_x, by_h_p, by_e_p = state.slopes(worst.gain, worst.quality, worst.by_product)
+    known = mode_entropy_slope(max(0.0, noise))
+    bits = state.entropy(worst.gain, worst.quality) - _entropy(max(0.0, noise))
+    return max(0.0, bits), (
+        by_h_x,
+        by_e_x - known * (1 + e_p),
+        0.0 if unseen else by_h_p,
+        by_e_p - known * (1 + e_x),
+    )
 
 
 def possible_other_gains(
@@ -267,69 +314,27 @@ def possible_other_gains(
     return (gain - reach) / noisy, (gain + reach) / noisy
 
 
-@dataclass(frozen=True, kw_only=True)
-class _State:
-    m_x: float
-    m_p: float
-    h_x: float
-    e_x: float
-    e_p: float
-
-    @property
-    def noise_product(self) -> float:
-        """nu^2 - 1 of the return once the weights are known."""
-        return self.e_x + self.e_p + self.e_x * self.e_p
-
-    def joint_entropy(self, h_p: float) -> float:
-        """S(AB) in bits at the gain h_p of P."""
-        h_x, e_x, e_p = self.h_x, self.e_x, self.e_p
-        quality = e_x * (1 - h_p**2) + e_p * (1 - h_x**2) + e_x * e_p - (h_x - h_p) ** 2
-        if quality < -_ROUNDING * (1 + h_x**2 + h_p**2) * (1 + abs(self.noise_product)):
-            raise _impossible(
-                "gain and noise of the return break the uncertainty principle", quality
-            )
-        return self._entropy(h_p, max(0.0, quality))
-
-    def worst_joint_entropy(self) -> float:
-        """Largest S(AB) over the gain of P, which nothing that is sent shows."""
-        noisy = 1 + self.e_x
-        added = noisy - self.h_x**2
-        if added < -_ROUNDING * noisy:
-            raise _impossible("the return is brighter than its noise allows", added)
-        # Q = noisy (reach^2 - offset^2) around its centre, so that nothing cancels at the edges.
-        reach = math.sqrt(max(0.0, self.noise_product) * max(0.0, added)) / noisy
-        centre = self.h_x / noisy
-
-        def entropy(offset: float) -> float:
-            quality = noisy * (reach - offset) * (reach + offset)
-            return self._entropy(centre + offset, max(0.0, quality))
-
-        return _largest_of_concave(entropy, -reach, reach)
-
-    def _entropy(self, h_p: float, quality: float) -> float:
-        m_x, m_p, h_x = self.m_x, self.m_p, self.h_x
-        delta = m_x + m_p + m_x * m_p
-        product_of_gains = h_x * h_p
-        total = (
-            m_x * ((1 - product_of_gains) + h_x * (h_x - h_p))
-            + m_p * ((1 - product_of_gains) + h_p * (h_p - h_x))
-            + m_x * m_p * (1 - product_of_gains) ** 2
-            + self.noise_product
-            + self.e_x * h_p**2 * m_p
-            + self.e_p * h_x**2 * m_x
-        )
-        # Both are >= 0 for a physical state; rounding at the edge may say -1e-20.
-        return two_mode_entropy_bits(max(0.0, total), delta * quality)
-
-
 def _x_only_bits(m_x: float, channel: ReturnedChannel) -> float:
     noisy = 1 + channel.excess_noise_x_snu
     added = noisy - channel.gain_x**2
-    if added < -_ROUNDING * noisy and m_x > 0:
-        raise _impossible("the return is brighter than its noise allows", added)
+    if added < -ROUNDING * noisy and m_x > 0:
+        raise impossible_moments("the return is brighter than its noise allows", added)
     returned = m_x * channel.gain_x**2
     hidden = m_x * max(0.0, added) / (noisy + returned)
     return gaussian_channel_bits(returned / noisy) + _entropy(hidden)
+
+
+def _x_only_slopes(m_x: float, h_x: float, e_x: float) -> tuple[float, tuple[float, ...]]:
+    noisy, returned = 1 + e_x, m_x * h_x**2
+    whole, added = noisy + returned, noisy - h_x**2
+    bits = _x_only_bits(m_x, ReturnedChannel(gain_x=h_x, excess_noise_x_snu=e_x))
+    hidden = m_x * max(0.0, added) / whole
+    by_hidden = mode_entropy_slope(hidden)
+    by_returned = 1 / (2 * math.log(2) * whole)
+    return bits, (
+        2 * h_x * m_x * (by_returned - by_hidden * (1 + m_x) * noisy / whole**2),
+        by_hidden * m_x * (1 + m_x) * h_x**2 / whole**2 - by_returned * returned / noisy,
+    )
 
 
 def _entropy(nu_squared_minus_one: float) -> float:
@@ -348,31 +353,3 @@ def _quadrature(
         slope / math.sqrt(eta),
         (about_mean - 1 - detector.electronic_noise_snu) / eta,
     )
-
-
-def _impossible(what: str, value: float) -> ConfigurationError:
-    return ConfigurationError(
-        f"leakage: {what} by {-value:.3g} SNU: no quantum channel has these moments. They are "
-        "estimates with errors: certify them with a confidence region, or repeat the shot-noise "
-        "calibration."
-    )
-
-
-def _largest_of_concave(function: Callable[[float], float], low: float, high: float) -> float:
-    """Largest value of a concave function on [low, high], ends included, by golden section."""
-    largest = max(function(low), function(high))
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = function(left), function(right)
-    for _ in range(_SEARCH_STEPS):
-        largest = max(largest, at_left, at_right)
-        if not low < left < right < high:
-            break
-        if at_left < at_right:
-            low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
-            at_right = function(right)
-        else:
-            high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
-            at_left = function(left)
-    return largest

@@ -6,7 +6,9 @@ Nothing that the client reports enters.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from drivers.backend import ServerOpticsInfo
@@ -30,6 +32,9 @@ class ReturnExpectation:
         gain_variance: variance of the gain from frame to frame (phase error).
         cross_gain_variance: mean square of the gain from X to P (phase error).
         memory_frames: correlation length of that error.
+        phase_error_per_input: that error is one for all frames of a data vector, and another for
+            the next; `memory_frames` then says nothing.
+        cross_gain_uncertainty: standard uncertainty of `cross_gain_variance`.
         rotation_energy: share of a frame's mean energy that an imperfect U_x^dagger U_x moves,
             times modes.
         alignment: largest share of the launched energy that any data vector can have in its mode:
@@ -52,6 +57,8 @@ class ReturnExpectation:
     alignment: float
     gain_uncertainty: float
     variance_uncertainty: float
+    phase_error_per_input: bool = False
+    cross_gain_uncertainty: float = 0.0
     dither_snu: float = 0.0
     lost_p: float = 0.0
 
@@ -63,6 +70,18 @@ class ReturnExpectation:
         `data_mode_excess_p`.
         """
         return self.gain * (1 - self.lost_p / modes)
+
+    def frames_per_phase(self, frames: ArrayLike, rows: int) -> NDArray[np.float64]:
+        """How many frames share one phase error, at least 1.
+
+        An error of correlation length m, in frames, is worth one in 1 + 2 m of them.
+
+        Args:
+            frames: measured in all, any shape.
+            rows: that each data vector has among them.
+        """
+        alike = rows if self.phase_error_per_input else 1 + 2 * self.memory_frames
+        return np.maximum(1.0, np.minimum(np.asarray(frames, dtype=np.float64), alike))
 
     @property
     def verifiable(self) -> bool:
@@ -114,6 +133,11 @@ def expected_return(
         gain_variance=steady**2 * (1 - math.exp(-spread)) ** 2 / 2,
         cross_gain_variance=steady**2 * (1 - math.exp(-2 * spread)) / 2,
         memory_frames=info.phase_memory_frames if spread else 0.0,
+        phase_error_per_input=info.phase_error_per_input,
+        # The derivative of the mean square sine by the phase's variance.
+        cross_gain_uncertainty=steady**2
+        * math.exp(-2 * spread)
+        * info.phase_variance_uncertainty_rad2,
         alignment=alignment,
         rotation_energy=2 * steady**2 * rotation**2,
         gain_uncertainty=math.hypot(info.gain_uncertainty, drift / 2),

@@ -175,7 +175,7 @@ class Verifier:
         unseen = _unmeasured_energy(energy, frames)
         weights, degrees = self._terms(summary.modes, frames, energy, unseen)
         mean = (weights * degrees).sum(0)
-        uncertainty = self.expectation.variance_uncertainty
+        uncertainty = self._unknown(mean, unseen)
         z, own = _with_allowance(values, mean, weights, degrees, uncertainty)
         symbols = np.concatenate([frames.sum(1), frames.sum(0)]) * summary.modes
         limit = self.threshold()
@@ -189,7 +189,7 @@ class Verifier:
                         score=float(z[index]),
                         threshold=limit,
                         deviation=float(own[index]),
-                        systematic=uncertainty / float(own[index]),
+                        systematic=float(uncertainty[index] / own[index]),
                     )
                 )
         rows = z[2:]
@@ -203,7 +203,7 @@ class Verifier:
                 threshold=self.threshold(len(rows)),
                 row=worst,
                 deviation=float(own[2 + worst]),
-                systematic=uncertainty / float(own[2 + worst]),
+                systematic=float(uncertainty[2 + worst] / own[2 + worst]),
             )
         )
         return Verdict(scores=tuple(scores), symbols=int(frames.sum()) * summary.modes)
@@ -214,7 +214,7 @@ class Verifier:
         total = float(energy.sum())
         gain = float(summary.projection_snu.sum()) / total
         per_frame = np.divide(energy, frames, out=np.zeros_like(energy), where=frames > 0)
-        clump = self._clump(float(frames.sum()))
+        clump = self._clump(frames)
         excess = max(law.data_mode_excess_x, law.data_mode_excess_p) * law.alignment
         noise = (law.white_variance + excess) / total
         wobble = law.gain_variance * clump * float((frames * per_frame**2).sum()) / total**2
@@ -245,7 +245,7 @@ class Verifier:
             along = law.alignment if index == 0 else 1 / modes
             chance = (law.white_variance + excess * along) / total
             own, other = energy[index] * per_frame[index], unseen[index] * per_frame[index]
-            clump = self._clump(float(frames[index].sum()))
+            clump = self._clump(frames[index])
             chance += law.gain_variance * clump * float(own.sum()) / total**2
             chance += law.cross_gain_variance * float(other.sum()) / modes / total**2
             expected = law.gain
@@ -279,9 +279,20 @@ class Verifier:
             systematic=allowance / chance,
         )
 
-    def _clump(self, frames: float) -> float:
-        """How many frames share one phase error, at most all of them."""
-        return min(frames, 1 + 2 * self.expectation.memory_frames)
+    def _clump(self, frames: Array) -> float:
+        """How many of these frames, rows last, share one phase error."""
+        return float(self.expectation.frames_per_phase(frames.sum(), frames.shape[-1]))
+
+    def _unknown(self, mean: Array, unseen: Array) -> Array:
+        """What the calibration does not know of sums with these means, relative.
+
+        The unit of variance, and by how much a phase error turns one quadrature into the other.
+        """
+        law = self.expectation
+        across = _columns(unseen[0], 0) + _columns(unseen[1], 1)
+        turned = law.cross_gain_uncertainty * across / np.maximum(mean, 1e-300)
+        unknown: Array = np.hypot(law.variance_uncertainty, turned)
+        return unknown
 
     def _terms(
         self, modes: int, frames: Array, energy: Array, unseen: Array
@@ -294,7 +305,12 @@ class Verifier:
         white = np.full(f.shape[1], law.white_variance)
         moving = (law.gain_variance + law.rotation_energy / modes) * e
         moving = moving + law.cross_gain_variance * across
-        groups = np.maximum(f / np.maximum(1.0, np.minimum(f, 1 + 2 * law.memory_frames)), 1e-300)
+        rows = frames.shape[1]
+        # The sums hold all rows of a data vector, a row's own sum holds one.
+        clump = np.concatenate(
+            [law.frames_per_phase(f[:, :2], rows), law.frames_per_phase(f[:, 2:], 1)], axis=1
+        )
+        groups = np.maximum(f / clump, 1e-300)
         # A wandering mean adds its own spread and, through the cross term, that of the noise.
         spread = 2 * moving**2 / groups + 4 * law.white_variance * moving
         dof = np.divide(2 * moving**2, spread, out=np.zeros_like(moving), where=spread > 0)
@@ -333,9 +349,9 @@ def _columns(per_row: Array, quadrature: int) -> Array:
 
 
 def _with_allowance(
-    values: Array, mean: Array, weights: Array, degrees: Array, uncertainty: float
+    values: Array, mean: Array, weights: Array, degrees: Array, uncertainty: Array
 ) -> tuple[Array, Array]:
-    """Scores, widened by a relative standard uncertainty of the unit of variance.
+    """Scores, widened by relative standard uncertainties of what the calibration knows.
 
     Returns:
         The scores, and the relative standard deviation of the sums by chance.
@@ -344,7 +360,6 @@ def _with_allowance(
     degrees = np.where(empty, 1.0, degrees)
     z: Array = tail_score(np.where(empty, mean + 1.0, values), weights, degrees)
     own: Array = np.sqrt((2 * degrees * weights**2).sum(0)) / np.maximum(mean, 1e-300)
-    if uncertainty:
-        z = z * (own / np.hypot(own, uncertainty))
+    z = z * (own / np.hypot(own, uncertainty))
     z[empty] = 0.0
     return z, own

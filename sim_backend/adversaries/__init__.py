@@ -75,6 +75,7 @@ from sim_backend.adversaries.servers import (
     SqueezedProbes,
     UnevenRows,
 )
+from sim_backend.adversaries.shot_noise_unit import SideBands
 
 __all__ = [
     "HONEST",
@@ -115,6 +116,7 @@ __all__ = [
     "Scene",
     "ShiftsCalibration",
     "ShiftsFrames",
+    "SideBands",
     "SqueezedProbes",
     "Statistic",
     "TapsAndAmplifies",

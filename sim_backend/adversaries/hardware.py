@@ -31,20 +31,15 @@ class ShiftsCalibration(ScalesOscillator):
 
 @dataclass(frozen=True, kw_only=True)
 class BlindsDetector(ScalesOscillator):
-    """Drives the detector out of its linear range, so that intercepted light looks like vacuum.
+    """Drives the detector out of its linear range, so that a meter's noise looks like vacuum.
 
-    All that it tells shrinks by 1/(1 + eps), eps = 2 for light that was measured and sent again
-    (Qin et al., Phys. Rev. A 98, 012312 (2018)); the vacuum slots shrink as well.
+    All that it tells shrinks by 1/(1 + eps), vacuum slots as well (Qin et al., Phys. Rev. A 98,
+    012312 (2018)); that hides as much as a dimmed oscillator would.
     """
 
     name: ClassVar[str] = "C6"
     idea: ClassVar[str] = "blinds the detector with bright light"
     hidden_noise_snu: float = 2.0
-
-    def gains(self, scene: Scene, formulas: Formulas) -> Gain:
-        """Heterodyne of all the light."""
-        bits = formulas.homodyned(scene.photons_per_symbol / 2)
-        return Gain(bits=bits, per="weight", formula="0.5 log2(1 + 2 mu)")
 
 
 @dataclass(frozen=True, kw_only=True)

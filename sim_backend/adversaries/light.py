@@ -54,7 +54,8 @@ class ReturnedLight:
         data_mode_excess_p_snu: likewise of P.
         hit: modes with a law of their own, or None.
         vacuum_variance_snu: variance of interleaved vacuum slots, 1 at the calibrated oscillator.
-        offset_snu: constant displacement of every record.
+        unit_snu: what all but vacuum, offset and range are counted in, 1 for the calibrated vacuum.
+        offset_snu: constant displacement of every record, or of every vacuum slot.
         converter_range_snu: the digitiser clips at plus and minus this.
 
     Raises:
@@ -68,6 +69,7 @@ class ReturnedLight:
     data_mode_excess_p_snu: float = 0.0
     hit: Hit | None = None
     vacuum_variance_snu: float = 1.0
+    unit_snu: float = 1.0
     offset_snu: float = 0.0
     converter_range_snu: float = math.inf
 
@@ -78,6 +80,7 @@ class ReturnedLight:
             variance_x_snu=self.variance_x_snu,
             variance_p_snu=self.variance_p_snu,
             vacuum_variance_snu=self.vacuum_variance_snu,
+            unit_snu=self.unit_snu,
         )
         _check_not_negative(
             "returned light",

@@ -10,6 +10,7 @@ from drivers.errors import ConfigurationError
 from sim_backend.adversaries.adversary import Adversary, Formulas, Gain, Party, Scene, Statistic
 from sim_backend.adversaries.clients import KeepsLight, check_share, with_noise
 from sim_backend.adversaries.light import ReturnedLight
+from sim_backend.adversaries.shot_noise_unit import hidden_by_unit, hidden_meter
 
 __all__ = [
     "BrightensSource",
@@ -56,10 +57,10 @@ class TapsFibre(Adversary):
 
 @dataclass(frozen=True, kw_only=True)
 class ScalesOscillator(Adversary):
-    """Dims an oscillator in flight by 1/(1 + eps), which hides eps of intercepted light.
+    """Dims an oscillator in flight by 1/(1 + eps), which hides a meter of X.
 
-    The means are sent back brighter, so that neither gain nor variance moves; vacuum slots do
-    (Ma et al., Phys. Rev. A 88, 022339 (2013)).
+    X is sent back brighter, and P with eps of noise, so that neither gain nor variance moves;
+    vacuum slots do (Ma et al., Phys. Rev. A 88, 022339 (2013)). See `hidden_by_unit`.
     """
 
     name: ClassVar[str] = "C2"
@@ -82,21 +83,14 @@ class ScalesOscillator(Adversary):
 
     def returned(self, honest: ReturnedLight) -> ReturnedLight:
         """Noise and scale cancel everywhere but in the vacuum."""
-        noisy = with_noise(honest, self.hidden_noise_snu, self.hidden_noise_snu)
         return replace(
-            noisy,
-            variance_x_snu=self.scale * noisy.variance_x_snu,
-            variance_p_snu=self.scale * noisy.variance_p_snu,
-            data_mode_excess_x_snu=self.scale * noisy.data_mode_excess_x_snu,
-            data_mode_excess_p_snu=self.scale * noisy.data_mode_excess_p_snu,
-            vacuum_variance_snu=self.scale * noisy.vacuum_variance_snu,
+            hidden_by_unit(honest, 1 / self.scale),
+            vacuum_variance_snu=self.scale * honest.vacuum_variance_snu,
         )
 
     def gains(self, scene: Scene, formulas: Formulas) -> Gain:
-        """As the tap and amplifier that adds the hidden noise, f = eps/(2 + eps)."""
-        fraction = self.hidden_noise_snu / (2 + self.hidden_noise_snu)
-        bits = formulas.kept(fraction * scene.photons_per_symbol)
-        return Gain(bits=bits, per="weight", formula="chi(f mu), f = eps/(2 + eps)")
+        """The meter's reading."""
+        return hidden_meter(1 / self.scale, scene, formulas)
 
 
 @dataclass(frozen=True, kw_only=True)

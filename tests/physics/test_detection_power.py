@@ -24,6 +24,7 @@ from sim_backend.adversaries.clients import (
 from sim_backend.adversaries.light import honest_return
 from sim_backend.adversaries.outsiders import ScalesOscillator
 from sim_backend.adversaries.servers import SqueezedProbes
+from sim_backend.adversaries.shot_noise_unit import SideBands
 from sim_backend.settings import LinkSettings
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 from veilight.attacks import CASES, Case, honest_sessions, run_attack
@@ -42,6 +43,8 @@ REQUIRED: tuple[tuple[Adversary, float], ...] = (
     (MeasuresOnlyX(noise_p_snu=1.0), 0.1),
     (ReturnsNothing(), 0.01),
     (ScalesOscillator(hidden_noise_snu=0.05), 0.01),
+    (SideBands(side_bands_snu=0.05), 0.01),
+    (SideBands(side_bands_snu=0.25, everywhere=True), 0.01),
     (SqueezedProbes(squeezing_db=3.0), 0.001),
     (SqueezedProbes(squeezing_db=6.0), 0.001),
 )

@@ -55,6 +55,7 @@ from sim_backend.adversaries.servers import (
     SqueezedProbes,
     UnevenRows,
 )
+from sim_backend.adversaries.shot_noise_unit import SideBands
 
 __all__ = ["CASES", "MODES", "Case", "find_cases"]
 
@@ -185,7 +186,7 @@ def _by_gain(adversary: Adversary, stated: float, mu: float = 0.01) -> Case:
     )
 
 
-def _oscillator(adversary: ScalesOscillator, stated: float) -> Case:
+def _vacuum(adversary: Adversary, stated: float) -> Case:
     return Case(
         adversary=adversary,
         test="vacuum slots",
@@ -256,17 +257,21 @@ CASES: tuple[Case, ...] = (
     _outcomes(DamagesModulator(), FAINT, None),
     _by_gain(TapsFibre(fraction=0.1, direction="back"), 5.8e5),
     _by_gain(TapsFibre(fraction=0.1, direction="forward"), 5.8e5),
-    _oscillator(ScalesOscillator(hidden_noise_snu=0.05), 1.0e5),
-    _oscillator(ScalesOscillator(hidden_noise_snu=0.01), 2.5e6),
-    _oscillator(ScalesOscillator(hidden_noise_snu=0.02), 6.3e5),
-    _oscillator(ScalesOscillator(hidden_noise_snu=0.1), 2.7e4),
-    _oscillator(ShiftsCalibration(hidden_noise_snu=0.05), 1.0e5),
+    _vacuum(ScalesOscillator(hidden_noise_snu=0.05), 1.0e5),
+    _vacuum(ScalesOscillator(hidden_noise_snu=0.01), 2.5e6),
+    _vacuum(ScalesOscillator(hidden_noise_snu=0.02), 6.3e5),
+    _vacuum(ScalesOscillator(hidden_noise_snu=0.1), 2.7e4),
+    _vacuum(ShiftsCalibration(hidden_noise_snu=0.05), 1.0e5),
     _by_gain(ProjectsPolarisation(angle_deg=45.0), 1.8e3, 0.1),
     _by_gain(ProjectsPolarisation(angle_deg=10.0), 6.7e5, 0.1),
     _by_gain(ProjectsPolarisation(angle_deg=20.0), 4.2e4, 0.1),
     _by_gain(ProjectsPolarisation(angle_deg=90.0), 154, 0.1),
     Case(adversary=SaturatesDetector(), test="rails", unit="values"),
-    _oscillator(BlindsDetector(), 204),
+    _vacuum(BlindsDetector(), 204),
+    _vacuum(SideBands(side_bands_snu=0.05), 1.0e5),
+    _vacuum(SideBands(side_bands_snu=0.01), 2.5e6),
+    _variance(SideBands(side_bands_snu=0.25, everywhere=True), 3.6e3),
+    Case(adversary=SideBands(unbalance=0.01), test="rails", unit="vacuum slots"),
     _by_gain(ShiftsFrames(photons_per_symbol=0.01), 1.5e3),
     _by_gain(BrightensSource(brightness=1.1), 5.8e5),
 )

@@ -101,7 +101,8 @@ class RailDetector:
     """Values at the rails of the digitiser."""
 
     def _rate(self, light: ReturnedLight, honest: ReturnedLight) -> float:
-        edge, deviation = light.converter_range_snu, math.sqrt(light.variance_x_snu)
+        edge = light.converter_range_snu
+        deviation = math.sqrt(light.unit_snu * light.variance_x_snu)
         if not light.clips:
             edge = honest.converter_range_snu
         above = ndtr((light.offset_snu - edge) / deviation)

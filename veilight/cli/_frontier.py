@@ -8,11 +8,13 @@ import typer
 
 from drivers.errors import ConfigurationError, OutputError
 from veilight.cli import _options as options
+from veilight.cli._frontier_evaluate import evaluate_networks
 from veilight.cli._frontier_options import (
     ALL_RECEIVERS,
     FigureOptions,
     GridOptions,
     Receivers,
+    TrainingOptions,
     WorkerOptions,
     words,
 )
@@ -44,7 +46,8 @@ Folder = Annotated[Path, typer.Argument(help="Results folder of `veilight fronti
 @grouped
 def frontier_run(
     grid: GridOptions,
-    training: WorkerOptions,
+    workers: WorkerOptions,
+    training: TrainingOptions,
     figures: FigureOptions,
     out: Annotated[
         Path, typer.Option("--out", help="Results folder; what is there is not trained again.")
@@ -65,9 +68,11 @@ def frontier_run(
     store = ResultStore(out, on_note=screen.say)
     with store.lock():
         _refuse_other_data(store, source)
-        lost = train_networks(screen, store, source, specs, training, quietly=as_json or quiet)
+        lost = train_networks(screen, store, source, specs, workers, training)
         if store.networks() or not lost:
-            _finish(screen, out, _evaluate(screen, store, figures))
+            # A cluster that has lost a network may be gone.
+            there = WorkerOptions() if lost else workers
+            _finish(screen, out, evaluate_networks(screen, store, figures, there))
     if lost:
         raise OutputError(
             f"{len(lost)} of {len(specs)} networks were not trained: {lost[0]}; what is finished "
@@ -80,6 +85,7 @@ def frontier_run(
 @grouped
 def frontier_evaluate(
     folder: Folder,
+    workers: WorkerOptions,
     figures: FigureOptions,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -89,7 +95,7 @@ def frontier_evaluate(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     store = ResultStore(folder, on_note=screen.say)
-    _finish(screen, folder, _evaluate(screen, store, figures))
+    _finish(screen, folder, evaluate_networks(screen, store, figures, workers))
     return 0
 
 
@@ -147,24 +153,6 @@ def _refuse_other_data(store: "ResultStore", source: "DataSource") -> None:
         raise ConfigurationError(
             f"results folder {store.folder} holds networks of another data set "
             f"({others[0].spec.dataset or 'a file or folder'}); choose another --out"
-        )
-
-
-def _evaluate(screen: Screen, store: "ResultStore", figures: FigureOptions) -> "FrontierReport":
-    """All networks of the folder, those of earlier grids included."""
-    from veilight.frontier.report import build_report
-
-    kinds, encodings = figures.chosen()
-    link = figures.link()
-    with screen.progress("settings", total=1.0) as advance:
-        return build_report(
-            store.networks(),
-            store.failures(),
-            kinds=kinds,
-            encodings=encodings,
-            link=link,
-            budget_bits_per_weight=figures.budget,
-            on_progress=advance,
         )
 
 

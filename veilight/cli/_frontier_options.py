@@ -1,5 +1,6 @@
 """The options of `veilight frontier`, in groups that several of its commands take."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "FigureOptions",
     "GridOptions",
     "Receivers",
+    "TrainingOptions",
     "WorkerOptions",
     "words",
 ]
@@ -125,7 +127,7 @@ class GridOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """Where networks are trained.
+    """Where networks are trained and figures are worked out.
 
     Raises:
         ConfigurationError: an option that would have no effect.
@@ -138,12 +140,6 @@ class WorkerOptions:
         str | None,
         typer.Option("--scheduler", metavar="ADDRESS", help="Dask cluster instead of processes."),
     ] = None
-    device: Annotated[str, typer.Option("--device", help="Of the workers: auto, cpu or cuda.")] = (
-        "auto"
-    )
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Train again what diverged earlier.")
-    ] = False
 
     def __post_init__(self) -> None:
         if self.scheduler is not None and self.workers is not None:
@@ -151,6 +147,34 @@ class WorkerOptions:
                 f"--workers {self.workers} is for processes of this machine; the cluster at "
                 f"{self.scheduler} has as many as were started there, leave it out"
             )
+
+    @property
+    def processes(self) -> int:
+        """Of this machine."""
+        if self.workers is not None:
+            return self.workers
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @property
+    def where(self) -> str:
+        """In words."""
+        if self.scheduler is not None:
+            return f"the cluster at {self.scheduler}"
+        return "1 process" if self.processes == 1 else f"{self.processes} processes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How networks are trained."""
+
+    device: Annotated[str, typer.Option("--device", help="Of the workers: auto, cpu or cuda.")] = (
+        "auto"
+    )
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train again what diverged earlier.")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

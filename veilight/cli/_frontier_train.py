@@ -1,6 +1,5 @@
 """The training part of `veilight frontier run`, with its progress."""
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from veilight.cli._frontier_show import duration
 from veilight.cli._screen import Advance, Screen
 
 if TYPE_CHECKING:
-    from veilight.cli._frontier_options import WorkerOptions
+    from veilight.cli._frontier_options import TrainingOptions, WorkerOptions
     from veilight.frontier.networks import DataSource, NetworkSpec
     from veilight.frontier.store import ResultStore
     from veilight.frontier.sweep import SweepProgress
@@ -22,9 +21,8 @@ def train_networks(
     store: "ResultStore",
     source: "DataSource",
     specs: "Sequence[NetworkSpec]",
-    training: "WorkerOptions",
-    *,
-    quietly: bool,
+    workers: "WorkerOptions",
+    training: "TrainingOptions",
 ) -> list[str]:
     """Train behind a progress bar, or a line per network where there is no terminal.
 
@@ -33,34 +31,32 @@ def train_networks(
         store: the results folder, locked.
         source: of the data.
         specs: what to train; what is in the store is not trained again.
-        training: on how many processes or which cluster, and how.
-        quietly: without lines of progress.
+        workers: on how many processes or which cluster.
+        training: how.
 
     Returns:
         What was lost, in words.
     """
-    from veilight.frontier.cluster import training_cluster
+    from veilight.frontier.cluster import worker_cluster
     from veilight.frontier.sweep import run_sweep
 
-    processes = training.workers or _cores()
-    scheduler = training.scheduler
-    where = f"{processes} processes" if scheduler is None else f"the cluster at {scheduler}"
     screen.say(
-        f"Training {len(specs)} networks on {where}; each goes to {store.folder} when it is "
-        "finished, and Ctrl-C keeps those ..."
+        f"Training {len(specs)} networks on {workers.where}; each goes to {store.folder} when it "
+        "is finished, and Ctrl-C keeps those ..."
     )
-    if scheduler is not None and not _protected(scheduler):
-        screen.say(f"{scheduler} is without TLS: who reaches it can run programs as its user.")
-    plain = not quietly and not sys.stderr.isatty()
+    if workers.scheduler is not None and not _protected(workers.scheduler):
+        screen.say(
+            f"{workers.scheduler} is without TLS: who reaches it can run programs as its user."
+        )
     with screen.progress("networks", total=len(specs)) as advance:
         result = run_sweep(
             store,
             source,
             specs,
-            lambda: training_cluster(processes, scheduler),
+            lambda: worker_cluster(workers.processes, workers.scheduler),
             device=training.device,
             retry_failed=training.retry_failed,
-            on_progress=lambda progress: _on_network(progress, advance, plain),
+            on_progress=lambda progress: _on_network(progress, advance, screen.talks_in_lines),
         )
     for failed in result.failed:
         screen.say(f"Failed: F^2 = {_ratios(failed.spec)}: {failed.reason}")
@@ -73,7 +69,7 @@ def _protected(scheduler: str) -> bool:
     return scheme in ("tls", "wss") or place.startswith(("127.", "localhost:", "[::1]"))
 
 
-def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> None:
+def _on_network(progress: "SweepProgress", advance: Advance, in_lines: bool) -> None:
     """One network is done, or something happened to the workers."""
     from veilight.frontier.networks import FailedNetwork
 
@@ -93,17 +89,10 @@ def _on_network(progress: "SweepProgress", advance: Advance, plain: bool) -> Non
     elif left:
         words.append(f"about {duration(left)} to go")
     advance(progress.done, ", ".join(words[1:]))
-    if plain:
+    if in_lines:
         sys.stderr.write(", ".join(words) + "\n")
         sys.stderr.flush()
 
 
 def _ratios(spec: "NetworkSpec") -> str:
     return ", ".join(f"{value:g}" for value in spec.signal_to_noise)
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,6 +9,8 @@ import typer
 from drivers.errors import ConfigurationError
 from veilight.cli import _options as options
 from veilight.cli._outputs import prepare_folder
+from veilight.cli._reconstruct_options import Seed
+from veilight.cli._reconstruct_show import show_end
 from veilight.cli._screen import Screen
 from veilight.cli._tables import bits
 
@@ -44,7 +46,7 @@ def reconstruct_defences(
     model: Annotated[
         Path | None, typer.Option("--model", help="Take the rows of a model's first layer.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Makes the draws repeat.")] = 0,
+    seed: Seed = 0,
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder for the picture.")] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -93,9 +95,7 @@ def reconstruct_defences(
         }
     )
     _show(screen, points, title)
-    screen.tell("Every gain is within the bound for the same weights every time.")
-    if files:
-        screen.say("Written: " + ", ".join(files))
+    show_end(screen, files, "Every gain is within the bound for the same weights every time.")
     return 0
 
 

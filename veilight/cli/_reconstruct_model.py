@@ -8,7 +8,8 @@ import typer
 
 from veilight.cli import _options as options
 from veilight.cli._outputs import prepare_folder
-from veilight.cli._reconstruct_show import show_model
+from veilight.cli._reconstruct_options import Kind, Plots, Seed, Setting
+from veilight.cli._reconstruct_show import show_end, show_model
 from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
@@ -26,14 +27,10 @@ def reconstruct_model(
     queries: Annotated[
         str, typer.Option("--queries", metavar="K,...", help="Inputs asked about.")
     ] = "100,1000,10000",
-    receiver: Annotated[
-        str, typer.Option("--receiver", help="amplifier, feed-forward-tap or passive-tap.")
-    ] = "amplifier",
-    setting: Annotated[
-        float, typer.Option("--setting", help="Gain of the amplifier or tapped fraction of a tap.")
-    ] = 2.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Makes the draws repeat.")] = 0,
-    plots: Annotated[Path | None, typer.Option("--plots", help="Folder for the pictures.")] = None,
+    receiver: Kind = "amplifier",
+    setting: Setting = 2.0,
+    seed: Seed = 0,
+    plots: Plots = None,
     label_column: options.LabelColumn = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -85,9 +82,7 @@ def reconstruct_model(
         }
     )
     show_model(screen, points, title)
-    screen.tell("Every gain is within what is stated.")
-    if files:
-        screen.say("Written: " + ", ".join(files))
+    show_end(screen, files)
     return 0
 
 

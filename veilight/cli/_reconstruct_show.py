@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "show_counting",
     "show_dictionary",
+    "show_end",
     "show_inputs",
     "show_model",
     "show_probing",
@@ -217,6 +218,15 @@ def show_model(screen: Screen, points: "list[ModelPoint]", title: str) -> None:
         ],
         numbers=tuple(range(len(columns))),
     )
+
+
+def show_end(
+    screen: Screen, files: list[str], claim: str = "Every gain is within what is stated."
+) -> None:
+    """That the bounds held, and where the pictures are."""
+    screen.tell(claim)
+    if files:
+        screen.say("Written: " + ", ".join(files))
 
 
 def _rows(value: float) -> str:

@@ -46,6 +46,11 @@ class Screen:
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self._json, self._quiet = as_json, quiet
 
+    @property
+    def talks_in_lines(self) -> bool:
+        """Whether progress is wanted and there is no terminal to show a bar on."""
+        return not (self._json or self._quiet or self._console(to_error=True).is_terminal)
+
     def say(self, text: str) -> None:
         """An explanation for people; silent with --quiet and --json."""
         if not (self._json or self._quiet):

@@ -15,7 +15,7 @@ from veilight._version import __version__
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-__all__ = ["CONNECT_SECONDS", "WORKER_DEATHS", "training_cluster"]
+__all__ = ["CONNECT_SECONDS", "WORKER_DEATHS", "worker_cluster"]
 
 WORKER_DEATHS = 3
 """How often a network may take its worker down before it is given up."""
@@ -29,7 +29,7 @@ _TLS_SETTINGS = (
 
 
 @contextmanager
-def training_cluster(workers: int, scheduler: str | None = None) -> Iterator["Client"]:
+def worker_cluster(workers: int, scheduler: str | None = None) -> Iterator["Client"]:
     """A connection to Dask workers: processes of this machine, or a cluster.
 
     Local workers have one thread each and speak TLS with keys that only this run knows: whoever

@@ -1,7 +1,7 @@
-"""Keeping Dask workers busy with networks, and what becomes of a network whose worker dies.
+"""Keeping Dask workers busy with pieces of work, and what becomes of one whose worker dies.
 
 A worker may die or join at any time, the connection may break for a while, the scheduler may go for
-good: each network ends as an outcome or as one that was lost, and nothing waits for ever.
+good: each piece ends with a result or as one that was lost, and nothing waits for ever.
 """
 
 import queue
@@ -11,91 +11,87 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from drivers.errors import ConfigurationError, VeilightError
 from veilight._version import __version__
 from veilight.frontier.allocator import keep_freed_memory
 from veilight.frontier.cluster import CONNECT_SECONDS, WORKER_DEATHS
-from veilight.frontier.networks import DataSource, NetworkSpec, Outcome
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Dispatcher", "LostNetwork", "Trainer"]
+__all__ = ["Dispatcher", "Lost"]
 
-Trainer = Callable[[NetworkSpec, DataSource, str], Outcome]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PULSE_SECONDS = 1.0
 """How often the cluster is looked at while nothing is finished."""
 NOBODY_SECONDS = 600.0
-"""How long a sweep waits for a worker when there is none."""
+"""How long is waited for a worker when there is none."""
 ANSWER_SECONDS = 60.0
-"""How long the cluster may take to say who is there, or to hand a network over."""
+"""How long the cluster may take to say who is there, or to hand a result over."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LostNetwork:
-    """A network that was not trained because its workers died or failed; nothing is recorded."""
+class Lost:
+    """A piece that came to nothing because its workers died or failed."""
 
-    spec: NetworkSpec
     reason: str
 
 
-class Dispatcher:
-    """Gives networks to workers, as many at a time as they have threads.
+class Dispatcher(Generic[Item, Result]):
+    """Gives pieces of work to workers, as many at a time as they have threads.
 
     No more, because Dask blames the death of a worker on all that it had been given.
 
     Args:
         client: of the cluster.
-        source: the data.
-        device: of the workers: `auto`, `cpu` or `cuda`.
-        trainer: what a worker runs.
-        on_notice: told in words when there is nobody to train, and when there is again.
+        work: what a worker does with a piece; it and the pieces are pickled.
+        on_notice: told in words when there is nobody to work, and when there is again.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
         client: "Client",
-        source: DataSource,
-        device: str,
-        trainer: Trainer,
+        work: Callable[[Item], Result],
         *,
         on_notice: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slots = 0
         self._client = client
-        self._task = (trainer, source, device)
+        self._work = work
         self._notice = on_notice
         self._clock = clock
-        # Two sweeps on one cluster must not share what is under way.
+        # Two programs on one cluster must not share what is under way.
         self._name = f"veilight-{secrets.token_hex(4)}"
         scheduler: Any = client.scheduler
         self._scheduler, self._address = scheduler, str(scheduler.address)
         self._by_address = client.cluster is None
-        self._waiting: list[NetworkSpec] = []
-        self._running: dict[str, tuple[NetworkSpec, Any]] = {}
-        self._tries: Counter[str] = Counter()
+        self._items: Sequence[Item] = ()
+        self._waiting: list[int] = []
+        self._running: dict[str, tuple[int, Any]] = {}
+        self._tries: Counter[int] = Counter()
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._nobody_since: float | None = None
         self._told = ""
 
-    def outcomes(
-        self, specs: Sequence[NetworkSpec]
-    ) -> Iterator[tuple[NetworkSpec, Outcome | LostNetwork]]:
-        """What comes of each network, in the order in which they finish.
+    def outcomes(self, items: Sequence[Item]) -> Iterator[tuple[int, Result | Lost]]:
+        """What comes of each piece, with its place, in the order in which they finish.
+
+        Once for a dispatcher.
 
         Args:
-            specs: the networks, most valuable first.
+            items: the pieces, most valuable first.
 
         Raises:
-            ConfigurationError: a worker has another veilight, or a specification does not fit.
-            DataError: the data cannot be had on a worker.
+            ConfigurationError: a worker has another veilight.
+            VeilightError: the work's own; it would meet all pieces.
         """
-        self._waiting = list(specs)
+        self._items, self._waiting = items, list(range(len(items)))
         try:
             while self._waiting or self._running:
                 gone = self._look()
@@ -157,60 +153,55 @@ class Dispatcher:
 
     def _submit(self) -> None:
         while self._waiting and len(self._running) < self.slots:
-            spec = self._waiting.pop(0)
-            self._tries[spec.key] += 1
+            place = self._waiting.pop(0)
+            self._tries[place] += 1
             future = self._client.submit(
-                train_on_worker,
-                *self._task,
-                spec,
+                work_on_worker,
+                self._work,
+                self._items[place],
                 __version__,
-                key=f"{self._name}-{spec.key}-{self._tries[spec.key]}",
+                key=f"{self._name}-{place}-{self._tries[place]}",
                 pure=False,
             )
-            self._running[str(future.key)] = (spec, future)
+            self._running[str(future.key)] = (place, future)
             future.add_done_callback(self._finished.put)
 
-    def _next(self) -> tuple[NetworkSpec, Outcome | LostNetwork] | None:
+    def _next(self) -> tuple[int, Result | Lost] | None:
         """The next that is finished; None where there is none, or it is to be tried again."""
         try:
             future = self._finished.get(timeout=PULSE_SECONDS)
         except queue.Empty:
             return None
-        spec, _ = self._running.pop(str(future.key))
-        outcome = _outcome_of(future, spec)
+        place, _ = self._running.pop(str(future.key))
+        found = _found_in(future)
         future.release()
-        if outcome is not None:
-            return spec, outcome
-        if self._tries[spec.key] < WORKER_DEATHS:
-            self._waiting.insert(0, spec)
+        if found is not None:
+            return place, found[0]
+        if self._tries[place] < WORKER_DEATHS:
+            self._waiting.insert(0, place)
             return None
-        return spec, LostNetwork(
-            spec=spec,
+        return place, Lost(
             reason=f"the cluster at {self._address} forgot it {WORKER_DEATHS} times; does somebody "
             "restart it, or does its network break?",
         )
 
-    def _given_up(self, reason: str) -> Iterator[tuple[NetworkSpec, LostNetwork]]:
+    def _given_up(self, reason: str) -> Iterator[tuple[int, Lost]]:
         """All that is left, what is under way first."""
-        for spec in [*(spec for spec, _ in self._running.values()), *self._waiting]:
-            yield spec, LostNetwork(spec=spec, reason=reason)
+        for place in [*(place for place, _ in self._running.values()), *self._waiting]:
+            yield place, Lost(reason=reason)
 
 
-def train_on_worker(
-    trainer: Trainer, source: DataSource, device: str, spec: NetworkSpec, version: str
-) -> Outcome:
-    """Train one network where its worker is; an error that all would meet names the worker.
+def work_on_worker(work: Callable[[Item], Result], item: Item, version: str) -> Result:
+    """Do a piece where its worker is; an error that all would meet names the worker.
 
     Args:
-        trainer: what trains.
-        source: of the data.
-        device: `auto`, `cpu` or `cuda`.
-        spec: of the network.
-        version: of veilight where the sweep was started.
+        work: what is to be done.
+        item: with what.
+        version: of veilight where the program was started.
 
     Raises:
-        ConfigurationError: the worker has another veilight, or the specification does not fit.
-        DataError: the data cannot be had here.
+        ConfigurationError: the worker has another veilight.
+        VeilightError: the work's own.
     """
     from distributed import get_worker
 
@@ -218,27 +209,26 @@ def train_on_worker(
     place = get_worker().address
     if version != __version__:
         raise ConfigurationError(
-            f"worker {place} has veilight {__version__}, but the sweep was started with {version}; "
+            f"worker {place} has veilight {__version__}, but the work was given out by {version}; "
             "install that there, and start the worker again"
         )
     try:
-        return trainer(spec, source, device)
+        return work(item)
     except VeilightError as error:
         raise type(error)(f"worker {place}: {error}") from error
 
 
-def _outcome_of(future: Any, spec: NetworkSpec) -> Outcome | LostNetwork | None:
+def _found_in(future: Any) -> tuple[Any] | None:
     """What a future holds; None where it was forgotten on the way.
 
-    An error that all networks would meet is raised.
+    An error that all pieces would meet is raised.
     """
     from distributed import KilledWorker
 
     error: BaseException | None = None
     if future.status == "finished":
         try:
-            outcome: Outcome = future.result(timeout=ANSWER_SECONDS)
-            return outcome
+            return (future.result(timeout=ANSWER_SECONDS),)
         except (OSError, CancelledError):
             return None
     if future.status == "error":
@@ -246,11 +236,11 @@ def _outcome_of(future: Any, spec: NetworkSpec) -> Outcome | LostNetwork | None:
     if error is None:
         return None
     if isinstance(error, KilledWorker):
-        return LostNetwork(
-            spec=spec,
-            reason=f"its worker died {error.allowed_failures + 1} times, last the one at "
-            f"{getattr(error.last_worker, 'address', error.last_worker)}; is there memory enough?",
+        reason = (
+            f"its worker died {error.allowed_failures + 1} times, last the one at "
+            f"{getattr(error.last_worker, 'address', error.last_worker)}; is there memory enough?"
         )
+        return (Lost(reason=reason),)
     if isinstance(error, VeilightError):
         raise error
-    return LostNetwork(spec=spec, reason=f"{type(error).__name__}: {error}")
+    return (Lost(reason=f"{type(error).__name__}: {error}"),)

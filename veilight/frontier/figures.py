@@ -26,7 +26,7 @@ from veilight.frontier.layer_figures import (
 from veilight.frontier.link import DataCharge, LinkAssumptions, receiver_on_link
 from veilight.frontier.shapes import LayerShape
 
-__all__ = ["DataCharge", "LinkAssumptions", "Privacy", "privacy_of"]
+__all__ = ["DataCharge", "LinkAssumptions", "Privacy", "privacy_of", "queries_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,12 +188,29 @@ def privacy_of(
         queries_allowed=(
             None
             if budget_bits_per_weight is None
-            else min(queries_allowed(design, budget_bits_per_weight) for design in designs)
+            else _fewest_queries(designs, budget_bits_per_weight)
         ),
         symbols_per_query=symbols,
         seconds_per_query=symbols / link.symbol_rate_hz,
         assumptions=_assumptions(receiver, link),
     )
+
+
+def queries_of(
+    shapes: Sequence[LayerShape],
+    signal_to_noise: Sequence[float],
+    receiver: Receiver,
+    encoding: Encoding,
+    link: LinkAssumptions,
+    budget_bits_per_weight: float,
+) -> int:
+    """`Privacy.queries_allowed` alone; see `privacy_of`."""
+    designs = _designs(shapes, signal_to_noise, receiver, encoding, link)
+    return _fewest_queries(designs, budget_bits_per_weight)
+
+
+def _fewest_queries(designs: Sequence[LayerDesign], budget_bits_per_weight: float) -> int:
+    return min(queries_allowed(design, budget_bits_per_weight) for design in designs)
 
 
 def _designs(

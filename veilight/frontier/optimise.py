@@ -8,15 +8,17 @@ the certificate comes from finitely many symbols or a whole block is stolen.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drivers.receivers import receiver
 from protocol.leakage.conventions import Encoding
 from veilight.frontier.couplings import couplings_within, fits, receiver_at, settings_of
-from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
+from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of, queries_of
 from veilight.frontier.objective import Rule, Weights
 from veilight.frontier.search import best_setting, strongest_setting
 from veilight.frontier.shapes import LayerShape, shapes_of
+from veilight.frontier.spread import Spread, in_order, in_this_process
 
 if TYPE_CHECKING:
     from veilight.frontier.networks import TrainedNetwork
@@ -32,6 +34,9 @@ __all__ = [
     "settings_of",
     "strongest_setting",
 ]
+
+_TRADES = 0.75
+"""Of the whole work, the part that the trades are, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,27 @@ class FrontierPoint:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A network with a receiver kind and an encoding.
+
+    Attributes:
+        network: its key.
+        trade: what is known of it: coupling and figures, from weak to strong.
+    """
+
+    network: str
+    shapes: tuple[LayerShape, ...]
+    signal_to_noise: tuple[float, ...]
+    kind: str
+    encoding: Encoding
+    trade: tuple[tuple[float, Privacy], ...] = ()
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return self.network, self.kind, self.encoding
+
+
 def frontier(
     networks: "Sequence[TrainedNetwork]",
     kinds: Sequence[str],
@@ -70,7 +96,8 @@ def frontier(
     *,
     dithers_p_snu: Sequence[float] = (),
     budget_bits_per_weight: float | None = None,
-    on_network: Callable[[], None] | None = None,
+    spread: Spread = in_this_process,
+    on_progress: Callable[[float], None] = lambda _fraction: None,
 ) -> tuple[FrontierPoint, ...]:
     """The points of each receiver kind that no other point of that kind beats in everything.
 
@@ -87,7 +114,8 @@ def frontier(
         objectives: how the adversaries are weighed; none is allowed.
         dithers_p_snu: further dithers of P that the best settings may take; see `best_setting`.
         budget_bits_per_weight: see `privacy_of`.
-        on_network: called after each network and kind, `len(networks) * len(kinds)` times.
+        spread: where the settings are worked out.
+        on_progress: called with the fraction that is done.
 
     Returns:
         Points by kind in the order of `kinds`, and by falling accuracy.
@@ -95,46 +123,67 @@ def frontier(
     Raises:
         ConfigurationError: an unknown kind, or a value out of range.
         ModelError: a network's description cannot be read.
+        OutputError: workers were lost; see `veilight.frontier.spread`.
     """
-    shapes = {network.spec.key: _shapes(network) for network in networks}
-    found: list[FrontierPoint] = []
-    for kind in kinds:
-        usable = [encoding for encoding in encodings if fits(kind, encoding)]
-        points: list[FrontierPoint] = []
-        for network in networks:
-            for encoding in usable:
-                points += _trade(network, shapes[network.spec.key], kind, encoding, link)
-            if on_network is not None:
-                on_network()
-        alive = {(point.network, point.privacy.encoding) for point in non_dominated(points)}
-        for network in networks:
-            for encoding in usable:
-                if (network.spec.key, encoding) in alive:
-                    points += [
-                        FrontierPoint.of(
-                            network,
-                            best_setting(
-                                shapes[network.spec.key],
-                                network.spec.signal_to_noise,
-                                kind,
-                                encoding,
-                                link,
-                                objective,
-                                dithers_p_snu=dithers_p_snu,
-                            ),
-                        )
-                        for objective in objectives
-                    ]
-        found += non_dominated(points)
-    if budget_bits_per_weight is None:
-        return tuple(found)
-    trained = {network.spec.key: network for network in networks}
-    return tuple(
-        _with_budget(
-            point, trained[point.network], shapes[point.network], link, budget_bits_per_weight
-        )
-        for point in found
+    candidates = _candidates(networks, kinds, encodings)
+    trades = in_order(
+        spread, partial(_trade, link), candidates, lambda share: on_progress(_TRADES * share)
     )
+    candidates = [replace(one, trade=trade) for one, trade in zip(candidates, trades, strict=True)]
+    trained = {network.spec.key: network for network in networks}
+    points = [
+        (one, FrontierPoint.of(trained[one.network], privacy))
+        for one in candidates
+        for _, privacy in one.trade
+    ]
+    alive = {one.place for one, _ in _undominated(points, kinds)}
+    hopeful = [one for one in candidates if one.place in alive]
+    settings = in_order(
+        spread,
+        partial(_best, link, tuple(objectives), tuple(dithers_p_snu)),
+        hopeful,
+        lambda share: on_progress(_TRADES + (1 - _TRADES) * share),
+    )
+    points += [
+        (one, FrontierPoint.of(trained[one.network], privacy))
+        for one, found in zip(hopeful, settings, strict=True)
+        for privacy in found
+    ]
+    return tuple(
+        _with_budget(one, point, link, budget_bits_per_weight)
+        for one, point in _undominated(points, kinds)
+    )
+
+
+def _candidates(
+    networks: "Sequence[TrainedNetwork]", kinds: Sequence[str], encodings: Sequence[Encoding]
+) -> list[_Candidate]:
+    """Every network with everything that can be chosen for it."""
+    return [
+        _Candidate(
+            network=network.spec.key,
+            shapes=shapes,
+            signal_to_noise=network.spec.signal_to_noise,
+            kind=kind,
+            encoding=encoding,
+        )
+        for network, shapes in [(network, _shapes(network)) for network in networks]
+        for kind in kinds
+        for encoding in encodings
+        if fits(kind, encoding)
+    ]
+
+
+def _undominated(
+    points: Sequence[tuple[_Candidate, FrontierPoint]], kinds: Sequence[str]
+) -> list[tuple[_Candidate, FrontierPoint]]:
+    """By kind in their order: what no other of the kind beats."""
+    owners = {id(point): one for one, point in points}
+    return [
+        (owners[id(point)], point)
+        for kind in kinds
+        for point in non_dominated([point for one, point in points if one.kind == kind])
+    ]
 
 
 def non_dominated(points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
@@ -161,21 +210,35 @@ def _costs(point: FrontierPoint) -> tuple[float, ...]:
     )
 
 
-def _trade(
-    network: "TrainedNetwork",
-    shapes: tuple[LayerShape, ...],
-    kind: str,
-    encoding: Encoding,
-    link: LinkAssumptions,
-) -> list[FrontierPoint]:
-    """One network at settings from weak to strong coupling, as far as they keep to the light."""
-    ratios = network.spec.signal_to_noise
-    return [
-        FrontierPoint.of(
-            network, privacy_of(shapes, ratios, receiver_at(kind, coupling), encoding, link)
-        )
+def _trade(link: LinkAssumptions, one: _Candidate) -> tuple[tuple[float, Privacy], ...]:
+    """A network at settings from weak to strong coupling, as far as they keep to the light."""
+    kind, encoding, ratios = one.kind, one.encoding, one.signal_to_noise
+    return tuple(
+        (coupling, privacy_of(one.shapes, ratios, receiver_at(kind, coupling), encoding, link))
         for coupling in couplings_within(kind, encoding, link, ratios)
-    ]
+    )
+
+
+def _best(
+    link: LinkAssumptions,
+    objectives: Sequence[Weights],
+    dithers_p_snu: Sequence[float],
+    one: _Candidate,
+) -> tuple[Privacy, ...]:
+    """The best setting by each objective."""
+    return tuple(
+        best_setting(
+            one.shapes,
+            one.signal_to_noise,
+            one.kind,
+            one.encoding,
+            link,
+            objective,
+            dithers_p_snu=dithers_p_snu,
+            known=dict(one.trade),
+        )
+        for objective in objectives
+    )
 
 
 def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
@@ -185,22 +248,21 @@ def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
 
 
 def _with_budget(
+    one: _Candidate,
     point: FrontierPoint,
-    network: "TrainedNetwork",
-    shapes: tuple[LayerShape, ...],
     link: LinkAssumptions,
-    budget_bits_per_weight: float,
+    budget_bits_per_weight: float | None,
 ) -> FrontierPoint:
     """The same with the queries that a budget allows, which only the points that stay need."""
+    if budget_bits_per_weight is None:
+        return point
     privacy = point.privacy
-    return replace(
-        point,
-        privacy=privacy_of(
-            shapes,
-            network.spec.signal_to_noise,
-            receiver(privacy.receiver, privacy.setting),
-            privacy.encoding,
-            replace(link, dither_p_snu=privacy.dither_p_snu),
-            budget_bits_per_weight=budget_bits_per_weight,
-        ),
+    queries = queries_of(
+        one.shapes,
+        one.signal_to_noise,
+        receiver(privacy.receiver, privacy.setting),
+        privacy.encoding,
+        replace(link, dither_p_snu=privacy.dither_p_snu),
+        budget_bits_per_weight,
     )
+    return replace(point, privacy=replace(privacy, queries_allowed=queries))

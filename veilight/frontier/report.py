@@ -9,6 +9,7 @@ from veilight.frontier.figures import LinkAssumptions
 from veilight.frontier.networks import FailedNetwork, NetworkSpec, TrainedNetwork
 from veilight.frontier.objective import Weights
 from veilight.frontier.optimise import FrontierPoint, frontier
+from veilight.frontier.spread import Spread, in_this_process
 from veilight.frontier.targets import PROJECT_TARGETS, Target, TargetResult, examine
 
 __all__ = [
@@ -27,6 +28,9 @@ BALANCE = Weights(stolen_block=1e-2, rule="sum")
 
 MNIST_SHA256 = "2b41521f2a41ef79580d17ea15eeda6582e7357c40a19ea4db5748efa2ab7064"
 """Content of MNIST as `DataSource.sha256` counts it: the data that the targets are meant for."""
+
+_SHARES = {"asymptotic": 0.1, "certified": 0.75, "targets": 0.15}
+"""Of the whole work, roughly, in the order in which it is done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,7 @@ def build_report(
     link: LinkAssumptions,
     budget_bits_per_weight: float | None = None,
     targets: Sequence[Target] | None = None,
+    spread: Spread = in_this_process,
     on_progress: Callable[[float, str], None] = lambda _fraction, _what: None,
 ) -> FrontierReport:
     """Find the settings of every network for every receiver, and hold them against the targets.
@@ -142,11 +147,13 @@ def build_report(
         link: what is assumed; with tested symbols there is a certified frontier as well.
         budget_bits_per_weight: of the server's ledger, for the queries that it allows.
         targets: to be checked; None takes the project's own where the data are MNIST.
+        spread: where the settings are worked out.
         on_progress: called with the fraction that is done and with what.
 
     Raises:
         ConfigurationError: no network, or a value out of range.
         ModelError: a network's description cannot be read.
+        OutputError: workers were lost; see `veilight.frontier.spread`.
     """
     if not networks:
         raise ConfigurationError(
@@ -159,38 +166,59 @@ def build_report(
     if link.tested_symbols is not None:
         links["certified"] = link
     useful = undominated_networks(networks)
-    steps, done = len(useful) * len(kinds) * len(links) + len(useful) * len(targets), 0
-
-    def advance(count: int, what: str) -> None:
-        nonlocal done
-        done += count
-        on_progress(done / steps, what)
-
-    frontiers = []
-    for name, assumed in links.items():
-        points = frontier(
-            useful,
-            kinds,
-            encodings,
-            assumed,
-            [BALANCE],
-            budget_bits_per_weight=budget_bits_per_weight,
-            on_network=lambda name=name: advance(1, name),  # type: ignore[misc]
+    parts = [name for name in _SHARES if name in links or (name == "targets" and targets)]
+    progress = _Progress(parts, on_progress)
+    frontiers = [
+        Frontier(
+            name=name,
+            link=assumed,
+            points=frontier(
+                useful,
+                kinds,
+                encodings,
+                assumed,
+                [BALANCE],
+                budget_bits_per_weight=budget_bits_per_weight,
+                spread=spread,
+                on_progress=progress.of(name),
+            ),
         )
-        frontiers.append(Frontier(name=name, link=assumed, points=points))
-    verdicts = []
-    for target in targets:
-        found = examine(target, useful, encodings, budget_bits_per_weight=budget_bits_per_weight)
-        verdicts.append(_verdict(found))
-        advance(len(useful), "targets")
+        for name, assumed in links.items()
+    ]
+    results = examine(
+        targets,
+        useful,
+        encodings,
+        budget_bits_per_weight=budget_bits_per_weight,
+        spread=spread,
+        on_progress=progress.of("targets") if targets else lambda _: None,
+    )
     return FrontierReport(
         data=spec.dataset or ("mnist" if spec.dataset_sha256 == MNIST_SHA256 else ""),
         data_sha256=spec.dataset_sha256,
         networks=tuple(map(_reported, networks)),
         failed=tuple(failed),
         frontiers=tuple(frontiers),
-        targets=tuple(verdicts),
+        targets=tuple(map(_verdict, results)),
     )
+
+
+class _Progress:
+    """One fraction over the parts of a report."""
+
+    def __init__(self, parts: Sequence[str], on_progress: Callable[[float, str], None]) -> None:
+        self._parts = parts
+        self._whole = sum(_SHARES[name] for name in parts)
+        self._on_progress = on_progress
+
+    def of(self, part: str) -> Callable[[float], None]:
+        """What a part calls with the fraction of itself that is done."""
+        before = sum(_SHARES[name] for name in self._parts[: self._parts.index(part)])
+
+        def advance(share: float) -> None:
+            self._on_progress((before + _SHARES[part] * share) / self._whole, part)
+
+        return advance
 
 
 def undominated_networks(networks: Sequence[TrainedNetwork]) -> tuple[TrainedNetwork, ...]:

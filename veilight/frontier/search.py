@@ -8,9 +8,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import receiver
 from protocol.leakage.conventions import Encoding
 from veilight.frontier.couplings import couplings_within, receiver_at
 from veilight.frontier.figures import Privacy, privacy_of
@@ -36,7 +36,7 @@ def best_setting(
     objective: Weights,
     *,
     dithers_p_snu: Sequence[float] = (),
-    budget_bits_per_weight: float | None = None,
+    known: Mapping[float, Privacy] = MappingProxyType({}),
 ) -> Privacy:
     """The setting of a receiver kind that makes the objective smallest, with all its figures.
 
@@ -54,7 +54,7 @@ def best_setting(
         objective: how the adversaries are weighed.
         dithers_p_snu: further dithers of P to try, above 0; with the real encoding and a
             certificate only, where they help.
-        budget_bits_per_weight: see `privacy_of`.
+        known: figures on `link` that need not be worked out again, by coupling.
 
     Raises:
         ConfigurationError: a value is out of range, or no setting keeps the limit of photons.
@@ -63,19 +63,12 @@ def best_setting(
     if encoding == "real" and link.tested_symbols is not None:
         links += [replace(link, dither_p_snu=dither) for dither in dithers_p_snu]
     found = [
-        _best_on(shapes, signal_to_noise, kind, encoding, each, objective)[1] for each in links
+        _best_on(
+            shapes, signal_to_noise, kind, encoding, each, objective, known if each is link else {}
+        )[1]
+        for each in links
     ]
-    place = min(range(len(found)), key=lambda index: objective.objective(found[index]))
-    if budget_bits_per_weight is None:
-        return found[place]
-    return privacy_of(
-        shapes,
-        signal_to_noise,
-        receiver(kind, found[place].setting),
-        encoding,
-        links[place],
-        budget_bits_per_weight=budget_bits_per_weight,
-    )
+    return min(found, key=objective.objective)
 
 
 def strongest_setting(
@@ -85,8 +78,6 @@ def strongest_setting(
     encoding: Encoding,
     link: LinkAssumptions,
     objective: Weights,
-    *,
-    budget_bits_per_weight: float | None = None,
 ) -> Privacy | None:
     """The strongest coupling whose objective is at most 1: what keeps all limits with least light.
 
@@ -99,7 +90,6 @@ def strongest_setting(
         encoding: "real" or "complex".
         link: what is assumed, the dither included.
         objective: of limits.
-        budget_bits_per_weight: see `privacy_of`.
 
     Returns:
         None if no setting that was looked at keeps them.
@@ -108,26 +98,19 @@ def strongest_setting(
         ConfigurationError: a value is out of range, or no setting keeps the limit of photons.
     """
 
-    def at(coupling: float, budget: float | None = None) -> Privacy:
-        return privacy_of(
-            shapes,
-            signal_to_noise,
-            receiver_at(kind, coupling),
-            encoding,
-            link,
-            budget_bits_per_weight=budget,
-        )
+    def at(coupling: float) -> Privacy:
+        return privacy_of(shapes, signal_to_noise, receiver_at(kind, coupling), encoding, link)
 
     low, best = _best_on(shapes, signal_to_noise, kind, encoding, link, objective)
     if objective.objective(best) > 1:
         return None
     high = couplings_within(kind, encoding, link, signal_to_noise)[-1]
     if objective.objective(at(high)) <= 1:
-        return at(high, budget_bits_per_weight)
+        return at(high)
     for _ in range(_BISECTIONS):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if objective.objective(at(middle)) <= 1 else (low, middle)
-    return at(low, budget_bits_per_weight)
+    return at(low)
 
 
 def _best_on(
@@ -137,15 +120,16 @@ def _best_on(
     encoding: Encoding,
     link: LinkAssumptions,
     objective: Weights,
+    known: Mapping[float, Privacy] = MappingProxyType({}),
 ) -> tuple[float, Privacy]:
-    """The best coupling on one link, without a budget's queries."""
+    """The best coupling on one link."""
     grid = couplings_within(kind, encoding, link, signal_to_noise)
     if not grid:
         raise ConfigurationError(
             f"frontier: no setting of receiver {kind} keeps F^2 = {tuple(signal_to_noise)} within "
             f"{link.most_photons_per_symbol} photons per symbol; allow more or train for less F^2"
         )
-    table: dict[float, Privacy] = {}
+    table = dict(known)
 
     def value(coupling: float) -> float:
         if coupling not in table:

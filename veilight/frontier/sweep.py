@@ -7,19 +7,31 @@ common disk for the results. What is in the results folder already is not traine
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
-from veilight.frontier.dispatch import Dispatcher, LostNetwork, Trainer
+from veilight.frontier.dispatch import Dispatcher, Lost
 from veilight.frontier.networks import (
     DataSource,
     FailedNetwork,
     NetworkSpec,
+    Outcome,
     TrainedNetwork,
 )
 from veilight.frontier.store import ResultStore
 from veilight.frontier.training import train_network
 
-__all__ = ["SweepProgress", "SweepResult", "run_sweep"]
+__all__ = ["LostNetwork", "SweepProgress", "SweepResult", "Trainer", "run_sweep"]
+
+Trainer: TypeAlias = Callable[[NetworkSpec, DataSource, str], Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostNetwork:
+    """A network that was not trained because its workers died or failed; nothing is recorded."""
+
+    spec: NetworkSpec
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +84,7 @@ def run_sweep(
         store: the results folder, locked by the caller.
         source: the data.
         specs: the networks, most valuable first.
-        connect: makes a context of a Dask client, as `training_cluster` does; it is not called
+        connect: makes a context of a Dask client, as `worker_cluster` does; it is not called
             where nothing is left to do.
         device: of the workers: `auto`, `cpu` or `cuda`.
         retry_failed: train again what failed earlier.
@@ -95,14 +107,20 @@ def run_sweep(
     state.report(None)
     if state.waiting:
         with connect() as client:
-            workers = Dispatcher(client, source, device, trainer, on_notice=state.notice)
-            for spec, outcome in workers.outcomes(state.waiting):
+            train = partial(_train, trainer, source, device)
+            workers = Dispatcher(client, train, on_notice=state.notice)
+            for place, outcome in workers.outcomes(state.waiting):
                 state.slots = max(workers.slots, 1)
-                if isinstance(outcome, LostNetwork):
-                    state.add(spec, outcome)
+                if isinstance(outcome, Lost):
+                    spec = state.waiting[place]
+                    state.add(LostNetwork(spec=spec, reason=outcome.reason))
                 else:
-                    state.add(spec, store.save(outcome))
+                    state.add(store.save(outcome))
     return state.result()
+
+
+def _train(trainer: Trainer, source: DataSource, device: str, spec: NetworkSpec) -> Outcome:
+    return trainer(spec, source, device)
 
 
 class _State:
@@ -120,8 +138,8 @@ class _State:
         self.slots = 1
         self._on_progress = on_progress
 
-    def add(self, spec: NetworkSpec, outcome: TrainedNetwork | FailedNetwork | LostNetwork) -> None:
-        self.outcomes[spec.key] = outcome
+    def add(self, outcome: TrainedNetwork | FailedNetwork | LostNetwork) -> None:
+        self.outcomes[outcome.spec.key] = outcome
         self.report(outcome)
 
     def notice(self, text: str) -> None:

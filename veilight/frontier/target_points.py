@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from drivers.receivers import receiver
 from protocol.leakage.conventions import Encoding
-from veilight.frontier.figures import privacy_of
+from veilight.frontier.figures import queries_of
 from veilight.frontier.optimise import FrontierPoint, best_setting, fits, strongest_setting
 from veilight.frontier.shapes import LayerShape, shapes_of
 
@@ -141,17 +141,17 @@ def with_least_light(
         shapes, ratios, privacy.receiver, privacy.encoding, link, target.weights
     )
     chosen = privacy if dim is None else dim
-    return FrontierPoint.of(
-        network,
-        privacy_of(
+    if budget_bits_per_weight is not None:
+        queries = queries_of(
             shapes,
             ratios,
             receiver(chosen.receiver, chosen.setting),
             chosen.encoding,
             link,
-            budget_bits_per_weight=budget_bits_per_weight,
-        ),
-    )
+            budget_bits_per_weight,
+        )
+        chosen = replace(chosen, queries_allowed=queries)
+    return FrontierPoint.of(network, chosen)
 
 
 def _found(

@@ -8,8 +8,9 @@ information), the weights' limits by the mean over all weights. A verdict by the
 stands beside the one by the local figures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drivers.errors import ConfigurationError
@@ -17,6 +18,7 @@ from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap
 from protocol.leakage.conventions import Encoding
 from veilight.frontier.figures import LinkAssumptions, Privacy
 from veilight.frontier.optimise import FrontierPoint, Weights
+from veilight.frontier.spread import Spread, in_order, in_this_process
 from veilight.frontier.target_points import closest_points, excess_of, with_least_light
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ def check(target: Target, points: Sequence[FrontierPoint]) -> TargetResult:
             met_by_caps=False,
             reason=f"there is no point with receiver {' or '.join(target.kinds)}",
         )
-    rigorous = replace(target, link=replace(target.link, data_charge="larger"))
+    rigorous = _rigorous(target)
     excess = {index: excess_of(target, point) for index, point in enumerate(usable)}
     best = min(excess, key=lambda index: max(excess[index].values()))
     met = max(excess[best].values()) <= 1 + _ROUNDING
@@ -185,42 +187,90 @@ def check(target: Target, points: Sequence[FrontierPoint]) -> TargetResult:
 
 
 def examine(
-    target: Target,
+    targets: Sequence[Target],
     networks: "Sequence[TrainedNetwork]",
     encodings: Sequence[Encoding],
     *,
     budget_bits_per_weight: float | None = None,
-) -> TargetResult:
-    """Choose settings for a target by local figures and by caps, and check.
+    spread: Spread = in_this_process,
+    on_progress: Callable[[float], None] = lambda _fraction: None,
+) -> tuple[TargetResult, ...]:
+    """Choose settings for each target by local figures and by caps, and check.
 
-    Every network with every receiver first; only if none of them meets the target, the few that
+    Every network with every receiver first; only if none of them meets a target, the few that
     come closest with the dithers, too. A network that meets the target is shown at its strongest
     coupling that does, which takes the least light.
 
     Args:
-        target: the target.
-        networks: trained on the target's data.
+        targets: the targets.
+        networks: trained on the targets' data.
         encodings: to be tried.
         budget_bits_per_weight: of the server's ledger, for the queries that it allows.
+        spread: where the settings are worked out.
+        on_progress: called with the fraction that is done.
 
     Raises:
         ConfigurationError: no networks, or a value out of range.
         ModelError: a network's description cannot be read.
+        OutputError: workers were lost; see `veilight.frontier.spread`.
     """
     if not networks:
         raise ConfigurationError(
-            f"frontier: no network to hold against target {target.name}; train some first"
+            "frontier: no network to hold against the targets; train some first"
         )
-    rigorous = replace(target, link=replace(target.link, data_charge="larger"))
-    by_caps = check(rigorous, closest_points(rigorous, networks, encodings))
-    plain = replace(target, dithers_p_snu=())
-    result = check(plain, closest_points(plain, networks, encodings))
-    if target.dithers_p_snu and not result.met:
-        result = check(target, closest_points(target, networks, encodings))
+    closest = partial(_closest, tuple(networks), tuple(encodings))
+    plain = [replace(target, dithers_p_snu=()) for target in targets]
+    found = in_order(
+        spread, closest, [*map(_rigorous, targets), *plain], lambda share: on_progress(0.8 * share)
+    )
+    by_caps = [
+        check(_rigorous(target), points).met
+        for target, points in zip(targets, found[: len(targets)], strict=True)
+    ]
+    results = [check(t, points) for t, points in zip(plain, found[len(targets) :], strict=True)]
+    missed = [
+        place
+        for place, target in enumerate(targets)
+        if target.dithers_p_snu and not results[place].met
+    ]
+    dithered = in_order(
+        spread,
+        closest,
+        [targets[place] for place in missed],
+        lambda share: on_progress(0.8 + 0.2 * share),
+    )
+    for place, points in zip(missed, dithered, strict=True):
+        results[place] = check(targets[place], points)
+    on_progress(1.0)
+    return tuple(
+        _shown(target, result, caps, networks, budget_bits_per_weight)
+        for target, result, caps in zip(targets, results, by_caps, strict=True)
+    )
+
+
+def _rigorous(target: Target) -> Target:
+    """The same with the larger of local figure and cap charged."""
+    return replace(target, link=replace(target.link, data_charge="larger"))
+
+
+def _closest(
+    networks: "Sequence[TrainedNetwork]", encodings: Sequence[Encoding], target: Target
+) -> list[FrontierPoint]:
+    return closest_points(target, networks, encodings)
+
+
+def _shown(
+    target: Target,
+    result: TargetResult,
+    met_by_caps: bool,
+    networks: "Sequence[TrainedNetwork]",
+    budget_bits_per_weight: float | None,
+) -> TargetResult:
+    """A result with its point at the least light, and both verdicts."""
     if result.point is None:
-        return result
+        return replace(result, target=target, met_by_caps=met_by_caps)
     shown = with_least_light(target, result.point, networks, budget_bits_per_weight)
-    return replace(check(target, [shown]), met_by_caps=by_caps.met)
+    return replace(check(target, [shown]), met_by_caps=met_by_caps)
 
 
 def _reason(privacy: Privacy, excess: dict[str, float], met: bool) -> str:

@@ -1,53 +1,49 @@
 """What every attenuator must do."""
 
-import math
 from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 
-from drivers.errors import LimitError, SafetyError
+from drivers.errors import SafetyError
 from drivers.instruments import Attenuator
 from tests.contract.instruments.common import (
     INSIDE,
     OUTSIDE,
     InstrumentContract,
     Setting,
-    at,
     over,
     replace,
 )
 from tests.contract.instruments.implementations import ATTENUATORS
+from tests.contract.instruments.scalars import Scalar
+
+ATTENUATION = Scalar(
+    put=lambda i, value: i.set_attenuation_db(value),
+    take=lambda i: i.attenuation_db(),
+    limits=lambda i: i.limits.attenuation_db,
+    tolerance=lambda i, _: i.attenuation_tolerance_db,
+    vendor="_set_attenuation_db",
+)
 
 
 class TestAttenuatorContract(InstrumentContract):
     kind = Attenuator
     implementations = ATTENUATORS
     sets: ClassVar = {
-        "set_attenuation_db": Setting(
-            call=lambda i: i.set_attenuation_db(at(i.limits.attenuation_db, 0.25)),
-            vendor="_set_attenuation_db",
-        ),
+        "set_attenuation_db": ATTENUATION.setting(),
         "set_shutter": Setting(call=lambda i: i.set_shutter(True), vendor="_set_shutter"),
     }
     queries: ClassVar = {
         "attenuation_db": lambda i: i.attenuation_db(),
         "shutter_open": lambda i: i.shutter_open(),
     }
-    refused: ClassVar = {
-        "above": lambda i: i.set_attenuation_db(i.limits.attenuation_db.highest + 0.001),
-        "below": lambda i: i.set_attenuation_db(i.limits.attenuation_db.lowest - 0.001),
-        "NaN": lambda i: i.set_attenuation_db(math.nan),
-        "infinite": lambda i: i.set_attenuation_db(math.inf),
-    }
-    rivals: ClassVar = (
-        lambda i: i.set_attenuation_db(at(i.limits.attenuation_db, 0.25)),
-        lambda i: i.set_attenuation_db(at(i.limits.attenuation_db, 0.75)),
-    )
+    refused: ClassVar = ATTENUATION.refused()
+    rivals: ClassVar = ATTENUATION.rivals()
 
     def activate(self, instrument: Attenuator) -> None:
-        instrument.set_attenuation_db(at(instrument.limits.attenuation_db, 0.5))
+        ATTENUATION.put_at(instrument, 0.5)
         instrument.set_shutter(True)
 
     def activate_for(self, instrument: Attenuator, setting: Setting) -> None:
@@ -63,7 +59,7 @@ class TestAttenuatorContract(InstrumentContract):
         )
 
     def test_attenuator_is_not_safe_when_only_one_half_is(self, instrument: Attenuator) -> None:
-        instrument.set_attenuation_db(at(instrument.limits.attenuation_db, 0.5))
+        ATTENUATION.put_at(instrument, 0.5)
         assert not instrument.is_safe()
         instrument.make_safe()
         instrument.set_shutter(True)
@@ -94,11 +90,7 @@ def test_attenuation_reads_back_when_anywhere_in_the_limits(
     make: Callable[[], Attenuator], fraction: float
 ) -> None:
     with make() as attenuator:
-        asked_db = at(attenuator.limits.attenuation_db, fraction)
-        attenuator.set_attenuation_db(asked_db)
-        assert attenuator.attenuation_db() == pytest.approx(
-            asked_db, abs=attenuator.attenuation_tolerance_db
-        )
+        ATTENUATION.check_reads_back(attenuator, fraction)
         assert not attenuator.shutter_open()
 
 
@@ -108,8 +100,4 @@ def test_attenuation_reads_back_when_anywhere_in_the_limits(
 def test_attenuation_is_refused_and_kept_when_anywhere_outside_the_limits(
     make: Callable[[], Attenuator], fraction: float
 ) -> None:
-    with make() as attenuator:
-        before_db = attenuator.attenuation_db()
-        with pytest.raises(LimitError):
-            attenuator.set_attenuation_db(at(attenuator.limits.attenuation_db, fraction))
-        assert attenuator.attenuation_db() == before_db
+    ATTENUATION.check_refusal_keeps(make, fraction)

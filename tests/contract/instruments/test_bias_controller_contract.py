@@ -1,13 +1,12 @@
 """What every bias controller must do."""
 
-import math
 from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 
-from drivers.errors import InstrumentError, LimitError
+from drivers.errors import InstrumentError
 from drivers.instruments import BiasController, BiasPoint
 from tests.contract.instruments.common import (
     INSIDE,
@@ -20,6 +19,16 @@ from tests.contract.instruments.common import (
 )
 from tests.contract.instruments.hardware import only_hardware
 from tests.contract.instruments.implementations import BIAS_CONTROLLERS
+from tests.contract.instruments.scalars import Scalar
+
+VOLTAGE = Scalar(
+    put=lambda i, value: i.set_voltage(0, value),
+    take=lambda i: i.voltage(0),
+    limits=lambda i: i.limits.volts,
+    tolerance=lambda i, _: i.voltage_tolerance_v,
+    vendor="_set_voltage",
+    fractions=(0.7, 0.9),
+)
 
 
 def lock(controller: BiasController) -> None:
@@ -38,9 +47,7 @@ class TestBiasControllerContract(InstrumentContract):
     kind = BiasController
     implementations = BIAS_CONTROLLERS
     sets: ClassVar = {
-        "set_voltage": Setting(
-            call=lambda i: i.set_voltage(0, at(i.limits.volts, 0.7)), vendor="_set_voltage"
-        ),
+        "set_voltage": VOLTAGE.setting(),
         "lock": Setting(
             call=lambda i: i.lock(0, BiasPoint.NULL), vendor="_lock_to", reads_back=False
         ),
@@ -51,20 +58,14 @@ class TestBiasControllerContract(InstrumentContract):
         "is_locked": lambda i: i.is_locked(0),
     }
     refused: ClassVar = {
-        "above": lambda i: i.set_voltage(0, i.limits.volts.highest + 0.001),
-        "below": lambda i: i.set_voltage(0, i.limits.volts.lowest - 0.001),
-        "NaN": lambda i: i.set_voltage(0, math.nan),
-        "infinite": lambda i: i.set_voltage(0, math.inf),
+        **VOLTAGE.refused(),
         "no channel to set": lambda i: i.set_voltage(i.limits.channels, 0.0),
         "no channel to read": lambda i: i.voltage(-1),
         "no channel to lock": lambda i: i.lock(i.limits.channels, BiasPoint.NULL),
         "no channel to ask": lambda i: i.is_locked(-1),
         "no channel to unlock": lambda i: i.unlock(i.limits.channels),
     }
-    rivals: ClassVar = (
-        lambda i: i.set_voltage(0, at(i.limits.volts, 0.7)),
-        lambda i: i.set_voltage(0, at(i.limits.volts, 0.9)),
-    )
+    rivals: ClassVar = VOLTAGE.rivals()
 
     def activate(self, instrument: BiasController) -> None:
         instrument.set_voltage(0, at(instrument.limits.volts, 0.9))
@@ -143,11 +144,7 @@ def test_voltage_reads_back_when_anywhere_in_the_limits(
     make: Callable[[], BiasController], fraction: float
 ) -> None:
     with make() as controller:
-        volts = at(controller.limits.volts, fraction)
-        controller.set_voltage(0, volts)
-        assert controller.voltage(0) == pytest.approx(
-            volts, rel=0, abs=controller.voltage_tolerance_v
-        )
+        VOLTAGE.check_reads_back(controller, fraction)
 
 
 @over(BIAS_CONTROLLERS)
@@ -156,8 +153,4 @@ def test_voltage_reads_back_when_anywhere_in_the_limits(
 def test_voltage_is_refused_and_kept_when_anywhere_outside_the_limits(
     make: Callable[[], BiasController], fraction: float
 ) -> None:
-    with make() as controller:
-        before_v = controller.voltage(0)
-        with pytest.raises(LimitError):
-            controller.set_voltage(0, at(controller.limits.volts, fraction))
-        assert controller.voltage(0) == before_v
+    VOLTAGE.check_refusal_keeps(make, fraction)

@@ -19,22 +19,30 @@ from tests.contract.instruments.common import (
     replace,
 )
 from tests.contract.instruments.implementations import LASERS
+from tests.contract.instruments.scalars import Scalar
+
+POWER = Scalar(
+    put=lambda i, value: i.set_power(value),
+    take=lambda i: i.power_w(),
+    limits=lambda i: i.limits.power_w,
+    tolerance=lambda i, value: i.power_tolerance * value,
+    vendor="_set_power",
+)
+WAVELENGTH = Scalar(
+    put=lambda i, value: i.set_wavelength(value),
+    take=lambda i: i.wavelength_m(),
+    limits=lambda i: i.limits.wavelength_m,
+    tolerance=lambda i, _: i.wavelength_tolerance_m,
+    vendor="_set_wavelength",
+)
 
 
 class TestLaserContract(InstrumentContract):
     kind = Laser
     implementations = LASERS
     sets: ClassVar = {
-        "set_power": Setting(
-            call=lambda i: i.set_power(at(i.limits.power_w, 0.25)),
-            vendor="_set_power",
-            prepare=lambda i: i.set_power(at(i.limits.power_w, 0.75)),
-        ),
-        "set_wavelength": Setting(
-            call=lambda i: i.set_wavelength(at(i.limits.wavelength_m, 0.25)),
-            vendor="_set_wavelength",
-            prepare=lambda i: i.set_wavelength(at(i.limits.wavelength_m, 0.75)),
-        ),
+        "set_power": POWER.setting(),
+        "set_wavelength": WAVELENGTH.setting(),
         "set_emission": Setting(call=lambda i: i.set_emission(True), vendor="_set_emission"),
     }
     queries: ClassVar = {
@@ -46,20 +54,13 @@ class TestLaserContract(InstrumentContract):
         "wait_settled": lambda i: i.wait_settled(1.0),
     }
     refused: ClassVar = {
-        "power above": lambda i: i.set_power(i.limits.power_w.highest * 1.001),
-        "power below": lambda i: i.set_power(i.limits.power_w.lowest - 1e-6),
-        "power NaN": lambda i: i.set_power(math.nan),
-        "power infinite": lambda i: i.set_power(math.inf),
-        "wavelength above": lambda i: i.set_wavelength(i.limits.wavelength_m.highest * 1.001),
-        "wavelength NaN": lambda i: i.set_wavelength(math.nan),
+        **POWER.refused("power"),
+        **WAVELENGTH.refused("wavelength"),
         "timeout NaN": lambda i: i.wait_settled(math.nan),
         "timeout infinite": lambda i: i.wait_settled(math.inf),
         "timeout negative": lambda i: i.wait_settled(-1.0),
     }
-    rivals: ClassVar = (
-        lambda i: i.set_power(at(i.limits.power_w, 0.25)),
-        lambda i: i.set_power(at(i.limits.power_w, 0.75)),
-    )
+    rivals: ClassVar = POWER.rivals()
 
     def activate(self, instrument: Laser) -> None:
         instrument.set_emission(True)
@@ -120,8 +121,4 @@ def test_set_points_read_back_when_anywhere_in_the_limits(
 def test_power_is_refused_and_kept_when_anywhere_outside_the_limits(
     make: Callable[[], Laser], fraction: float
 ) -> None:
-    with make() as laser:
-        before_w = laser.power_w()
-        with pytest.raises(LimitError):
-            laser.set_power(at(laser.limits.power_w, fraction))
-        assert laser.power_w() == before_w
+    POWER.check_refusal_keeps(make, fraction)

@@ -19,6 +19,15 @@ from tests.contract.instruments.common import (
     replace,
 )
 from tests.contract.instruments.implementations import POWER_METERS
+from tests.contract.instruments.scalars import Scalar
+
+WAVELENGTH = Scalar(
+    put=lambda i, value: i.set_wavelength(value),
+    take=lambda i: i.wavelength_m(),
+    limits=lambda i: i.limits.wavelength_m,
+    tolerance=lambda i, _: i.wavelength_tolerance_m,
+    vendor="_set_wavelength",
+)
 
 
 class TestPowerMeterContract(InstrumentContract):
@@ -26,11 +35,7 @@ class TestPowerMeterContract(InstrumentContract):
     implementations = POWER_METERS
     always_safe = True
     sets: ClassVar = {
-        "set_wavelength": Setting(
-            call=lambda i: i.set_wavelength(at(i.limits.wavelength_m, 0.25)),
-            vendor="_set_wavelength",
-            prepare=lambda i: i.set_wavelength(at(i.limits.wavelength_m, 0.75)),
-        ),
+        "set_wavelength": WAVELENGTH.setting(),
         "set_averaging": Setting(
             call=lambda i: i.set_averaging(0.01),
             vendor="_set_averaging",
@@ -43,17 +48,12 @@ class TestPowerMeterContract(InstrumentContract):
         "power_w": lambda i: i.power_w(),
     }
     refused: ClassVar = {
-        "wavelength above": lambda i: i.set_wavelength(i.limits.wavelength_m.highest * 1.001),
-        "wavelength below": lambda i: i.set_wavelength(i.limits.wavelength_m.lowest * 0.999),
-        "wavelength NaN": lambda i: i.set_wavelength(math.nan),
+        **WAVELENGTH.refused("wavelength"),
         "averaging NaN": lambda i: i.set_averaging(math.nan),
         "averaging infinite": lambda i: i.set_averaging(math.inf),
         "averaging negative": lambda i: i.set_averaging(-0.1),
     }
-    rivals: ClassVar = (
-        lambda i: i.set_wavelength(at(i.limits.wavelength_m, 0.25)),
-        lambda i: i.set_wavelength(at(i.limits.wavelength_m, 0.75)),
-    )
+    rivals: ClassVar = WAVELENGTH.rivals()
 
     def activate(self, instrument: PowerMeter) -> None:
         return
@@ -98,11 +98,7 @@ def test_wavelength_reads_back_when_anywhere_in_the_limits(
     make: Callable[[], PowerMeter], fraction: float
 ) -> None:
     with make() as meter:
-        wavelength_m = at(meter.limits.wavelength_m, fraction)
-        meter.set_wavelength(wavelength_m)
-        assert meter.wavelength_m() == pytest.approx(
-            wavelength_m, rel=0, abs=meter.wavelength_tolerance_m
-        )
+        WAVELENGTH.check_reads_back(meter, fraction)
 
 
 @over(POWER_METERS)
@@ -111,8 +107,4 @@ def test_wavelength_reads_back_when_anywhere_in_the_limits(
 def test_wavelength_is_refused_and_kept_when_anywhere_outside_the_limits(
     make: Callable[[], PowerMeter], fraction: float
 ) -> None:
-    with make() as meter:
-        before_m = meter.wavelength_m()
-        with pytest.raises(LimitError):
-            meter.set_wavelength(at(meter.limits.wavelength_m, fraction))
-        assert meter.wavelength_m() == before_m
+    WAVELENGTH.check_refusal_keeps(make, fraction)

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from veilight.cli import _frontier_train
-from veilight.cli._frontier_options import WorkerOptions
+from veilight.cli._frontier_options import TrainingOptions, WorkerOptions
 from veilight.cli._screen import Screen
 from veilight.frontier import sweep
-from veilight.frontier.dispatch import LostNetwork
 from veilight.frontier.networks import DataSource, FailedNetwork, NetworkSpec
 from veilight.frontier.store import ResultStore
-from veilight.frontier.sweep import SweepProgress, SweepResult
+from veilight.frontier.sweep import LostNetwork, SweepProgress, SweepResult
 
 SOURCE = DataSource(spec="digits", sha256="ab" * 32)
 SPEC = NetworkSpec(
@@ -38,9 +37,13 @@ def _trained(
         return SweepResult(networks=(), failed=(failed,), lost=(lost,), reused=0)
 
     monkeypatch.setattr(sweep, "run_sweep", run)
-    training = WorkerOptions(scheduler=scheduler)
     return _frontier_train.train_networks(
-        Screen(), ResultStore(folder), SOURCE, (SPEC,), training, quietly=False
+        Screen(),
+        ResultStore(folder),
+        SOURCE,
+        (SPEC,),
+        WorkerOptions(scheduler=scheduler),
+        TrainingOptions(),
     )
 
 

@@ -180,11 +180,8 @@ def test_strongest_setting_keeps_the_limits_with_least_light() -> None:
     link = LinkAssumptions()
     limits = Weights.of_limits(weight_bits=0.02, data_any=0.03)
     best = best_setting(SHAPES, RATIOS, "feed-forward-tap", "real", link, limits)
-    dim = strongest_setting(
-        SHAPES, RATIOS, "feed-forward-tap", "real", link, limits, budget_bits_per_weight=1.0
-    )
+    dim = strongest_setting(SHAPES, RATIOS, "feed-forward-tap", "real", link, limits)
     assert dim is not None
-    assert dim.queries_allowed is not None
     assert dim.setting > best.setting
     assert 0.99 < limits.objective(dim) <= 1
     beyond = receiver_at("feed-forward-tap", dim.setting * 1.01)
@@ -298,7 +295,7 @@ def _data(privacy: Privacy) -> tuple[float, float]:
 def test_frontier_keeps_what_no_other_point_of_its_receiver_beats() -> None:
     good, faint = network(0.97, (0.5, 1.0)), network(0.95, (0.2, 0.4))
     wasteful = network(0.94, (0.5, 1.0), seed=1)
-    seen: list[None] = []
+    seen: list[float] = []
     points = frontier(
         [good, faint, wasteful],
         ["amplifier", "feed-forward-tap"],
@@ -306,9 +303,12 @@ def test_frontier_keeps_what_no_other_point_of_its_receiver_beats() -> None:
         LinkAssumptions(),
         [LIMITS],
         budget_bits_per_weight=3.0,
-        on_network=lambda: seen.append(None),
+        on_progress=seen.append,
     )
-    assert len(seen) == 6
+    # Nine trades (the tap takes one encoding), and those of them that go on.
+    assert len(seen) > 9
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 1.0
     assert {point.network for point in points} == {good.spec.key, faint.spec.key}
     assert {point.privacy.receiver for point in points} == {"amplifier", "feed-forward-tap"}
     # The tap cannot take the complex encoding, and the amplifier leaks less with it.

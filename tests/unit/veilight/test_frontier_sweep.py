@@ -12,8 +12,7 @@ from distributed import Client
 
 from drivers.errors import ConfigurationError, DataError
 from veilight.frontier import cluster, dispatch
-from veilight.frontier.cluster import training_cluster
-from veilight.frontier.dispatch import LostNetwork, Trainer
+from veilight.frontier.cluster import worker_cluster
 from veilight.frontier.networks import (
     DataSource,
     FailedNetwork,
@@ -24,7 +23,7 @@ from veilight.frontier.networks import (
     model_file_of,
 )
 from veilight.frontier.store import ResultStore
-from veilight.frontier.sweep import SweepProgress, run_sweep
+from veilight.frontier.sweep import LostNetwork, SweepProgress, Trainer, run_sweep
 
 SOURCE = DataSource(spec="digits", sha256="ab" * 32)
 SPEC = NetworkSpec(
@@ -68,7 +67,7 @@ def _trainer(what: Callable[[NetworkSpec], Outcome | None]) -> Trainer:
 
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Connect]:
-    with training_cluster(2) as client:
+    with worker_cluster(2) as client:
         yield lambda: nullcontext(client)
 
 
@@ -187,7 +186,7 @@ def test_sweep_ends_when_a_worker_has_another_veilight(
     store: ResultStore, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "__version__", "0.0.1")
-    with pytest.raises(ConfigurationError, match=r"worker tls://.* was started with 0\.0\.1"):
+    with pytest.raises(ConfigurationError, match=r"worker tls://.* was given out by 0\.0\.1"):
         run_sweep(store, SOURCE, SPECS, connect, trainer=_trainer(lambda _: None))
 
 
@@ -217,7 +216,7 @@ def test_sweep_goes_on_when_workers_leave_and_others_come(store: ResultStore) ->
             store,
             SOURCE,
             SPECS[:3],
-            lambda: training_cluster(1, local.scheduler_address),
+            lambda: worker_cluster(1, local.scheduler_address),
             trainer=_trainer(lambda _: None),
             on_progress=on_progress,
         )
@@ -245,7 +244,7 @@ def test_cluster_is_used_when_its_address_is_given(store: ResultStore) -> None:
             store,
             SOURCE,
             SPECS[:2],
-            lambda: training_cluster(1, address),
+            lambda: worker_cluster(1, address),
             trainer=_trainer(lambda _: None),
         )
         assert len(result.networks) == 2
@@ -266,7 +265,7 @@ def test_cluster_is_refused_when_its_workers_have_another_version(
             protocol="tcp",
         ) as local,
         pytest.raises(ConfigurationError, match=r"need veilight 0\.0\.1, but have"),
-        training_cluster(1, local.scheduler_address),
+        worker_cluster(1, local.scheduler_address),
     ):
         pass
 
@@ -275,8 +274,8 @@ def test_cluster_is_refused_when_nobody_answers(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
     with (
         pytest.raises(ConfigurationError, match=r"no Dask scheduler answers at .tcp://127"),
-        training_cluster(1, "tcp://127.0.0.1:9"),
+        worker_cluster(1, "tcp://127.0.0.1:9"),
     ):
         pass
-    with pytest.raises(ConfigurationError, match="0 workers"), training_cluster(0):
+    with pytest.raises(ConfigurationError, match="0 workers"), worker_cluster(0):
         pass

@@ -226,7 +226,8 @@ def test_row_information_grows_with_squeezing_as_published() -> None:
         (ProbesInP(probe_photons=1.0, tap_fraction=0.75), "homodyned", 0.5, "data value"),
         (AsksForTheOutcome(classes=8), "", 3.0, "input"),
         (TapsFibre(fraction=0.5), "kept", 0.05, "weight"),
-        (ScalesOscillator(hidden_noise_snu=2.0), "kept", 0.05, "weight"),
+        # u = 3: of 0.1 photons 1 - 1/9.
+        (ScalesOscillator(hidden_noise_snu=2.0), "homodyned", 1.6 / 9, "weight"),
         (ProjectsPolarisation(angle_deg=90.0), "kept", 0.1, "weight"),
         (SaturatesDetector(), "homodyned", 0.1, "weight"),
         (ShiftsFrames(), "", 0.0, "weight"),

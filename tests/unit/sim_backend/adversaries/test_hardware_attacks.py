@@ -50,8 +50,8 @@ def test_hidden_noise_shows_in_the_vacuum_and_nowhere_else(
 @pytest.mark.parametrize(
     ("adversary", "bits", "per"),
     [
-        (ShiftsCalibration(hidden_noise_snu=2.0), 0.05, "weight"),
-        (BlindsDetector(), 0.5, "weight"),
+        (ShiftsCalibration(hidden_noise_snu=1.0), 0.75, "weight"),
+        (BlindsDetector(), 8 / 9, "weight"),
         (TrojanLight(photons_in=1e6, isolation_db=90.0), 1e-3, "slot"),
         # ell = 2 (1 - 1/G) = 1.5.
         (DamagesModulator(gain=4.0), 0.75, "data value"),
