@@ -157,6 +157,7 @@ def _server(results: Mapping[str, Result]) -> AmplifierServerValues:
         data_mode_excess_snu=added.value * kept,
         unitary_error_rad=results["mesh"]["unitary_error_rad"].interval95[1],
         phase_noise_rad=math.sqrt(variance),
+        phase_variance_uncertainty_rad2=loss["server_phase_variance_rad2"].uncertainty,
         gain_uncertainty=loss["return_gain_scatter"].value,
         variance_uncertainty=math.hypot(
             max(shot.uncertainty / shot.value for shot in shots), unsure

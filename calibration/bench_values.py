@@ -46,6 +46,10 @@ HOMODYNE_ROUTINES: Final = (
 )
 """The same for a bench with homodyne detection."""
 
+_FARTHEST: Final = 6.0
+_FARTHEST_TAIL: Final = 9.87e-10
+"""Of a normal law beyond 6 standard deviations on one side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchValues:
@@ -134,9 +138,10 @@ def assemble_bench_values(
         "client": _phase_noise_rad(held["client_phase_variance_rad2"], held.routine),
         "server": _phase_noise_rad(held["server_phase_variance_rad2"], held.routine),
     }
+    unsure = _phase_uncertainty_rad2(held, homodyne=homodyne)
     try:
         return BenchValues(
-            server=_server(results, phase_rad["server"]),
+            server=_server(results, phase_rad["server"], unsure),
             client=_client(results, phase_rad["client"]),
             tap_fraction=results["loss"]["tap_fraction"].value,
             polarisation_rad={
@@ -150,7 +155,9 @@ def assemble_bench_values(
         raise CalibrationError(f"the calibration describes no bench: {error}") from error
 
 
-def _server(results: Mapping[str, Result], phase_rad: float) -> ServerValues:
+def _server(
+    results: Mapping[str, Result], phase_rad: float, phase_uncertainty_rad2: float
+) -> ServerValues:
     loss, photons = results["loss"], results["photons"]
     forward = loss["forward_transmittance"].value
     back = loss["return_transmittance"].value
@@ -173,6 +180,7 @@ def _server(results: Mapping[str, Result], phase_rad: float) -> ServerValues:
         electronic_noise_v2=results["electronic_noise"]["server_electronic_v2"].value,
         shot_noise_v2=shot.value,
         phase_noise_rad=phase_rad,
+        phase_variance_uncertainty_rad2=phase_uncertainty_rad2,
         gain_uncertainty=loss["return_gain_scatter"].value,
         variance_uncertainty=_relative(shot),
         photons_uncertainty=_relative(photons["full_photons"]),
@@ -221,6 +229,24 @@ def _phase_noise_rad(variance: Quantity, routine: str) -> float:
             f"run `veilight calibrate {routine}`"
         )
     return math.sqrt(max(variance.value, 0.0))
+
+
+def _phase_uncertainty_rad2(held: Result, *, homodyne: bool) -> float:
+    """Standard uncertainty of the server's phase variance, one that its tail bears out.
+
+    A lock errs once per burst: from a few bursts its variance is known with the skewed law of
+    chi-square, whose tail reaches much further up than a normal one of the same width. The normal
+    law that is returned reaches as far at 6 standard deviations, and further below.
+    """
+    from scipy.special import gammaincinv
+
+    found = held["server_phase_variance_rad2"]
+    if not homodyne:
+        return found.uncertainty
+    bursts = int(held.settings["repetitions"])
+    least = 2 * float(gammaincinv(bursts / 2, _FARTHEST_TAIL))
+    most = bursts / least - 1
+    return found.uncertainty * math.sqrt(bursts / 2) * most / _FARTHEST
 
 
 def _relative(quantity: Quantity) -> float:

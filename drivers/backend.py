@@ -232,6 +232,8 @@ class ReturnSummary:
         rails: values at either end of the digitiser's range.
         modes: modes per frame.
         residual_fourth_snu: sum of (y - g m)^4; None where it was not worked out.
+        unseen_energy_snu: sum of the squared means of the quadrature that was not measured, of
+            which a phase error shows some; None where it was not worked out.
     """
 
     frames: Tensor
@@ -242,6 +244,7 @@ class ReturnSummary:
     rails: Tensor
     modes: int
     residual_fourth_snu: Tensor | None = None
+    unseen_energy_snu: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,7 @@ def summarise(
         rails=_sums(at_rail.sum(-1).to(torch.float32), quadratures),
         modes=values.shape[-1],
         residual_fourth_snu=fourth,
+        unseen_energy_snu=_sums(_unseen(means_snu, quadratures), quadratures),
     )
 
 
@@ -82,6 +83,13 @@ def _expected(means_snu: Tensor, quadratures: Tensor) -> Tensor:
     return means_snu * (~quadratures[..., None])
 
 
+def _unseen(means_snu: Tensor, quadratures: Tensor) -> Tensor:
+    """Energy launched in the quadrature that was not measured, `(inputs, rows)`."""
+    parts = (means_snu.real, means_snu.imag) if means_snu.is_complex() else (means_snu, None)
+    on_x, on_p = (0.0 if part is None else part.square().sum(-1) for part in parts)
+    return torch.where(quadratures, on_x, on_p)
+
+
 def _sums(per_frame: Tensor, quadratures: Tensor) -> Tensor:
     """Sum `(inputs, rows)` over inputs, X and P frames apart: float64 `(2, rows)`."""
     on_p = torch.where(quadratures, per_frame, 0.0).sum(0, dtype=torch.float64)
@@ -92,6 +100,7 @@ def add_summaries(parts: list[ReturnSummary]) -> ReturnSummary:
     """The summary of all frames of `parts`, which share rows, modes and reference gain."""
     first = parts[0]
     fourths = [p.residual_fourth_snu for p in parts if p.residual_fourth_snu is not None]
+    unseen = [p.unseen_energy_snu for p in parts if p.unseen_energy_snu is not None]
     return ReturnSummary(
         frames=torch.stack([p.frames for p in parts]).sum(0),
         reference_gain=first.reference_gain,
@@ -101,4 +110,5 @@ def add_summaries(parts: list[ReturnSummary]) -> ReturnSummary:
         rails=torch.stack([p.rails for p in parts]).sum(0),
         modes=first.modes,
         residual_fourth_snu=torch.stack(fourths).sum(0) if len(fourths) == len(parts) else None,
+        unseen_energy_snu=torch.stack(unseen).sum(0) if len(unseen) == len(parts) else None,
     )

@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drivers.errors import BudgetError
 from protocol.budget import Charge, last_that_fits
-from protocol.ledger import WeightLedger
+from protocol.ledger import RowLight, WeightLedger
 from protocol.plan import LayerPlan, Plan
 
 __all__ = ["fitting_inputs_per_block", "inputs_within_budget"]
-
-Array = NDArray[np.float64]
 
 
 def inputs_within_budget(
@@ -26,7 +23,7 @@ def inputs_within_budget(
     inputs: int,
     largest: int,
     budget: float,
-    spent: tuple[Array, Array],
+    spent: RowLight,
 ) -> int:
     """Data vectors of the largest block with which all of a session's fit into a budget.
 
@@ -39,18 +36,17 @@ def inputs_within_budget(
         inputs: of the session.
         largest: data vectors that a block may have.
         budget: bits per weight.
-        spent: photons per weight that the rows have spent before, verified and unverified.
+        spent: light that the rows were sent with before, `(rows,)`.
 
     Returns:
         At most `largest`; 0 if not even blocks of one data vector fit.
     """
-    # Most rows have spent the same, and a charge may be slow.
-    verified, unverified = np.unique(np.stack(spent), axis=1)
+    distinct, _ = spent.distinct()
 
     def fits(block: int) -> bool:
         done = (inputs - block) * photons_per_input
-        after = charge(verified + done, unverified + block * photons_per_input)
-        return bool(np.all(after <= budget))
+        after = distinct.more(charge.channel, verified=done, unverified=block * photons_per_input)
+        return bool(np.all(charge.bits(after) <= budget))
 
     return last_that_fits(fits, largest)
 
@@ -101,7 +97,7 @@ def _fitting_inputs(
         samples * layer.positions,
         plan.largest_inputs(layer, samples),
         budget,
-        (ledger.verified_photons(layer.layer), ledger.unverified_photons(layer.layer)),
+        ledger.light(layer.layer),
     )
 
 

@@ -1,25 +1,47 @@
-"""What the server charges for light: bits per weight from the photons a row has been sent with.
+"""What the server charges for light: bits per weight from all light a row has been sent with.
 
 K transmissions at mu photons are charged like one at K mu: a passive interferometer merges
-identical coherent states. Those whose light passed verification came back with the session's design
-value of excess noise and loss; of those whose light did not pass, or has not yet, nothing came
-back. Together they are one transmission under verification of which a part was kept.
+identical coherent states. Those whose light passed verification came back with the excess noise and
+loss that their own session agreed on; of those whose light did not pass, or has not yet, nothing
+came back. Together they are one transmission under verification of which a part was kept.
+
+Transmissions i of v_i photons were received at (T_i, e_i), u photons not at all. At launch all
+merge into one mode of V = sum v_i + u photons. Of the returns one mode is the server's alone, their
+combination by the fixed weights b_i = sqrt(T_i v_i / sum T v); all else is granted to the client,
+which is more than it has. The gain of that mode is
+
+    h = sum of b_i sqrt(T_i v_i / V) = sqrt(sum T v / V),
+
+and, as channels without memory between copies add independent noise, its variance about the mean is
+1 + sum T v e / sum T v, in X and in P. The bound for verified light is then that of
+`protocol.leakage.general_bound` at V photons, h and this noise. Other fixed weights give bounds as
+well; these lose nothing where all sessions are alike. Light that leaked stays charged: what a later
+session adds is in the sums, and the bound of more light at any channel is at least what a client
+who did its worst in the sessions before has already.
+
+What is not charged: a memory that meets several copies of a weight in turn (the noise of the
+combined return is then not the copies' mean), and what sessions let pass that are too short to see
+it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.leakage import (
-    weight_bits_client_verified_complex,
-    weight_bits_client_verified_real,
-)
+from protocol.honest_channel import honest_channel
+from protocol.leakage.certified_statistics import ServerTrust
+from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
+from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
+from protocol.ledger.light import LightChannel, RowLight
 from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.verification import ReturnExpectation
 
 __all__ = [
+    "Charge",
     "bits_per_weight",
     "charge_for_layer",
     "last_that_fits",
@@ -27,8 +49,49 @@ __all__ = [
     "queries_within_budget",
 ]
 
-Array = NDArray[np.float64]
-Charge = Callable[[Array, Array], Array]
+Array: TypeAlias = NDArray[np.float64]
+BitsOfPhotons: TypeAlias = Callable[[Array, Array], Array]
+"""From verified and unverified photons per weight, each `(n,)`, to bits per weight `(n,)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What light of a row leaks, seen from a session whose own light comes back in one way.
+
+    Args:
+        channel: how light of this session comes back where its return passes.
+    """
+
+    channel: LightChannel
+
+    def bits(self, light: RowLight) -> Array:
+        """Bits per weight of all light of each row, `(rows,)`.
+
+        Args:
+            light: of the rows; light that nobody wrote down how it came back is taken to have come
+                back like this session's.
+
+        Raises:
+            ConfigurationError: it has another encoding.
+        """
+        placed = light.more(self.channel)
+        columns = (
+            placed.verified + placed.unverified,
+            placed.returned,
+            placed.noise_x,
+            placed.noise_p,
+        )
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return np.array([_merged_bits(self.channel.encoding, *row) for row in rows])
+
+    def __call__(self, verified: Array, unverified: Array) -> Array:
+        """Bits per weight where there is no light but this session's.
+
+        Args:
+            verified: photons per weight in blocks that passed, `(n,)`.
+            unverified: in all others, `(n,)`.
+        """
+        return self.bits(RowLight.received(self.channel, verified, unverified))
 
 
 def bits_per_weight(
@@ -42,10 +105,8 @@ def bits_per_weight(
 ) -> float:
     """Bits per real weight for photons sent under verification and without, all by one client.
 
-    A passive interferometer merges the coherent states of all copies of a weight into one of
-    v + u photons, v verified and u not, and the returns of those that were verified into one of
-    T v photons: this is a return of transmittance T v/(v + u), whatever the copies were used for
-    together. With v = 0 it is the client that keeps all.
+    All verified light is received alike; `Charge` has light of several sessions. With v = 0 it is
+    the client that keeps all.
 
     Args:
         verified_photons: photons per symbol times copies, in blocks that passed.
@@ -55,81 +116,69 @@ def bits_per_weight(
         excess_noise_x_snu: excess noise per mode in X at the channel's output.
         excess_noise_p_snu: likewise in P.
     """
-    photons = verified_photons + unverified_photons
+    returned = transmittance * verified_photons
+    return _merged_bits(
+        encoding,
+        verified_photons + unverified_photons,
+        returned,
+        returned * excess_noise_x_snu,
+        returned * excess_noise_p_snu,
+    )
+
+
+@lru_cache(maxsize=65536)
+def _merged_bits(
+    encoding: Encoding, photons: float, returned: float, noise_x: float, noise_p: float
+) -> float:
+    """Bits per weight of one mode of all photons; see the module.
+
+    Args:
+        encoding: of all light.
+        photons: V.
+        returned: sum of T v.
+        noise_x: sum of T v e_x.
+        noise_p: sum of T v e_p.
+    """
     if not photons > 0:
         return 0.0
-    bits = (
-        weight_bits_client_verified_real
-        if encoding == "real"
-        else weight_bits_client_verified_complex
+    modulation = signal_variance_snu(photons, encoding)
+    # No more comes back than was sent; sums from which blocks were taken out again round.
+    gain = min(1.0, returned / photons) ** 0.5
+    found = weight_bits_general(
+        modulation,
+        modulation if encoding == "complex" else 0.0,
+        ReturnedChannel(
+            gain_x=gain,
+            gain_p=gain,
+            excess_noise_x_snu=noise_x / returned if returned > 0 else 0.0,
+            excess_noise_p_snu=noise_p / returned if returned > 0 else 0.0,
+        ),
     )
-    found = bits(
-        photons,
-        # What was kept of the merged light is missing in its return.
-        transmittance=transmittance * (verified_photons / photons),
-        excess_noise_x_snu=excess_noise_x_snu,
-        excess_noise_p_snu=excess_noise_p_snu,
-    )
-    return found / (2 if encoding == "complex" else 1)
+    return found / weights_per_mode(encoding)
 
 
 def charge_for_layer(
-    layer: LayerPlan, expectation: ReturnExpectation, detection_efficiency: float
+    layer: LayerPlan, expectation: ReturnExpectation, trust: ServerTrust
 ) -> Charge:
-    """The charge of one layer's rows, as the ledger wants it: arrays of photons to bits per weight.
+    """The charge of one layer's rows, as the ledger wants it.
 
-    Losses inside the server's own detector are trusted; all others are given to the client.
+    Losses and noise of the server's own detector are trusted; all others are given to the client:
+    none of them can be told from an eavesdropper's. Nothing comes back from an honest client whose
+    receiver returns no light; all of it then counts as kept.
 
     Args:
         layer: the layer's plan.
-        expectation: the honest return.
-        detection_efficiency: of the server's detector.
+        expectation: the honest return, with its dither of P.
+        trust: of the server's detector.
     """
-    noise_x, noise_p = _excess_noise(layer, expectation)
-    if not expectation.verifiable:
-        transmittance = 0.0
-    else:
-        transmittance = min(1.0, expectation.gain**2 / detection_efficiency)
-
-    @lru_cache(maxsize=4096)
-    def bits(verified: float, unverified: float) -> float:
-        return bits_per_weight(
-            verified,
-            unverified,
-            layer.encoding,
-            transmittance=transmittance,
-            excess_noise_x_snu=noise_x / detection_efficiency,
-            excess_noise_p_snu=noise_p / detection_efficiency,
+    agreed = honest_channel(layer, expectation, trust)
+    return Charge(
+        channel=LightChannel(
+            encoding=layer.encoding,
+            transmittance=min(1.0, agreed.gain_x**2) if expectation.verifiable else 0.0,
+            excess_noise_x_snu=agreed.excess_noise_x_snu,
+            excess_noise_p_snu=agreed.excess_noise_p_snu or 0.0,
         )
-
-    def charge(verified: Array, unverified: Array) -> Array:
-        return np.array(
-            [bits(float(v), float(u)) for v, u in zip(verified, unverified, strict=True)]
-        )
-
-    return charge
-
-
-def _excess_noise(layer: LayerPlan, expectation: ReturnExpectation) -> tuple[float, float]:
-    """Excess noise per mode in X and P of an honest return, in the record.
-
-    A tester cannot tell any of it from an eavesdropper's: the receiver's noise (in the smallest
-    tile, where it is shared by the fewest modes), technical noise of the launch, and what the phase
-    error makes of the mean.
-    """
-    modes = min(layer.tiles)
-    on_x = layer.photons_per_symbol * (2 if layer.encoding == "complex" else 4)
-    on_p = on_x if layer.encoding == "complex" else 0.0
-    same, cross = expectation.gain_variance, expectation.cross_gain_variance
-    return (
-        expectation.data_mode_excess_x / modes
-        + expectation.launch_excess
-        + same * on_x
-        + cross * on_p,
-        expectation.data_mode_excess_p / modes
-        + expectation.launch_excess
-        + same * on_p
-        + cross * on_x,
     )
 
 
@@ -144,7 +193,7 @@ def pending_queries(plan: Plan, layer: LayerPlan) -> float:
 
 
 def queries_within_budget(
-    charge: Charge, photons_per_query: float, budget: float, pending: float = 1
+    charge: BitsOfPhotons, photons_per_query: float, budget: float, pending: float = 1
 ) -> int:
     """Queries, each of `photons_per_query` per row, that a budget in bits allows.
 
@@ -152,7 +201,7 @@ def queries_within_budget(
     returned light has passed.
 
     Args:
-        charge: of `charge_for_layer`.
+        charge: of `charge_for_layer`, or any other of verified and unverified photons.
         photons_per_query: photons per symbol times positions.
         budget: bits per weight.
         pending: queries in one block; see `pending_queries`.

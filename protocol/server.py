@@ -20,6 +20,7 @@ from drivers.errors import (
 from protocol.budget import Charge, charge_for_layer
 from protocol.defences import DisguisedNetwork, WeightLight, numbers_like
 from protocol.displacements import displacements_of
+from protocol.honest_channel import server_trust
 from protocol.ledger import WeightLedger
 from protocol.messages import (
     PROTOCOL_VERSION,
@@ -112,7 +113,7 @@ class ServerParty:
             entry.layer: charge_for_layer(
                 entry,
                 expected_return(self._info, policy.receiver, dither_snu=policy.dither_snu),
-                self._info.detection_efficiency,
+                server_trust(self._info),
             )
             for entry in plan.layers
         }

@@ -228,12 +228,18 @@ class AuditDesk:
             law.data_mode_excess_x + unknown * on_x + law.cross_gain_variance * on_p,
             law.data_mode_excess_p + unknown * on_p + law.cross_gain_variance * on_x,
         )
+        same, cross = law.gain_variance, law.cross_gain_variance
+        turned = same * on_x + cross * on_p, same * on_p + cross * on_x
+        alike = law.frames_per_phase(found.frames, held.block.rows)
         return [
             AuditedReturn(
                 frames=found.frames[index],
                 energy_snu=found.energy_snu[index],
                 white_variance_snu=law.white_variance,
                 excess_noise_snu=more[index],
+                phase_noise_snu=turned[index],
+                frames_per_phase=float(alike[index]),
+                phase_uncertainty_snu=law.cross_gain_uncertainty * (on_p, on_x)[index],
             )
             for index in (0, 1)
         ]

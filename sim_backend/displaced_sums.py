@@ -75,6 +75,7 @@ def summary_displaced(
         rails=torch.zeros((2, block.rows), dtype=torch.float64),
         modes=block.modes,
         residual_fourth_snu=fourth_sums(flight, channel, frames.numpy(), energies.numpy()),
+        unseen_energy_snu=_sums(torch.where(on_p, energy_x, energy_p), on_p),
     )
 
 

@@ -97,6 +97,7 @@ def summary_per_frame(
     zero = torch.zeros_like(frames_x)
     frames = torch.stack([frames_x, block.inputs - frames_x]).cpu()
     energies = torch.stack([residual_x, residual_p]).cpu()
+    unseen = torch.where(quadratures, energy, 0.0).sum(0, dtype=torch.float64)
     return ReturnSummary(
         frames=frames,
         reference_gain=reference_gain,
@@ -106,6 +107,7 @@ def summary_per_frame(
         rails=torch.zeros((2, block.rows), dtype=torch.float64),
         modes=block.modes,
         residual_fourth_snu=fourth_sums(flight, channel, frames.numpy(), energies.numpy()),
+        unseen_energy_snu=torch.stack([zero, unseen]).cpu(),
     )
 
 

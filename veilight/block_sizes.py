@@ -9,6 +9,7 @@ from protocol.block_sizes import fitting_inputs_per_block
 from protocol.budget import charge_for_layer
 from protocol.client_policy import announced_samples, batch_kinds
 from protocol.defences import DisguisedNetwork
+from protocol.honest_channel import server_trust
 from protocol.ledger import WeightLedger
 from protocol.plan import Plan
 from protocol.verification import expected_return
@@ -43,8 +44,7 @@ def with_fitting_blocks(
     samples = _samples(request, plan)
     law = expected_return(info, receiver, dither_snu=request.dither_snu)
     charges = {
-        entry.layer: charge_for_layer(entry, law, info.detection_efficiency)
-        for entry in plan.layers
+        entry.layer: charge_for_layer(entry, law, server_trust(info)) for entry in plan.layers
     }
     try:
         fits = fitting_inputs_per_block(plan, samples, charges, ledger)

@@ -99,7 +99,7 @@ def _dependence(
     mean = white + excess / modes
     squares = ((modes - 1) * white**2 + (white + excess) ** 2) / modes
     frames = float(evidence.frames.sum())
-    clump = min(frames, 1 + 2 * law.memory_frames)
+    clump = float(law.frames_per_phase(frames, plan.rows))
     on_x, on_p = (
         float(energy / count) if count else 0.0
         for energy, count in zip(evidence.mean_energy_snu, evidence.frames, strict=True)

@@ -422,7 +422,8 @@ def _bits(figures: "Sequence[LeakageFigure]") -> dict[str, float]:
 def _allowed(plan: "LayerPlan", setting: "Setting", budget: float, block: int) -> int:
     """Queries with blocks of so many data vectors, of one query at most."""
     from protocol.budget import charge_for_layer, queries_within_budget
+    from protocol.honest_channel import server_trust
 
-    charge = charge_for_layer(plan, setting.expectation, setting.info.detection_efficiency)
+    charge = charge_for_layer(plan, setting.expectation, server_trust(setting.info))
     per_query = plan.photons_per_symbol * plan.positions
     return queries_within_budget(charge, per_query, budget, block / plan.positions)

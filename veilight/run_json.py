@@ -76,6 +76,8 @@ def _layer_dict(layer: LayerResult) -> dict[str, Any]:
         if layer.histogram is None
         else layer.histogram.variance,
         "bits_charged": layer.bits_charged,
+        "photons_in_ledger": layer.photons_in_ledger,
+        "untold_photons_in_ledger": layer.untold_photons,
         "queries_within_budget": layer.queries_left,
     }
 

@@ -137,6 +137,8 @@ class LayerResult:
         queries_left: verified queries that the budget still allows at this setting, in all,
             from an empty ledger; None without a budget.
         photons_in_ledger: most photons per symbol that a row was ever sent with, all copies.
+        untold_photons: of the verified ones, those in entries of older ledgers, which do not tell
+            how they came back; most that a row has.
         disguised: what its disguises were; None if it is sent as it is.
     """
 
@@ -151,6 +153,7 @@ class LayerResult:
     bits_charged: float
     queries_left: int | None
     photons_in_ledger: float
+    untold_photons: float = 0.0
     disguised: DisguiseRecord | None = None
 
     @property

@@ -40,6 +40,7 @@ from protocol.defences import (
     disguise_network,
 )
 from protocol.encoding import make_plan, photons_for_signal_to_noise, signal_to_noise
+from protocol.honest_channel import server_trust
 from protocol.leakage import LeakageSummary
 from protocol.ledger import WeightLedger
 from protocol.models.model import Model
@@ -190,16 +191,7 @@ def _result(
         e.layer: -(-session.server.sent_inputs.get(e.layer, 0) // e.positions) for e in plan.layers
     }
     every = {entry.layer: 10_000 for entry in plan.layers}
-    predictions = accuracy = noise_free = confusion = None
-    if session.outputs is not None:
-        predictions = session.outputs.argmax(1).numpy().astype(np.int64)
-    if request.labels is not None:
-        classes = max(request.model.graph.outputs, int(request.labels.max()) + 1)
-        noise_free = float((_noise_free(request) == request.labels).mean())
-        if predictions is not None:
-            accuracy = float((predictions == request.labels).mean())
-            pairs = request.labels * classes + predictions
-            confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    judged = _judged(request, session.outputs)
     thresholds = session.server.thresholds
     assert thresholds is not None  # a session that was not granted raised its error
     symbols = sum(record.block.symbols for record in session.server.blocks)
@@ -218,10 +210,10 @@ def _result(
         receiver=receiver,
         server_info=server_info,
         client_info=client_info,
-        predictions=predictions,
-        accuracy=accuracy,
-        noise_free_accuracy=noise_free,
-        confusion=confusion,
+        predictions=judged.predictions,
+        accuracy=judged.accuracy,
+        noise_free_accuracy=judged.noise_free_accuracy,
+        confusion=judged.confusion,
         layers=layers,
         blocks=tuple(session.server.blocks),
         tests=_tests(session),
@@ -257,6 +249,34 @@ def _result(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What the network said, and how true it is where the labels are known."""
+
+    predictions: NDArray[np.int64] | None = None
+    accuracy: float | None = None
+    noise_free_accuracy: float | None = None
+    confusion: NDArray[np.int64] | None = None
+
+
+def _judged(request: InferenceRequest, outputs: Tensor | None) -> _Judged:
+    predictions = None if outputs is None else outputs.argmax(1).numpy().astype(np.int64)
+    labels = request.labels
+    if labels is None:
+        return _Judged(predictions=predictions)
+    noise_free = float((_noise_free(request) == labels).mean())
+    if predictions is None:
+        return _Judged(noise_free_accuracy=noise_free)
+    classes = max(request.model.graph.outputs, int(labels.max()) + 1)
+    pairs = labels * classes + predictions
+    return _Judged(
+        predictions=predictions,
+        accuracy=float((predictions == labels).mean()),
+        noise_free_accuracy=noise_free,
+        confusion=np.bincount(pairs, minlength=classes**2).reshape(classes, classes),
+    )
+
+
 def _tests(session: _Session) -> tuple[TestRecord, ...]:
     """The tests over the session, the server's first."""
     both: tuple[tuple[Literal["server", "client"], tuple[SessionScore, ...]], ...] = (
@@ -282,9 +302,8 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
     expectation = expected_return(server_info, client_info.receiver, dither_snu=request.dither_snu)
     evidence = session.server.evidence.get(layer.layer)
-    charge = charge_for_layer(layer, expectation, server_info.detection_efficiency)
-    verified = session.ledger.verified_photons(layer.layer)
-    unverified = session.ledger.unverified_photons(layer.layer)
+    charge = charge_for_layer(layer, expectation, server_trust(server_info))
+    light = session.ledger.light(layer.layer)
     budget = session.ledger.budget_bits_per_weight
     return LayerResult(
         plan=layer,
@@ -297,7 +316,7 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
         evidence=evidence,
         channel=channel_estimate(evidence, expectation, server_info),
         histogram=_histogram(request.model, session, layer, client_info),
-        bits_charged=float(charge(verified, unverified).max()),
+        bits_charged=float(charge.bits(light).max()),
         queries_left=(
             None
             if budget is None
@@ -308,7 +327,8 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
                 pending_queries(session.plan, layer),
             )
         ),
-        photons_in_ledger=float((verified + unverified).max()),
+        photons_in_ledger=float((light.verified + light.unverified).max()),
+        untold_photons=session.ledger.totals().most_untold_photons[layer.layer],
         disguised=session.light.disguised.get(layer.layer),
     )
 

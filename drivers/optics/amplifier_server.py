@@ -106,6 +106,7 @@ class AmplifierServerOptics(WatchedReturns):
             # The measured noise without light holds the converter's steps, which count apart.
             electronic_noise_snu=max(0.0, values.electronic_noise_snu - step_snu**2 / 12),
             phase_noise_rad=values.phase_noise_rad,
+            phase_variance_uncertainty_rad2=values.phase_variance_uncertainty_rad2,
             data_mode_excess_x_snu=values.data_mode_excess_snu,
             data_mode_excess_p_snu=values.data_mode_excess_snu,
             unitary_error_rad=values.unitary_error_rad,

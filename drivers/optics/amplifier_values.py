@@ -95,6 +95,7 @@ class AmplifierServerValues:
             mode, per quadrature, at the client's output.
         unitary_error_rad: how far an honest client's meshes may turn the data mode.
         phase_noise_rad: root-mean-square phase error that the tracking leaves.
+        phase_variance_uncertainty_rad2: standard uncertainty of its square.
         gain_uncertainty: relative standard uncertainty of the round trip's amplitude gain.
         variance_uncertainty: relative standard uncertainty of the unit of variance.
 
@@ -114,6 +115,7 @@ class AmplifierServerValues:
     data_mode_excess_snu: float
     unitary_error_rad: float = 0.0
     phase_noise_rad: float = 0.0
+    phase_variance_uncertainty_rad2: float = 0.0
     gain_uncertainty: float = 0.0
     variance_uncertainty: float = 0.0
 

@@ -53,9 +53,6 @@ from drivers.record_watch import RecordWatch
 
 __all__ = ["HomodyneServerInstruments", "HomodyneServerOptics"]
 
-# All frames of a burst share its phase; of no consequence but for the widths of the tests.
-_PHASE_MEMORY_FRAMES = 64.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class HomodyneServerInstruments:
@@ -149,7 +146,9 @@ class HomodyneServerOptics(WatchedReturns):
             # The measured noise without light holds the converter's steps, which count apart.
             electronic_noise_snu=max(0.0, values.electronic_noise_snu - self._step_snu() ** 2 / 12),
             phase_noise_rad=values.phase_noise_rad,
-            phase_memory_frames=_PHASE_MEMORY_FRAMES,
+            # Held for a burst, which carries one data vector.
+            phase_error_per_input=True,
+            phase_variance_uncertainty_rad2=values.phase_variance_uncertainty_rad2,
             gain_uncertainty=values.gain_uncertainty,
             variance_uncertainty=math.hypot(values.variance_uncertainty, SCALE_UNCERTAINTY),
             converter_range_snu=self._range_snu(),

@@ -29,6 +29,7 @@ class ServerValues:
         electronic_noise_v2: variance of a matched-filter output without light, V^2.
         shot_noise_v2: variance that the oscillator's shot noise adds to it, V^2.
         phase_noise_rad: root-mean-square phase error that the tracking leaves.
+        phase_variance_uncertainty_rad2: standard uncertainty of its square.
         gain_uncertainty: relative standard uncertainty of the round-trip amplitude gain.
         variance_uncertainty: relative standard uncertainty of the unit of variance.
         photons_uncertainty: relative standard uncertainty of `full_photons`.
@@ -47,6 +48,7 @@ class ServerValues:
     electronic_noise_v2: float
     shot_noise_v2: float
     phase_noise_rad: float = 0.0
+    phase_variance_uncertainty_rad2: float = 0.0
     gain_uncertainty: float = 0.0
     variance_uncertainty: float = 0.0
     photons_uncertainty: float = 0.0

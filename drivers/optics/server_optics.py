@@ -110,6 +110,7 @@ class BenchServerOptics(WatchedReturns):
             # The measured noise without light holds the converter's steps, which count apart.
             electronic_noise_snu=max(0.0, values.electronic_noise_snu - self._step_snu() ** 2 / 12),
             phase_noise_rad=values.phase_noise_rad,
+            phase_variance_uncertainty_rad2=values.phase_variance_uncertainty_rad2,
             gain_uncertainty=values.gain_uncertainty,
             variance_uncertainty=math.hypot(values.variance_uncertainty, SCALE_UNCERTAINTY),
             converter_range_snu=self._range_snu(),

@@ -6,6 +6,7 @@
 
 from protocol.certificates.build import RunFacts, client_statement, server_statement
 from protocol.certificates.canonical import canonical_json, fingerprint, parse_json
+from protocol.certificates.formats import earlier_format
 from protocol.certificates.ledger_check import ledger_mismatches
 from protocol.certificates.record import (
     LayerRecord,
@@ -52,6 +53,7 @@ __all__ = [
     "TotalBits",
     "canonical_json",
     "client_statement",
+    "earlier_format",
     "fingerprint",
     "generate_key",
     "ledger_mismatches",

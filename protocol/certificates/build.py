@@ -7,6 +7,7 @@ from typing import Any
 
 from drivers.errors import ConfigurationError, DataError
 from drivers.receivers import receiver
+from protocol.certificates.layer_bits import LightBits, certified_layer, mean_as_one
 from protocol.certificates.record import (
     LayerRecord,
     LayerThresholds,
@@ -18,29 +19,13 @@ from protocol.certificates.statement import (
     REAL,
     SIMULATED,
     DeviceTrust,
-    Estimate,
     LayerBits,
     LedgerState,
     Statement,
     TotalBits,
 )
-from protocol.leakage.certified import (
-    CertifiedBits,
-    ServerTrust,
-    certification_design,
-    certified_weight_bits,
-    compose_over_sessions,
-)
-from protocol.leakage.certified_mean import (
-    ExpectedLayer,
-    TestedLayer,
-    certified_mean_bits,
-    mean_design,
-)
-from protocol.leakage.certified_statistics import LEAST_SYMBOLS
-from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
+from protocol.leakage.certified import calibration_multiplier
 from protocol.leakage.data_layer import PROBING_SERVER
-from protocol.leakage.general_bound import weight_bits_general_untested
 
 __all__ = ["RunFacts", "client_statement", "server_statement"]
 
@@ -49,11 +34,22 @@ _WEIGHT_ADVERSARY = (
     "made the channel and has a perfect quantum memory: any receiver, any collective measurement",
     "Holevo's bound from the measured second moments, direct reconciliation, correlations that no "
     "test sees at their worst; covers what the honest receiver reads as well",
-    "K copies of the same weights counted as one of K times the photons; copies that did not pass "
-    "counted as kept",
-    "not covered: attacks that treat symbols unlike each other and escape the tests' sums, "
-    "hardware side channels, a composable finite-size proof; weights are taken as Gaussian, and "
-    "the bits are an average over a layer's weights",
+    "K copies of the same weights are one of K times the photons; copies that did not pass are a "
+    "part of it that was kept; what comes back, comes through a channel without memory from copy "
+    "to copy",
+    "with a memory over copies: the same counts, but one memory meets all copies of a weight in "
+    "turn, so that the noise of their returns is correlated and K symbols may be worth one; at "
+    "most, for any such attack. No test looks for it",
+    "not covered: such a memory, but in the figure that names it; attacks that treat symbols "
+    "unlike each other and escape the tests' sums; hardware side channels; a composable "
+    "finite-size proof; a client that ends the session by what it knows; other versions of the "
+    "weights (rounded, fine-tuned) and weights that occur in several rows, which count as "
+    "different secrets. Weights are taken as Gaussian, and the bits are an average over a layer's "
+    "weights",
+)
+_PROBES = (
+    "displacements of P tell of the data with this receiver: for a server that probes P there is a "
+    "local estimate (Fisher information), which is no upper bound and is labelled as what it is"
 )
 _DATA_ADVERSARY = (
     "a server that keeps whole rows of the returned light and measures them in any way",
@@ -118,28 +114,23 @@ def server_statement(
             f"certificate: no light was sent in {facts.title!r}, so there is nothing to certify"
         )
     failure = (1 - level) / len(sent)
-    layers, estimates, everything = [], [], []
-    for plan, counted in sent:
-        certified = _certify(plan, counted, thresholds.trust, failure)
-        bits = _layer_bits(plan, counted, certified)
-        layers.append(bits)
-        everything.append(_all_sessions(plan, counted, bits))
-        if certified is not None:
-            estimates += _estimates(plan, counted, certified)
+    found = [certified_layer(plan, counted, thresholds.trust, failure) for plan, counted in sent]
+    estimates = tuple(estimate for layer in found for estimate in layer.estimates)
+    layers = tuple(layer.bits for layer in found)
     return Statement(
         side="server",
         secret="weights",
         **_common(facts),
         receiver=f"{thresholds.receiver} at {thresholds.receiver_setting:g}",
         adversary=_WEIGHT_ADVERSARY,
-        trust=_server_trust(thresholds),
+        trust=_server_trust(thresholds, calibration_multiplier(failure)),
         confidence=level if estimates else None,
         confidence_fixed_beforehand=level == thresholds.confidence,
-        estimates=tuple(estimates),
-        layers=tuple(layers),
+        estimates=estimates,
+        layers=layers,
         total=replace(
-            _total(layers, everything),
-            mean_certified_as_one=_mean_as_one(sent, thresholds.trust, 1 - level),
+            _total(layers, [layer.everything for layer in found]),
+            mean_certified_as_one=mean_as_one(sent, thresholds.trust, 1 - level),
         ),
         ledger=_ledger_state(
             record.ledger, max((counted.bits_charged for counted in record.layers), default=0.0)
@@ -159,7 +150,8 @@ def client_statement(
         facts: of the run.
         record: what the session counted.
         data_leaked: the run's figures, as `LeakageSummary` in plain data; those that are upper
-            bounds count.
+            bounds count, and where the server probes P by its displacements what it gets by that,
+            which is an estimate.
 
     Raises:
         DataError: the record contradicts itself, or there is no upper bound among the figures.
@@ -183,7 +175,11 @@ def client_statement(
         secret="data",
         **_common(facts),
         receiver=f"{thresholds.receiver} at {thresholds.receiver_setting:g}",
-        adversary=_DATA_ADVERSARY,
+        adversary=(
+            _DATA_ADVERSARY
+            if all(layer.upper_bound for layer in layers)
+            else (*_DATA_ADVERSARY, _PROBES)
+        ),
         trust=(
             DeviceTrust(what="the client's own receiver, as calibrated", trusted=True),
             *(DeviceTrust(what=words, trusted=True) for words in assumed),
@@ -243,136 +239,7 @@ def _pairs(record: SessionRecord) -> list[tuple[LayerThresholds, LayerRecord]]:
     return [(plan, counted[plan.layer]) for plan in record.thresholds.layers]
 
 
-def _modulation(plan: LayerThresholds) -> tuple[float, float]:
-    variance = signal_variance_snu(plan.photons_per_symbol, plan.encoding)
-    return variance, variance if plan.encoding == "complex" else 0.0
-
-
-def _certify(
-    plan: LayerThresholds, counted: LayerRecord, trust: ServerTrust, failure: float
-) -> CertifiedBits | None:
-    if not plan.verifiable or counted.tested_x is None or counted.copies_verified == 0:
-        return None
-    m_x, m_p = _modulation(plan)
-    design = certification_design(
-        plan.expected,
-        modulation_x_snu=m_x,
-        modulation_p_snu=m_p,
-        # The planned copies, not those that passed: fixed beforehand, and never fewer.
-        copies=max(plan.copies, counted.copies_verified),
-        symbols_x=plan.symbols_x,
-        symbols_p=plan.symbols_p,
-        failure=failure,
-        trust=trust,
-        dither_p_snu=plan.dither_p_snu,
-    )
-    return certified_weight_bits(
-        design, counted.tested_x, counted.tested_p, trust=trust, dependence=counted.dependence
-    )
-
-
-def _mean_as_one(
-    sent: Sequence[tuple[LayerThresholds, LayerRecord]], trust: ServerTrust, failure: float
-) -> float | None:
-    """Bits per weight on average, as one number; None where a layer's light is not all tested."""
-    expected, tested = [], []
-    for plan, counted in sent:
-        if not plan.verifiable or counted.tested_x is None or counted.copies_unverified > 0:
-            return None
-        if plan.symbols_p >= LEAST_SYMBOLS and counted.tested_p is None:
-            return None
-        m_x, m_p = _modulation(plan)
-        expected.append(
-            ExpectedLayer(
-                weights=plan.weights,
-                weights_per_symbol=weights_per_mode(plan.encoding),
-                channel=plan.expected,
-                modulation_x_snu=m_x,
-                modulation_p_snu=m_p,
-                copies=max(plan.copies, counted.copies_verified),
-                symbols_x=plan.symbols_x,
-                symbols_p=plan.symbols_p,
-                dither_p_snu=plan.dither_p_snu,
-            )
-        )
-        tested.append(
-            TestedLayer(
-                tested_x=counted.tested_x,
-                tested_p=counted.tested_p,
-                dependence=counted.dependence,
-            )
-        )
-    return certified_mean_bits(mean_design(expected, failure, trust), tested)
-
-
-def _untested(plan: LayerThresholds, copies: float) -> float:
-    """Bits per real weight of so many copies if all their light was kept."""
-    m_x, m_p = _modulation(plan)
-    bits = weight_bits_general_untested(copies * m_x, copies * m_p)
-    return bits / weights_per_mode(plan.encoding)
-
-
-def _layer_bits(
-    plan: LayerThresholds, counted: LayerRecord, certified: CertifiedBits | None
-) -> LayerBits:
-    untested = _untested(plan, counted.copies_verified + counted.copies_unverified)
-    bits = untested
-    if certified is not None:
-        verified = certified.bits_per_symbol / weights_per_mode(plan.encoding)
-        kept = _untested(plan, counted.copies_unverified)
-        bits = compose_over_sessions([verified, kept], untested)
-    return LayerBits(
-        layer=plan.name,
-        adversary="client or thief",
-        secret_values=plan.weights,
-        copies_verified=counted.copies_verified,
-        copies_unverified=counted.copies_unverified,
-        bits_per_value=bits,
-        bits_untested=untested,
-        total_bits=bits * plan.weights,
-        certified=bits < untested,
-    )
-
-
-def _all_sessions(plan: LayerThresholds, counted: LayerRecord, bits: LayerBits) -> float | None:
-    """This session's bits and all earlier light as if kept; None without a ledger."""
-    if counted.ledger_photons is None:
-        return None
-    mu = plan.photons_per_symbol
-    here = counted.copies_verified + counted.copies_unverified
-    copies = max(counted.ledger_photons / mu, float(here))
-    earlier = copies - here
-    # Sums of photons round; a millionth of a copy is no transmission.
-    before = _untested(plan, earlier) if earlier > 1e-6 else 0.0
-    return compose_over_sessions([bits.bits_per_value, before], _untested(plan, copies))
-
-
-def _estimates(
-    plan: LayerThresholds, counted: LayerRecord, certified: CertifiedBits
-) -> list[Estimate]:
-    entries: list[tuple[str, str, tuple[float, float] | None, int]] = []
-    n_x = 0 if counted.tested_x is None else counted.tested_x.symbols
-    n_p = 0 if counted.tested_p is None else counted.tested_p.symbols
-    entries.append(("gain of X", "", certified.gain_x, n_x))
-    entries.append(("excess noise of X", "SNU", certified.excess_noise_x_snu, n_x))
-    entries.append(("gain of P", "", certified.gain_p, n_p))
-    entries.append(("excess noise of P", "SNU", certified.excess_noise_p_snu, n_p))
-    return [
-        Estimate(
-            layer=plan.name,
-            what=what,
-            unit=unit,
-            value=region[0],
-            # Too few symbols for any bound: the whole range, which JSON cannot write as infinity.
-            bound=region[1] if math.isfinite(region[1]) else 1e300,
-            symbols=symbols,
-        )
-        for what, unit, region, symbols in entries
-        if region is not None
-    ]
-
-
-def _server_trust(thresholds: Thresholds) -> tuple[DeviceTrust, ...]:
+def _server_trust(thresholds: Thresholds, deviations: float) -> tuple[DeviceTrust, ...]:
     trust, dither = thresholds.trust, max(layer.dither_p_snu for layer in thresholds.layers)
     displaced = DeviceTrust(
         what="random displacements of P, secret until the light is back, of mean square",
@@ -400,27 +267,34 @@ def _server_trust(thresholds: Thresholds) -> tuple[DeviceTrust, ...]:
             what="sent amplitudes, to a relative standard uncertainty of",
             trusted=True,
             value=trust.gain_uncertainty,
+            deviations=deviations,
         ),
         DeviceTrust(
             what="shot-noise unit, to a relative standard uncertainty of",
             trusted=True,
             value=trust.variance_uncertainty,
+            deviations=deviations,
         ),
         DeviceTrust(what="every other loss, both fibres included", trusted=False),
         DeviceTrust(what="every other noise, the honest receiver's included", trusted=False),
     )
 
 
-def _total(layers: Sequence[LayerBits], everything: Sequence[float | None]) -> TotalBits:
+def _total(layers: Sequence[LayerBits], everything: Sequence[LightBits | None]) -> TotalBits:
     worst = max(layers, key=lambda layer: layer.bits_per_value)
     total = math.fsum(layer.total_bits for layer in layers)
     known = [bits for bits in everything if bits is not None]
+    in_ledger = len(known) == len(everything)
     return TotalBits(
         worst_layer=worst.layer,
         worst_bits_per_value=worst.bits_per_value,
         mean_bits_per_value=total / sum(layer.secret_values for layer in layers),
         total_bits=total,
-        all_sessions_worst_bits=max(known) if len(known) == len(everything) else None,
+        all_sessions_worst_bits=max(bits.without_memory for bits in known) if in_ledger else None,
+        worst_bits_with_memory=max(layer.bits_with_memory or 0.0 for layer in layers),
+        all_sessions_worst_bits_with_memory=(
+            max(bits.with_memory for bits in known) if in_ledger else None
+        ),
     )
 
 
@@ -458,6 +332,7 @@ def _data_bits(figure: Mapping[str, Any]) -> LayerBits:
             bits_untested=total / symbols,
             total_bits=total,
             certified=False,
+            upper_bound=bool(figure.get("upper_bound")),
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise DataError(

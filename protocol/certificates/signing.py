@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 from drivers.errors import ConfigurationError, DataError, OutputError, VerificationError
 from protocol.certificates.canonical import canonical_json
 from protocol.certificates.compare import differences
-from protocol.certificates.statement import FORMAT, REAL, SIMULATED, Statement
+from protocol.certificates.formats import FORMAT, earlier_format, in_common, is_format
+from protocol.certificates.statement import REAL, SIMULATED, Statement
 
 __all__ = [
     "Mismatch",
@@ -151,6 +152,8 @@ def verify_certificate(
 ) -> tuple[Mismatch, ...]:
     """Everything about a certificate that does not match; empty if all that was given does.
 
+    A statement of an earlier format is held to what it shares with today's (`formats`).
+
     Args:
         certificate: as read from its file.
         public_key: of the side that must have signed, 64 hexadecimal digits; None takes the key
@@ -170,9 +173,9 @@ def verify_certificate(
     if ledger_head is not None:
         ledger = statement.get("ledger")
         known = ledger if isinstance(ledger, Mapping) else {}
-        stated = (known.get("entries"), known.get("hash"))
-        if stated != ledger_head:
-            found.append(_differs("ledger head", _head(*stated), _head(*ledger_head)))
+        head = (known.get("entries"), known.get("hash"))
+        if head != ledger_head:
+            found.append(_differs("ledger head", _head(*head), _head(*ledger_head)))
     for what, name, expected in (
         ("thresholds", "thresholds_sha256", thresholds_sha256),
         ("result", "result_sha256", result_sha256),
@@ -180,7 +183,10 @@ def verify_certificate(
         if expected is not None and statement.get(name) != expected:
             found.append(_differs(what, str(statement.get(name))[:12], expected[:12]))
     if rebuilt is not None:
-        odd = list(differences(statement, asdict(rebuilt)))
+        stated, given = statement, asdict(rebuilt)
+        if earlier_format(statement) is not None:
+            stated, given = in_common(stated), in_common(given)
+        odd = list(differences(stated, given))
         if odd:
             reason = f"not what the record gives: {', '.join(odd[:_MOST_NAMED])}"
             found.append(Mismatch(what="numbers", reason=reason))
@@ -203,7 +209,7 @@ def require_real_light(certificate: Mapping[str, Any]) -> None:
 
 def _form(statement: Mapping[str, Any]) -> list[Mismatch]:
     found = []
-    if statement.get("format") != FORMAT:
+    if not is_format(statement.get("format")):
         found.append(_differs("format", str(statement.get("format")), FORMAT))
     light = SIMULATED if statement.get("simulated") is not False else REAL
     if statement.get("light") != light:

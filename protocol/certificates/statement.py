@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from drivers.errors import ConfigurationError
+from protocol.certificates.formats import FORMAT
 from protocol.certificates.record import TestRecord
 
 __all__ = [
-    "FORMAT",
     "DeviceTrust",
     "Estimate",
     "LayerBits",
@@ -18,7 +18,6 @@ __all__ = [
     "TotalBits",
 ]
 
-FORMAT = "veilight certificate 2"
 SIMULATED = "SIMULATED: nothing here is a claim about real light"
 REAL = "real light"
 
@@ -34,12 +33,15 @@ class DeviceTrust:
         trusted: True if it is taken out as the own device's; False if it is given to the adversary.
         value: where there is a number.
         unit: of the number.
+        deviations: where the number is a standard uncertainty, by how many of them it is taken to
+            be off; None elsewhere.
     """
 
     what: str
     trusted: bool
     value: float | None = None
     unit: str = ""
+    deviations: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,10 @@ class LayerBits:
         total_bits: bits_per_value times secret_values.
         certified: whether a finite test stands behind it; otherwise a design value or the
             untested bound.
+        bits_with_memory: bits_per_value to an adversary with one memory over all copies, at most,
+            with the same confidence; the same where one copy was tested; None for data.
+        upper_bound: False for a local estimate, which stands here where no bound of the adversary
+            is known.
     """
 
     layer: str
@@ -89,6 +95,8 @@ class LayerBits:
     bits_untested: float
     total_bits: float
     certified: bool
+    bits_with_memory: float | None = None
+    upper_bound: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +108,16 @@ class TotalBits:
         worst_bits_per_value: its bits.
         mean_bits_per_value: total_bits over all values.
         total_bits: of this session.
-        all_sessions_worst_bits: worst layer over all sessions that the ledger knows: this
-            session's bits, and earlier light as if it had been kept; None without a ledger.
+        all_sessions_worst_bits: worst layer over all sessions that the ledger knows: what this
+            session's tests say of its light and of all other light together, which is taken as
+            kept. At the statement's confidence, jointly over the layers, but by itself and not
+            jointly with the session's own figures. None without a ledger.
         mean_certified_as_one: the mean once more, of this session, certified as one number: at the
             statement's confidence, but by itself and not jointly with the layers. None where a
             layer was not tested, or some of its light did not come back.
+        worst_bits_with_memory: of all layers, to an adversary with one memory over all copies;
+            None for data.
+        all_sessions_worst_bits_with_memory: likewise over all sessions.
     """
 
     worst_layer: str
@@ -113,6 +126,8 @@ class TotalBits:
     total_bits: float
     all_sessions_worst_bits: float | None
     mean_certified_as_one: float | None = None
+    worst_bits_with_memory: float | None = None
+    all_sessions_worst_bits_with_memory: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +160,7 @@ class Statement:
     """Everything that a side signs.
 
     Attributes:
-        format: `FORMAT`.
+        format: of the statement; `FORMAT` of `protocol.certificates.formats`.
         side: "server" (its weights) or "client" (its data).
         secret: "weights" or "data".
         simulated: True for ever on a session of simulated light.

@@ -141,7 +141,7 @@ class WeightLight:
             return summary
         inside = units[(units >= block.first_row) & (units < block.first_row + block.rows)]
         rows = torch.from_numpy(np.sort(inside) - block.first_row)
-        fourth = summary.residual_fourth_snu
+        fourth, unseen = summary.residual_fourth_snu, summary.unseen_energy_snu
         return replace(
             summary,
             frames=summary.frames[:, rows],
@@ -150,6 +150,7 @@ class WeightLight:
             residual_energy_snu=summary.residual_energy_snu[:, rows],
             rails=summary.rails[:, rows],
             residual_fourth_snu=None if fourth is None else fourth[:, rows],
+            unseen_energy_snu=None if unseen is None else unseen[:, rows],
         )
 
     def ledger_rows(self, layer: LayerPlan, first_row: int, rows: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ could lose light until one is. Where both gains are seen, those two edges are se
 
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 from protocol.leakage.certified_statistics import EstimatedQuadrature
 from protocol.leakage.general_bound import (
@@ -15,7 +16,11 @@ from protocol.leakage.general_bound import (
     weight_bits_general,
 )
 
-__all__ = ["worst_corner_bits"]
+__all__ = ["BitsOfChannel", "worst_corner_bits"]
+
+BitsOfChannel: TypeAlias = Callable[[ReturnedChannel], float]
+"""Bits per optical symbol that an adversary behind a channel has: no fewer with less gain of both
+quadratures alike, no fewer with more noise."""
 
 _POINTS = 17
 _ROUNDS = 4
@@ -30,6 +35,7 @@ def worst_corner_bits(
     *,
     gain_p_seen: bool = False,
     enough: float = math.inf,
+    leaked: BitsOfChannel | None = None,
 ) -> float:
     """Bits per optical symbol, at most, while all guard intervals hold.
 
@@ -40,6 +46,8 @@ def worst_corner_bits(
         p: of P; None where P was never tested.
         gain_p_seen: whether known displacements of P showed its gain.
         enough: bits above which the search ends: any such value says that a corner is no better.
+        leaked: bits behind a channel of the gains and noises of `x` and `p`; None for
+            `weight_bits_general` at these modulations.
 
     Raises:
         ConfigurationError: no quantum channel lies in the box.
@@ -53,6 +61,8 @@ def worst_corner_bits(
         channel = ReturnedChannel(
             gain_x=gain_x, gain_p=gain_p, excess_noise_x_snu=e_x, excess_noise_p_snu=e_p
         )
+        if leaked is not None:
+            return leaked(channel)
         return weight_bits_general(
             modulation_x_snu, modulation_p_snu, channel, gain_p_seen=gain_p_seen
         )

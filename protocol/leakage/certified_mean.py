@@ -131,15 +131,16 @@ def mean_design(
     own = trust or ServerTrust()
     total = sum(layer.weights for layer in layers)
     shares = tuple(layer.weights / total / layer.weights_per_symbol for layer in layers)
-    first = [_design(layer, failure, own, 1.0) for layer in layers]
-    errors = [
-        share * _expected_error(layer, design, own)
-        for share, layer, design in zip(shares, layers, first, strict=True)
-    ]
+    errors = [0.0]
+    if len(layers) > 1:
+        errors = [
+            share * _expected_error(layer, _design(layer, failure, own, planes=1), own)
+            for share, layer in zip(shares, layers, strict=True)
+        ]
     whole = math.hypot(*errors)
     designs = tuple(
-        design if whole in (0, error) else _design(layer, failure, own, error / whole)
-        for layer, design, error in zip(layers, first, errors, strict=True)
+        _design(layer, failure, own, reach=error / whole if error > 0 else 1.0)
+        for layer, error in zip(layers, errors, strict=True)
     )
     return MeanDesign(failure=failure, designs=designs, shares=shares, trust=own)
 
@@ -171,12 +172,17 @@ def certified_mean_bits(design: MeanDesign, tested: Sequence[TestedLayer]) -> fl
             for layer, estimates in zip(design.designs, parts, strict=True)
         ]
         bounds.append(_sum(design.shares, statistics, share * design.failure))
-    bounds.append(_worst_corners(design, parts))
+    bounds.append(_worst_corners(design, parts, min(bounds)))
     return max(0.0, min(bounds))
 
 
 def _design(
-    layer: ExpectedLayer, failure: float, trust: ServerTrust, reach: float
+    layer: ExpectedLayer,
+    failure: float,
+    trust: ServerTrust,
+    *,
+    reach: float = 1.0,
+    planes: int = len(PLANE_SHARES),
 ) -> CertificationDesign:
     return certification_design(
         layer.channel,
@@ -189,6 +195,7 @@ def _design(
         trust=trust,
         dither_p_snu=layer.dither_p_snu,
         reach=reach,
+        planes=planes,
     )
 
 
@@ -226,19 +233,26 @@ def _estimates(
     return parts
 
 
-def _worst_corners(design: MeanDesign, parts: Sequence[Sequence[EstimatedQuadrature]]) -> float:
-    """Every layer at the worst channel of its guard intervals: better where copies are many."""
-    return math.fsum(
-        share
-        * worst_corner_bits(
+def _worst_corners(
+    design: MeanDesign, parts: Sequence[Sequence[EstimatedQuadrature]], enough: float
+) -> float:
+    """Every layer at the worst channel of its guard intervals: better where copies are many.
+
+    Once the sum is above `enough` it says no more than that it is no better.
+    """
+    whole = 0.0
+    for share, layer, estimates in zip(design.shares, design.designs, parts, strict=True):
+        whole += share * worst_corner_bits(
             layer.modulation_x_snu,
             layer.modulation_p_snu,
             estimates[0],
             estimates[1] if len(estimates) > 1 else None,
             gain_p_seen=layer.gain_p_seen,
+            enough=(enough - whole) / share,
         )
-        for share, layer, estimates in zip(design.shares, design.designs, parts, strict=True)
-    )
+        if whole > enough:
+            break
+    return whole
 
 
 def _sum(shares: Sequence[float], statistics: Sequence[PlaneStatistic], failure: float) -> float:
@@ -246,7 +260,7 @@ def _sum(shares: Sequence[float], statistics: Sequence[PlaneStatistic], failure:
     joint = PlaneStatistic(
         value=math.fsum(share * one.value for share, one in zip(shares, statistics, strict=True)),
         error=math.hypot(*(s * one.error for s, one in zip(shares, statistics, strict=True))),
-        lag=math.fsum(share * one.lag for share, one in zip(shares, statistics, strict=True)),
+        lag=sum(share * one.lag for share, one in zip(shares, statistics, strict=True)),
         lag_deviations=tuple(lag for one in statistics for lag in one.lag_deviations),
     )
     return joint.bits(failure)

@@ -14,10 +14,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.leakage.certified_worst import worst_by_search, worst_by_slopes
+from protocol.leakage.certified_search import FIRST_PLACE, worst_by_search
+from protocol.leakage.certified_worst import Touch, worst_by_slopes
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_and_slopes
 
-__all__ = ["LeakagePlane", "QuadratureTangent", "worst_plane"]
+__all__ = ["LeakagePlane", "QuadratureTangent", "worst_planes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +71,18 @@ class LeakagePlane:
         )
 
 
-def worst_plane(
+def worst_planes(
     expected: ReturnedChannel,
     modulation_x_snu: float,
     modulation_p_snu: float,
     reach: Sequence[float],
+    scales: Sequence[float],
     *,
     gain_p_seen: bool = False,
-) -> LeakagePlane:
-    """The plane at the worst channel of an ellipsoid around the expected one.
+) -> tuple[LeakagePlane, ...]:
+    """The planes at the worst channels of ellipsoids around the expected one.
 
-    Of all planes it has the smallest value at the centre plus its largest rise in the ellipsoid:
+    Of all planes each has the smallest value at the centre plus its largest rise in its ellipsoid:
     no linear statistic certifies less (minimax, because the bound is concave).
 
     Args:
@@ -88,6 +90,7 @@ def worst_plane(
         modulation_x_snu: m_x, all copies.
         modulation_p_snu: m_p, all copies; 0 for the real encoding.
         reach: half axes: gain and variance of X, then gain and variance of P if P is tested.
+        scales: sizes of the ellipsoids, in half axes.
         gain_p_seen: whether the gain of P is seen by a known displacement alone.
 
     Raises:
@@ -104,9 +107,19 @@ def worst_plane(
         )
 
     both = tests_p and (gain_p_seen or modulation_p_snu > 0)
-    touch = (worst_by_search if both else worst_by_slopes)(bound, centre, reach)
+    planes, place = [], FIRST_PLACE
+    for scale in scales:
+        axes = [scale * axis for axis in reach]
+        if both:
+            touch, place = worst_by_search(bound, centre, axes, place)
+        else:
+            touch = worst_by_slopes(bound, centre, axes)
+        planes.append(_plane(touch, (modulation_x_snu, modulation_p_snu), centre))
+    return tuple(planes)
+
+
+def _plane(touch: Touch, modulations: tuple[float, float], centre: Sequence[float]) -> LeakagePlane:
     point, slopes = touch.point, touch.slopes
-    modulations = (modulation_x_snu, modulation_p_snu)
     return LeakagePlane(
         bits=touch.bits,
         tangents=tuple(
@@ -118,6 +131,6 @@ def worst_plane(
                 modulation=modulations[index],
                 expected_gain=centre[2 * index],
             )
-            for index in range(len(reach) // 2)
+            for index in range(len(point) // 2)
         ),
     )

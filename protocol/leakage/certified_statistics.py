@@ -31,6 +31,7 @@ __all__ = [
     "NoiseDependence",
     "ServerTrust",
     "TestedQuadrature",
+    "calibration_multiplier",
     "normal_multiplier",
     "sub_gaussian_multiplier",
 ]
@@ -168,6 +169,22 @@ def normal_multiplier(failure: float) -> float:
     return -NormalDist().inv_cdf(_checks.open_fraction("failure probability", failure))
 
 
+def calibration_multiplier(failure: float) -> float:
+    """Standard uncertainties by which each of two calibrations is taken to be off.
+
+    The normal quantile of their share of the failure: 5.49 at 1e-6, 5.61 where two layers share
+    that.
+
+    Args:
+        failure: of one layer's certificate.
+
+    Raises:
+        ConfigurationError: `failure` is not in (0, 1).
+    """
+    _checks.open_fraction("failure probability", failure)
+    return normal_multiplier(CALIBRATION_SHARE * failure)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EstimatedQuadrature:
     """One quadrature behind the trusted detector: estimates, guard intervals and errors.
@@ -240,7 +257,7 @@ class EstimatedQuadrature:
         elif tested.sent_energy_snu == 0:
             spread = 0.0
         two_sided = normal_multiplier(share / 2)
-        known = normal_multiplier(CALIBRATION_SHARE * failure)
+        known = calibration_multiplier(failure)
         trusted_noise = 1 + trust.electronic_noise_snu
         return cls(
             gain=gain / root,

@@ -34,11 +34,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.leakage import _checks
-from protocol.leakage.entropy import (
-    gaussian_channel_bits,
-    mode_entropy_slope,
-    thermal_entropy_bits,
-)
+from protocol.leakage._entropies import mode_slope
+from protocol.leakage.entropy import gaussian_channel_bits, thermal_entropy_bits
 from protocol.leakage.joint_state import ROUNDING, JointState, UnseenGain, impossible_moments
 
 __all__ = [
@@ -282,7 +279,7 @@ def weight_bits_and_slopes(
     unseen = m_p == 0 and not gain_p_seen
     worst = state.worst_gain() if unseen else UnseenGain(gain=h_p, quality=state.quality(h_p))
     by_h_x, by_e_x, by_h_p, by_e_p = state.slopes(worst.gain, worst.quality, worst.by_product)
-    known = mode_entropy_slope(max(0.0, noise))
+    known = mode_slope(max(0.0, noise))
     bits = state.entropy(worst.gain, worst.quality) - _entropy(max(0.0, noise))
     return max(0.0, bits), (
         by_h_x,
@@ -329,7 +326,7 @@ def _x_only_slopes(m_x: float, h_x: float, e_x: float) -> tuple[float, tuple[flo
     whole, added = noisy + returned, noisy - h_x**2
     bits = _x_only_bits(m_x, ReturnedChannel(gain_x=h_x, excess_noise_x_snu=e_x))
     hidden = m_x * max(0.0, added) / whole
-    by_hidden = mode_entropy_slope(hidden)
+    by_hidden = mode_slope(hidden)
     by_returned = 1 / (2 * math.log(2) * whole)
     return bits, (
         2 * h_x * m_x * (by_returned - by_hidden * (1 + m_x) * noisy / whole**2),

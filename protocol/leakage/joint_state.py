@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.errors import ConfigurationError
-from protocol.leakage.entropy import two_mode_entropy_slopes, two_mode_entropy_unchecked
+from protocol.leakage._entropies import two_mode_bits, two_mode_slopes
 
 __all__ = ["ROUNDING", "JointState", "UnseenGain", "impossible_moments"]
 
@@ -94,7 +94,7 @@ class JointState:
 
     def entropy(self, h_p: float, quality: float) -> float:
         """S(AB) in bits at a gain of P and the Q that goes with it."""
-        return two_mode_entropy_unchecked(self._total(h_p), self._delta * quality)
+        return two_mode_bits(self._total(h_p), self._delta * quality)
 
     def slopes(
         self, h_p: float, quality: float, by_product: float | None = None
@@ -110,7 +110,7 @@ class JointState:
             by_product: as `UnseenGain` has it.
         """
         m_x, m_p, h_x, e_x, e_p = self.m_x, self.m_p, self.h_x, self.e_x, self.e_p
-        by_total, by_own_product = two_mode_entropy_slopes(self._total(h_p), self._delta * quality)
+        by_total, by_own_product = two_mode_slopes(self._total(h_p), self._delta * quality)
         by_quality = self._delta * (by_own_product if by_product is None else by_product)
         both = m_x * m_p * _complement(h_x, h_p)
         apart = h_x - h_p
@@ -146,7 +146,7 @@ class JointState:
             inwards = math.exp(exponent)
             gain = centre + reach * math.expm1(exponent) if exponent else centre
             quality = most * inwards * (2 - inwards)
-            return gain, quality, *two_mode_entropy_slopes(self._total(gain), m_x * quality)
+            return gain, quality, *two_mode_slopes(self._total(gain), m_x * quality)
 
         def slope(exponent: float) -> float:
             """Over 2 m_x reach, by the distance from the edge over the reach."""

@@ -1,6 +1,7 @@
 """What each party has spent, on disk before any light is sent.
 
-The server's `WeightLedger` counts photons per weight row, the client's `DataLedger` bits per input.
+The server's `WeightLedger` counts photons per weight row and remembers how they were received, the
+client's `DataLedger` counts bits per input.
 Both only grow. A ledger that is missing, damaged, rolled back or of another model stops the run;
 nothing here ever starts from zero by itself.
 """
@@ -8,8 +9,9 @@ nothing here ever starts from zero by itself.
 from protocol.ledger._head import LedgerHead
 from protocol.ledger.data import DataEntry, DataLedger, DataTotals
 from protocol.ledger.history import LedgerHistory, read_history
+from protocol.ledger.light import LightChannel, RowLight
 from protocol.ledger.weights import (
-    BitsPerWeight,
+    LightCharge,
     ThresholdsCommitment,
     WeightEntry,
     WeightLedger,
@@ -17,12 +19,14 @@ from protocol.ledger.weights import (
 )
 
 __all__ = [
-    "BitsPerWeight",
     "DataEntry",
     "DataLedger",
     "DataTotals",
     "LedgerHead",
     "LedgerHistory",
+    "LightChannel",
+    "LightCharge",
+    "RowLight",
     "ThresholdsCommitment",
     "WeightEntry",
     "WeightLedger",

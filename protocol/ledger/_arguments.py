@@ -5,7 +5,7 @@ import operator
 
 from drivers.errors import ConfigurationError
 
-__all__ = ["ROUNDING", "budget", "non_negative", "text", "whole"]
+__all__ = ["ROUNDING", "budget", "fraction", "non_negative", "text", "whole"]
 
 ROUNDING = 1e-12
 """Relative excess over a budget that is rounding: ten debits of a tenth must fit exactly."""
@@ -21,6 +21,21 @@ def budget(what: str, value: float | None) -> float | None:
         raise ConfigurationError(
             f"ledger: {what} is {value} bits; it must be finite and above 0. Give None if there "
             "is to be no limit: the ledger then says so"
+        )
+    return float(value)
+
+
+def fraction(what: str, value: float) -> float:
+    """Return a value in [0, 1], else raise `ConfigurationError`."""
+    if math.isnan(value):
+        raise ConfigurationError(
+            f"ledger: {what} is NaN; nothing may be sent until it is known. Find the calibration "
+            "that failed"
+        )
+    if not 0 <= value <= 1:
+        raise ConfigurationError(
+            f"ledger: {what} is {value}; it must lie in [0, 1]. Correct the calibration that it "
+            "was taken from"
         )
     return float(value)
 

@@ -36,11 +36,12 @@ __all__ = [
 Clock = Callable[[], float]
 """Seconds since 1970; a label for people, never used to decide anything."""
 
-VERSION = 3
+VERSION = 4
 """Since 2 the first debit of a session has the fingerprint of its thresholds, since 3 tests of
-whole sessions are written down, and what they refuse."""
+whole sessions are written down, and what they refuse, since 4 every debit of weights tells how its
+light comes back."""
 
-_OLDER = (1, 2)
+_OLDER = (1, 2, 3)
 """Versions whose rows this one reads as they are."""
 
 CREATED = "created"

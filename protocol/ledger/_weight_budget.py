@@ -1,22 +1,33 @@
 """Whether more photons fit into the budget of a block of rows, and how many would."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import BudgetError, LedgerError
 from protocol.ledger import _arguments
+from protocol.ledger.light import LightChannel, Photons, RowLight
 
-__all__ = ["BitsPerWeight", "Photons", "worst_bits_after"]
+__all__ = ["LightCharge", "worst_bits_after"]
 
-Photons: TypeAlias = NDArray[np.float64]
-BitsPerWeight: TypeAlias = Callable[[Photons, Photons], NDArray[np.floating[Any]]]
-"""From verified and unverified photons per weight, each `(n,)`, to bits per weight `(n,)`.
 
-It takes any n, works element by element and does not fall when photons are added.
-"""
+class LightCharge(Protocol):
+    """What a session's light is charged: how it comes back, and what light of any kind leaks."""
+
+    @property
+    def channel(self) -> LightChannel:
+        """How light of this session comes back where its return passes."""
+        ...
+
+    def bits(self, light: RowLight, /) -> NDArray[np.floating[Any]]:
+        """Bits per weight, `(rows,)`: row by row, and no less when photons are added.
+
+        Unplaced light is charged at this session's own channel.
+        """
+        ...
+
 
 _BISECTIONS = 40
 
@@ -24,33 +35,30 @@ _BISECTIONS = 40
 def worst_bits_after(
     where: str,
     first_row: int,
-    verified: Photons,
-    unverified: Photons,
+    light: RowLight,
     photons: float,
     budget: float,
-    bits: BitsPerWeight,
+    charge: LightCharge,
 ) -> float:
     """Bits per weight of the worst row of a block once it has been charged.
 
     Args:
         where: ledger and layer, for messages.
         first_row: number of the first row, for messages.
-        verified: photons per weight with a return that passed, `(rows,)`.
-        unverified: the others, `(rows,)`.
+        light: of the block's rows so far.
         photons: what is asked for, per weight.
         budget: bits per weight.
-        bits: what photons leak.
+        charge: what light leaks.
 
     Raises:
         BudgetError: more than the budget.
-        LedgerError: `bits` answers with NaN, a negative number or the wrong shape.
+        LedgerError: `charge` answers with NaN, a negative number or the wrong shape.
     """
-    # Most rows of a layer have spent the same, and `bits` may be slow.
-    pairs, first = np.unique(np.stack([verified, unverified]), axis=1, return_index=True)
+    distinct, first = light.distinct()
     limit = budget * (1 + _arguments.ROUNDING)
 
     def after(amount: float) -> Photons:
-        return _checked(where, bits, pairs[0], pairs[1] + amount)
+        return _checked(where, charge, distinct.more(charge.channel, unverified=amount))
 
     asked = after(photons)
     worst = int(np.argmax(asked))
@@ -81,12 +89,12 @@ def _largest_that_fits(fits: Callable[[float], bool], asked: float) -> float:
     return low
 
 
-def _checked(where: str, bits: BitsPerWeight, verified: Photons, unverified: Photons) -> Photons:
-    answer = np.asarray(bits(verified, unverified), dtype=np.float64)
-    if answer.shape != verified.shape:
+def _checked(where: str, charge: LightCharge, light: RowLight) -> Photons:
+    answer = np.asarray(charge.bits(light), dtype=np.float64)
+    if answer.shape != light.verified.shape:
         raise LedgerError(
-            f"{where}: the leakage of {len(verified)} rows came back with shape {answer.shape}; "
-            "it must be one number of bits per row"
+            f"{where}: the leakage of {len(light.verified)} rows came back with shape "
+            f"{answer.shape}; it must be one number of bits per row"
         )
     if np.any(np.isnan(answer)):
         raise LedgerError(

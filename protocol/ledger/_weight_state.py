@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from drivers.errors import LedgerError
+from protocol.ledger._layer_photons import LayerPhotons
 from protocol.ledger._store import Row
-from protocol.ledger._weight_values import LayerPhotons, ThresholdsCommitment, WeightEntry
+from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry
+from protocol.ledger.light import LightChannel
 
 __all__ = ["WeightState"]
 
@@ -49,7 +51,7 @@ class WeightState:
         """
         match row.kind:
             case "debit":
-                self._debit(WeightEntry(entry=row.entry, time=row.time, **row.body))
+                self._debit(_entry(row))
             case "settle":
                 for number in row.body["entries"]:
                     self._settle(self.reserved(number), row.body["verified"])
@@ -115,7 +117,7 @@ class WeightState:
 
     def _debit(self, entry: WeightEntry) -> None:
         layer, block = self.block_of(entry)
-        layer.reserve(block, entry.photons)
+        layer.reserve(block, entry.photons, entry.channel)
         self.entries[entry.entry] = entry
         fixed = ThresholdsCommitment(entry=entry.entry, thresholds_sha256=entry.thresholds_sha256)
         self.commitments.setdefault(entry.session, fixed)
@@ -123,7 +125,7 @@ class WeightState:
     def _settle(self, entry: WeightEntry, passed: bool) -> None:
         if passed:
             layer, block = self.block_of(entry)
-            layer.verify(block, entry.photons)
+            layer.verify(block, entry.photons, entry.channel)
         state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
         self.entries[entry.entry] = replace(entry, state=state)
         self.testing.discard(entry.session)
@@ -133,6 +135,13 @@ class WeightState:
             entry = self.refusable(body["session"], number)
             if entry.state == "verified":
                 layer, block = self.block_of(entry)
-                layer.take_back(block, entry.photons)
+                layer.take_back(block, entry.photons, entry.channel)
             self.entries[number] = replace(entry, state="unverified")
         self.testing.discard(body["session"])
+
+
+def _entry(row: Row) -> WeightEntry:
+    body = dict(row.body)
+    told = body.pop("channel", None)
+    channel = None if told is None else LightChannel(**told)
+    return WeightEntry(entry=row.entry, time=row.time, channel=channel, **body)

@@ -1,13 +1,12 @@
-"""Values of the server's ledger: entries, totals, and the photons of a layer."""
+"""Values of the server's ledger: entries and totals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from protocol.ledger.light import LightChannel
 
-__all__ = ["LayerPhotons", "ThresholdsCommitment", "WeightEntry", "WeightTotals"]
+__all__ = ["ThresholdsCommitment", "WeightEntry", "WeightTotals"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,8 @@ class WeightEntry:
             "verified" may become "unverified" when a test of the whole session fails later.
         thresholds_sha256: fingerprint of the session's thresholds, in its first debit alone; None
             in all others, and in entries of ledgers of version 1.
+        channel: how its light comes back where it passes; None in entries of ledgers of versions
+            before 4.
     """
 
     entry: int
@@ -42,6 +43,7 @@ class WeightEntry:
     override: bool
     state: Literal["reserved", "verified", "unverified"] = "reserved"
     thresholds_sha256: str | None = None
+    channel: LightChannel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ class WeightTotals:
             which a later test refused.
         overridden: of these, charged with the budget switched off.
         most_photons: per layer, photons of the row that has spent most.
+        most_untold_photons: per layer, likewise of verified photons in entries of older versions,
+            which do not tell how they came back.
     """
 
     entries: int
@@ -77,39 +81,4 @@ class WeightTotals:
     unverified: int
     overridden: int
     most_photons: Mapping[int, float]
-
-
-class LayerPhotons:
-    """Photons per weight of one layer, arrays `(rows,)`; they move from one to the other."""
-
-    def __init__(self, rows: int) -> None:
-        self.verified = np.zeros(rows)
-        self.unverified = np.zeros(rows)
-        # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.
-        self.open_blocks = np.zeros(rows, dtype=np.int64)
-        self.passed_blocks = np.zeros(rows, dtype=np.int64)
-
-    def reserve(self, block: slice, photons: float) -> None:
-        """Add unverified photons."""
-        self.unverified[block] += photons
-        self.open_blocks[block] += 1
-
-    def verify(self, block: slice, photons: float) -> None:
-        """Move photons that were reserved for exactly this block to the verified ones."""
-        self.verified[block] += photons
-        self.passed_blocks[block] += 1
-        self.open_blocks[block] -= 1
-        self.unverified[block] = _less(self.unverified[block], photons, self.open_blocks[block])
-
-    def take_back(self, block: slice, photons: float) -> None:
-        """Move verified photons of exactly this block back to the unverified ones."""
-        self.reserve(block, photons)
-        self.passed_blocks[block] -= 1
-        self.verified[block] = _less(self.verified[block], photons, self.passed_blocks[block])
-
-
-def _less(
-    held: NDArray[np.float64], photons: float, blocks: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """What is left of sums over blocks; exactly 0 where no block is."""
-    return np.where(blocks > 0, np.maximum(held - photons, 0.0), 0.0)
+    most_untold_photons: Mapping[int, float]

@@ -2,8 +2,13 @@
 
 K transmissions of the same weights at mu photons per symbol tell a client as much as one at K mu,
 so what a row has spent is one number of photons, or two: those whose return passed the server's
-tests, and those whose return did not, has not yet, or never came back. What they leak in bits is
-the caller's function; this module only adds photons and never takes any away.
+tests, and those whose return did not, has not yet, or never came back. Each debit says how its
+light comes back, and light that passed stays charged at that, whatever later sessions are like.
+What light leaks in bits is the caller's function; this module only adds photons and never takes any
+away.
+
+Files of versions before 4 did not say how their light came back. It is taken to be like that of the
+first debit in the same layer that says it; `totals` tells how much that is.
 
 Some tests look at a whole session, after blocks of it have passed: `begin_test` is written before
 such a test is made, and `end_test`, `settle` or `refuse` once it is known how it ended. A ledger
@@ -13,6 +18,7 @@ has said, and takes it that the session was refused.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,18 +28,15 @@ from drivers.errors import BudgetError, ConfigurationError, LedgerError
 from protocol.ledger import _arguments
 from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
+from protocol.ledger._layer_photons import LayerPhotons
 from protocol.ledger._store import Row, Store
-from protocol.ledger._weight_budget import BitsPerWeight, Photons, worst_bits_after
+from protocol.ledger._weight_budget import LightCharge, worst_bits_after
 from protocol.ledger._weight_state import WeightState
-from protocol.ledger._weight_values import (
-    LayerPhotons,
-    ThresholdsCommitment,
-    WeightEntry,
-    WeightTotals,
-)
+from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry, WeightTotals
+from protocol.ledger.light import LightChannel, Photons, RowLight, require_one_encoding
 
 __all__ = [
-    "BitsPerWeight",
+    "LightCharge",
     "ThresholdsCommitment",
     "WeightEntry",
     "WeightLedger",
@@ -153,7 +156,7 @@ class WeightLedger(Ledger):
     @property
     def rows_per_layer(self) -> dict[int, int]:
         """Number of weight rows by index of the optical layer."""
-        return {index: len(layer.verified) for index, layer in self._state.layers.items()}
+        return {index: layer.rows for index, layer in self._state.layers.items()}
 
     def debit(
         self,
@@ -162,7 +165,7 @@ class WeightLedger(Ledger):
         first_row: int,
         rows: int,
         photons: float,
-        bits: BitsPerWeight,
+        charge: LightCharge,
         *,
         thresholds_sha256: str | None = None,
     ) -> int:
@@ -174,7 +177,8 @@ class WeightLedger(Ledger):
             first_row: first row of the block.
             rows: number of rows, >= 1.
             photons: photons per symbol times the number of copies in this block, >= 0.
-            bits: what photons leak; not called when nothing limits the ledger.
+            charge: how this light comes back if it passes, and what light leaks; the latter is not
+                asked when nothing limits the ledger.
             thresholds_sha256: fingerprint of the session's thresholds; with its first debit alone,
                 so that they stand in the hash chain before any of its light.
 
@@ -184,9 +188,10 @@ class WeightLedger(Ledger):
         Raises:
             BudgetError: a weight would leak more than the budget, or the ledger is retired; nothing
                 was charged.
-            ConfigurationError: an argument is out of range or NaN.
-            LedgerError: no such rows, `bits` answers with NaN, the session has been debited before
-                it gave its thresholds, or the entry cannot be written.
+            ConfigurationError: an argument is out of range or NaN, or the layer was sent with the
+                other encoding before.
+            LedgerError: no such rows, `charge` answers with NaN, the session has been debited
+                before it gave its thresholds, or the entry cannot be written.
         """
         session = _arguments.text("name of the session", session)
         amount = _arguments.non_negative("photons per weight", photons, "photons")
@@ -208,14 +213,17 @@ class WeightLedger(Ledger):
                 )
             layer = _arguments.whole("index of the layer", layer, 0)
             block = self._block(layer, first_row, rows)
+            channel = charge.channel
+            self._require_encoding(layer, channel)
             body = {
                 "session": session,
                 "layer": layer,
                 "first_row": block.start,
                 "rows": block.stop - block.start,
                 "photons": amount,
-                "bits_per_weight": self._worst_bits(layer, block, amount, bits),
+                "bits_per_weight": self._worst_bits(layer, block, amount, charge),
                 "override": self._unlimited,
+                "channel": asdict(channel),
                 **fixed,
             }
             return self._store.append("debit", body)
@@ -354,7 +362,7 @@ class WeightLedger(Ledger):
             LedgerError: no such layer, or the ledger must not be used.
         """
         with self._in_use():
-            return self._layer(layer).verified.copy()
+            return self._layer(layer).verified
 
     def unverified_photons(self, layer: int) -> Photons:
         """Photons per weight whose return did not pass, or not yet, `(rows,)`.
@@ -363,7 +371,16 @@ class WeightLedger(Ledger):
             LedgerError: no such layer, or the ledger must not be used.
         """
         with self._in_use():
-            return self._layer(layer).unverified.copy()
+            return self._layer(layer).unverified
+
+    def light(self, layer: int) -> RowLight:
+        """All light of a layer's rows, and how it was received; arrays `(rows,)`.
+
+        Raises:
+            LedgerError: no such layer, or the ledger must not be used.
+        """
+        with self._in_use():
+            return self._layer(layer).light()
 
     def entries(self) -> Iterator[WeightEntry]:
         """All blocks charged so far, oldest first, each in its present state.
@@ -383,10 +400,12 @@ class WeightLedger(Ledger):
         entries = list(self.entries())
         states = [entry.state for entry in entries]
         with self._store.guard:
+            layers = dict(self._state.layers)
             most = {
                 index: float(np.max(layer.verified + layer.unverified))
-                for index, layer in self._state.layers.items()
+                for index, layer in layers.items()
             }
+            untold = {index: float(np.max(layer.untold)) for index, layer in layers.items()}
         return WeightTotals(
             entries=len(entries),
             reserved=states.count("reserved"),
@@ -394,6 +413,7 @@ class WeightLedger(Ledger):
             unverified=states.count("unverified"),
             overridden=sum(entry.override for entry in entries),
             most_photons=most,
+            most_untold_photons=untold,
         )
 
     def _apply(self, row: Row) -> None:
@@ -425,7 +445,7 @@ class WeightLedger(Ledger):
     def _block(self, layer: int, first_row: int, rows: int) -> slice:
         start = _arguments.whole("first row", first_row, 0)
         stop = start + _arguments.whole("number of rows", rows, 1)
-        available = len(self._layer(layer).verified)
+        available = self._layer(layer).rows
         if stop > available:
             raise LedgerError(
                 f"{self._name}: layer {layer}: rows {start} to {stop - 1} were asked for, "
@@ -434,18 +454,22 @@ class WeightLedger(Ledger):
             )
         return slice(start, stop)
 
+    def _require_encoding(self, layer: int, channel: LightChannel) -> None:
+        before = self._layer(layer).channel
+        if before is not None:
+            where = f"{self._name}: layer {layer}"
+            require_one_encoding(where, before.encoding, channel.encoding)
+
     def _worst_bits(
-        self, layer: int, block: slice, photons: float, bits: BitsPerWeight
+        self, layer: int, block: slice, photons: float, charge: LightCharge
     ) -> float | None:
         if self._budget is None or self._unlimited:
             return None
-        state = self._layer(layer)
         return worst_bits_after(
             f"{self._name}: layer {layer}",
             block.start,
-            state.verified[block],
-            state.unverified[block],
+            self._layer(layer).light().rows(block),
             photons,
             self._budget,
-            bits,
+            charge,
         )

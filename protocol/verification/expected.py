@@ -32,8 +32,8 @@ class ReturnExpectation:
         gain_variance: variance of the gain from frame to frame (phase error).
         cross_gain_variance: mean square of the gain from X to P (phase error).
         memory_frames: correlation length of that error.
-        phase_error_per_input: that error is one for all frames of a data vector, and another for
-            the next; `memory_frames` then says nothing.
+        inputs_per_phase: data vectors that share one such error with all their frames; 0 where
+            frames err by themselves, as `memory_frames` says.
         cross_gain_uncertainty: standard uncertainty of `cross_gain_variance`.
         rotation_energy: share of a frame's mean energy that an imperfect U_x^dagger U_x moves,
             times modes.
@@ -57,7 +57,7 @@ class ReturnExpectation:
     alignment: float
     gain_uncertainty: float
     variance_uncertainty: float
-    phase_error_per_input: bool = False
+    inputs_per_phase: float = 0.0
     cross_gain_uncertainty: float = 0.0
     dither_snu: float = 0.0
     lost_p: float = 0.0
@@ -80,7 +80,7 @@ class ReturnExpectation:
             frames: measured in all, any shape.
             rows: that each data vector has among them.
         """
-        alike = rows if self.phase_error_per_input else 1 + 2 * self.memory_frames
+        alike = self.inputs_per_phase * rows or 1 + 2 * self.memory_frames
         return np.maximum(1.0, np.minimum(np.asarray(frames, dtype=np.float64), alike))
 
     @property
@@ -133,7 +133,7 @@ def expected_return(
         gain_variance=steady**2 * (1 - math.exp(-spread)) ** 2 / 2,
         cross_gain_variance=steady**2 * (1 - math.exp(-2 * spread)) / 2,
         memory_frames=info.phase_memory_frames if spread else 0.0,
-        phase_error_per_input=info.phase_error_per_input,
+        inputs_per_phase=float(info.phase_error_per_input),
         # The derivative of the mean square sine by the phase's variance.
         cross_gain_uncertainty=steady**2
         * math.exp(-2 * spread)

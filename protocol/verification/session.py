@@ -25,7 +25,7 @@ from scipy.stats import hypergeom, poisson
 
 from drivers.backend import ReturnSummary
 from drivers.record_watch import RecordWatch
-from protocol.verification.audit import audit_limits
+from protocol.verification.audit import AuditedSums
 from protocol.verification.expected import ReturnExpectation
 from protocol.verification.moments import kurtosis_score
 from protocol.verification.record_tests import RecordTests
@@ -53,12 +53,18 @@ class AuditedReturn:
         energy_snu: sum of their squares.
         white_variance_snu: expected in every direction.
         excess_noise_snu: agreed excess noise along the data.
+        phase_noise_snu: part of it that a phase error makes of the mean.
+        frames_per_phase: frames that share such an error.
+        phase_uncertainty_snu: standard uncertainty of that part.
     """
 
     frames: int
     energy_snu: float
     white_variance_snu: float
     excess_noise_snu: float
+    phase_noise_snu: float = 0.0
+    frames_per_phase: float = 1.0
+    phase_uncertainty_snu: float = 0.0
 
 
 class SessionMonitor:
@@ -78,7 +84,7 @@ class SessionMonitor:
         self._moments = np.zeros(3)
         self._moment: SessionScore | None = None
         self._rails: SessionScore | None = None
-        self._audited = np.zeros((2, 2))
+        self._audited = tuple(AuditedSums() for _ in _QUADRATURES)
         self._openings = 0
         self._audits: tuple[SessionScore, ...] = ()
         self._records = RecordTests(limits)
@@ -225,14 +231,25 @@ class SessionMonitor:
         """
         limits = self._limits
         for index, part in enumerate(returned):
-            variance = part.white_variance_snu + part.excess_noise_snu
-            self._audited[index % 2] += (part.frames, part.energy_snu / variance)
+            self._audited[index % 2].add(
+                frames=part.frames,
+                energy_snu=part.energy_snu,
+                variance_snu=part.white_variance_snu + part.excess_noise_snu,
+                phase_noise_snu=part.phase_noise_snu,
+                frames_per_phase=part.frames_per_phase,
+                phase_uncertainty_snu=part.phase_uncertainty_snu,
+            )
         self._openings += 1
         rate = limits.audit_rates[min(self._openings, len(limits.audit_rates)) - 1]
         self._audits = tuple(
-            _audit_score(f"audited data, {name}", frames, energy, rate, limits.audit_slack)
-            for name, (frames, energy) in zip("XP", self._audited, strict=True)
-            if frames
+            SessionScore(
+                name=f"audited data, {name}",
+                score=sums.ratio(rate, limits.audit_slack, limits.calibration_score),
+                limit=1.0,
+                symbols=int(sums.frames),
+            )
+            for name, sums in zip("XP", self._audited, strict=True)
+            if sums.frames
         )
         return self.failed
 
@@ -256,15 +273,6 @@ class SessionMonitor:
         )
         self._audits = (*self._audits, missing)
         return self.failed
-
-
-def _audit_score(
-    name: str, frames: float, energy: float, rate: float, slack: float
-) -> SessionScore:
-    """Energy over its upper limit, or the lower limit over it: at most 1 for an honest client."""
-    low, high = audit_limits(int(frames), 1.0, 0.0, rate)
-    score = max(energy / (high * (1 + slack)), low * (1 - slack) / max(energy, 1e-300))
-    return SessionScore(name=name, score=score, limit=1.0, symbols=int(frames))
 
 
 def rails_expected(

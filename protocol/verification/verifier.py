@@ -172,7 +172,7 @@ class Verifier:
             scores.append(self._gain(summary, frames, energy))
         # Columns: all X frames, all P frames, then each row with both quadratures together.
         values = np.concatenate([residual.sum(1), residual.sum(0)])
-        unseen = _unmeasured_energy(energy, frames)
+        unseen = _unseen_energy(summary, energy, frames)
         weights, degrees = self._terms(summary.modes, frames, energy, unseen)
         mean = (weights * degrees).sum(0)
         uncertainty = self._unknown(mean, unseen)
@@ -235,7 +235,7 @@ class Verifier:
         """
         law, modes = self.expectation, summary.modes
         per_frame = np.divide(energy, frames, out=np.zeros_like(energy), where=frames > 0)
-        unseen = _unmeasured_energy(energy, frames)
+        unseen = _unseen_energy(summary, energy, frames)
         scores = []
         for index, name in ((0, TESTS[0]), (1, P_GAIN)):
             total = float(energy[index].sum())
@@ -328,11 +328,15 @@ class Verifier:
         return weights, degrees
 
 
-def _unmeasured_energy(energy: Array, frames: Array) -> Array:
+def _unseen_energy(summary: ReturnSummary, energy: Array, frames: Array) -> Array:
     """Mean energy `(2, rows)` in the quadrature that was not measured of X and of P frames.
 
-    What a row had there is known from its frames in the other quadrature, or else from other rows.
+    Where the summary does not tell it, what a row had there is known from its frames in the other
+    quadrature, or else from other rows: nothing is known of a block that was all measured in one.
     """
+    if summary.unseen_energy_snu is not None:
+        told: Array = summary.unseen_energy_snu.numpy()
+        return told
     per_frame = np.divide(energy, frames, out=np.zeros_like(energy), where=frames > 0)
     known = per_frame > 0
     typical = per_frame.sum(1) / np.maximum(known.sum(1), 1)

@@ -46,6 +46,7 @@ from sim_backend.adversaries.light import (
     honest_probe,
     honest_return,
 )
+from sim_backend.adversaries.many_copies import MergesCopies, RemembersCopies
 from sim_backend.adversaries.outsiders import (
     BrightensSource,
     ProjectsPolarisation,
@@ -100,10 +101,12 @@ __all__ = [
     "KeepsLight",
     "LiesInReports",
     "MeasuresOnlyX",
+    "MergesCopies",
     "ProbeLight",
     "ProbesInP",
     "ProjectsPolarisation",
     "RaisesGain",
+    "RemembersCopies",
     "RepeatsRows",
     "RetriesAfterAborts",
     "ReturnBehaviour",

@@ -63,6 +63,17 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def copy_changed(calibrated: Path, folder: Path, found: str, instead: str) -> None:
+    """The calibrated benches, with other words in both of their files."""
+    for path in calibrated.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
+    for name in FILES:
+        text = (folder / name).read_text()
+        assert found in text
+        (folder / name).write_text(text.replace(found, instead))
+
+
 def order(out: str) -> list[str]:
     infer = ["infer", "groups.safetensors", "--data", "groups.csv", "--label-column", "label"]
     return [*infer, "--samples", str(SAMPLES), "--signal-to-noise", "4,4", *BENCHES, "--out", out]
@@ -113,12 +124,7 @@ def test_run_is_refused_when_the_bench_has_another_gain_than_its_calibration(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for path in calibrated.iterdir():
-        if path.is_file():
-            shutil.copy(path, tmp_path)
-    for name in FILES:
-        text = (tmp_path / name).read_text()
-        (tmp_path / name).write_text(text.replace("setting = 2.0", "setting = 2.2"))
+    copy_changed(calibrated, tmp_path, "setting = 2.0", "setting = 2.2")
     monkeypatch.chdir(tmp_path)
     assert main(order("run")) != 0
     assert "made with gain_db 3.01" in capsys.readouterr().err.replace("\n", " ")
@@ -131,13 +137,8 @@ def test_run_fails_its_tests_when_the_meshes_have_changed_since(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The same instruments answer, but all shifters have moved by 0.6 of their offsets."""
-    for path in calibrated.iterdir():
-        if path.is_file():
-            shutil.copy(path, tmp_path)
-    for name in FILES:
-        text = (tmp_path / name).read_text()
-        moved = "seed = 1\nmesh = { phase_error_rad = 0.8 }"
-        (tmp_path / name).write_text(text.replace("seed = 1", moved))
+    moved = "seed = 1\nmesh = { phase_error_rad = 0.8 }"
+    copy_changed(calibrated, tmp_path, "seed = 1", moved)
     monkeypatch.chdir(tmp_path)
     assert main([*order("run"), "--json"]) == ExitCode.VERIFICATION
     result = json.loads(capsys.readouterr().out)

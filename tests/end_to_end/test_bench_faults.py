@@ -22,22 +22,14 @@ from drivers.errors import (
 )
 from drivers.optics.burst import BurstFormat
 from sim_backend.instruments import Fault, FaultKind
+from tests import blocks
 from tests.waveform_bench import WaveformBench, open_bench
 
 INPUTS, ROWS, MODES = 16, 8, 64
 
 
 def block_of(index: int, run: int = 0) -> Block:
-    return Block(
-        run=run,
-        layer=0,
-        tile=0,
-        first_input=INPUTS * index,
-        inputs=INPUTS,
-        first_row=0,
-        rows=ROWS,
-        modes=MODES,
-    )
+    return blocks.block_of(index, inputs=INPUTS, rows=ROWS, modes=MODES, run=run)
 
 
 @dataclass

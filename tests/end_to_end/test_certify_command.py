@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.certificates import canonical_json, read_private_key
 from veilight.cli import main
 
 Certify = Callable[..., tuple[int, str, str]]
@@ -121,6 +122,56 @@ def test_verification_fails_and_names_it_when_something_was_changed(
     for words in ("ledger head: ", "thresholds: ", "result: "):
         assert words in error
     assert "signature: " not in error
+
+
+def test_certificate_of_the_format_before_still_verifies_and_says_what_it_is(
+    run_folder: Path, certify: Certify, tmp_path: Path
+) -> None:
+    """Signed as the version before signed it: its bits are its own, all else must match."""
+    key = tmp_path / "key.pem"
+    assert certify("keys", key)[0] == 0
+    assert certify(run_folder, "--key", key, "--overwrite", "--quiet")[0] == 0
+    written = json.loads((run_folder / "certificate.server.json").read_text())
+    statement = written["statement"] | {"format": "veilight certificate 2"}
+    del statement["total"]["worst_bits_with_memory"]
+    for layer in statement["layers"]:
+        del layer["bits_with_memory"]
+        layer["bits_per_value"] *= 0.9
+    signer = read_private_key(key)
+    value = signer.sign(b"veilight certificate 1\n" + canonical_json(statement)).hex()
+    old = tmp_path / "old.json"
+    old.write_text(
+        json.dumps({"statement": statement, "signature": written["signature"] | {"value": value}})
+    )
+    arguments = ("verify", old, "--result", run_folder / "result.json")
+    status, out, _ = certify(*arguments, "--public-key", f"{key}.pub")
+    assert status == 0
+    assert "its bits were not compared" in " ".join(out.split()).lower()
+    status, out, _ = certify(*arguments, "--json")
+    assert status == 0
+    assert json.loads(out)["earlier_format"].startswith("veilight certificate 2, ")
+
+    today = json.loads((run_folder / "certificate.server.json").read_text())
+    assert today["statement"]["format"] == "veilight certificate 3"
+    status, out, _ = certify("verify", run_folder / "certificate.server.json", "--json")
+    assert (status, json.loads(out)["earlier_format"]) == (0, None)
+
+
+def test_statement_shows_what_a_memory_could_get_and_at_what_calibrations_are_charged(
+    run_folder: Path, certify: Certify
+) -> None:
+    status, out, _ = certify(run_folder, "--overwrite")
+    assert status == 0
+    for words in (
+        "with memory",
+        "With a memory over copies, which no test looks for",
+        "deviations",
+    ):
+        assert words in out
+    server = json.loads((run_folder / "certificate.server.json").read_text())["statement"]
+    for layer in server["layers"]:
+        assert layer["bits_per_value"] <= layer["bits_with_memory"] <= layer["bits_untested"]
+    assert server["total"]["worst_bits_with_memory"] > server["total"]["worst_bits_per_value"]
 
 
 def test_real_light_is_refused_when_the_run_was_simulated(

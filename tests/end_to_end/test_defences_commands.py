@@ -7,6 +7,7 @@ import pytest
 
 from protocol.ledger import WeightLedger
 from protocol.models.files import load_model
+from protocol.models.model import Model
 from veilight.cli import main
 
 
@@ -71,13 +72,17 @@ def test_defences_are_measured_beside_the_bound(
     assert "within the bound" in out
 
 
+def create_ledger(model: Model, path: Path) -> None:
+    """A ledger with a budget of half a bit per weight, closed."""
+    rows = {index: model.graph.optical_layer(index).rows for index in model.graph.optical}
+    WeightLedger.create(path, model.digest, rows, 0.5).close()
+
+
 def test_network_is_renewed_and_its_old_ledger_retired(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = load_model(model)
-    rows = {index: old.graph.optical_layer(index).rows for index in old.graph.optical}
-    spent = tmp_path / "old.ledger"
-    WeightLedger.create(spent, old.digest, rows, 0.5).close()
+    old, spent = load_model(model), tmp_path / "old.ledger"
+    create_ledger(old, spent)
     command = ["renew", str(model), "--ledger", str(spent), "--margin", "0.1", "--json"]
     new, ledger = tmp_path / "new.safetensors", tmp_path / "new.ledger"
     assert main([*command, "--save", str(new), "--new-ledger", str(ledger)]) == 0
@@ -105,10 +110,8 @@ def test_network_is_renewed_and_its_old_ledger_retired(
 def test_old_ledger_stays_open_when_the_new_network_is_too_poor(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = load_model(model)
-    rows = {index: old.graph.optical_layer(index).rows for index in old.graph.optical}
-    spent = tmp_path / "old.ledger"
-    WeightLedger.create(spent, old.digest, rows, 0.5).close()
+    old, spent = load_model(model), tmp_path / "old.ledger"
+    create_ledger(old, spent)
     command = ["renew", str(model), "--ledger", str(spent), "--margin", "0", "--epochs", "1"]
     files = ["--save", str(tmp_path / "n.safetensors"), "--new-ledger", str(tmp_path / "n")]
     assert main([*command, *files, "--seed", "1"]) != 0

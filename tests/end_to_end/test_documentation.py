@@ -151,6 +151,7 @@ def test_settings_of_calibration_on_the_pages_are_those_of_routines(folder: Path
     said: dict[str, object] = {}
     for _, text in _blocks("toml"):
         said |= tomllib.loads(text).get("calibration", {})
+    assert said
     registry = routines_for((load_bench(folder / "lab-server.toml"),))
     for key, value in said.items():
         if isinstance(value, dict):

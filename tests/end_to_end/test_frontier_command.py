@@ -133,7 +133,7 @@ def test_frontier_is_shown_drawn_and_evaluated_when_networks_are_trained(
     assert report == json.loads((out / "frontier.json").read_text())
     assert (report["format"], report["version"], report["data"]) == (
         "veilight-frontier",
-        1,
+        2,
         "digits",
     )
     keys = {network["key"] for network in report["networks"]}

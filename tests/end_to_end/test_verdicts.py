@@ -14,7 +14,6 @@ import pytest
 import torch
 from scipy import stats
 
-from drivers.backend import Block
 from drivers.errors import VerificationError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.verification import Verifier, expected_return
@@ -30,6 +29,7 @@ from sim_backend.adversaries import (
 )
 from sim_backend.settings import LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.blocks import block_of
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 
 RECEIVER = FeedForwardTap(tap_fraction=0.02)
@@ -88,16 +88,7 @@ def refused_blocks(
     verifier = Verifier(expectation, false_alarm=1e-6, blocks=1)
     refused = 0
     for number in range(blocks):
-        block = Block(
-            run=0,
-            layer=0,
-            tile=0,
-            first_input=number * inputs,
-            inputs=inputs,
-            first_row=0,
-            rows=ROWS,
-            modes=modes,
-        )
+        block = block_of(number, inputs=inputs, rows=ROWS, modes=modes)
         data = torch.randn(inputs, modes, generator=generator)
         data[data == 0] = 1.0  # a single mode must not be empty
         link.client.load(block, data / torch.linalg.vector_norm(data, dim=1, keepdim=True))

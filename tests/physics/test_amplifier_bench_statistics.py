@@ -6,11 +6,9 @@ Chance of failure: 14 normal scores beyond 6.5, below 2e-9 in all before the see
 """
 
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
 
 from drivers.backend import OpticalLink
 from drivers.receivers import Amplifier
@@ -19,6 +17,7 @@ from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.amplifier_bench import bench_settings, open_amplifier_bench
 from tests.blocks import block_of
+from tests.physics.tier_frames import Estimate, Frames, Sent, fitted, frames_through, variance_of
 
 INPUTS, ROWS, MODES, BLOCKS = 8, 1500, 8, 3
 LIMIT = 6.5
@@ -27,49 +26,22 @@ SYSTEMATIC = 0.004
 GAINS = [1.5, 3.0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Frames through one tier, flat: along mode x, outcome and return."""
-
-    products: Tensor
-    outcomes: Tensor
-    data: Tensor
-    means: Tensor
-    returned: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A value with its standard deviation."""
-
-    value: float
-    deviation: float
-
-
-def sample(link: OpticalLink, seed: int) -> Sample:
+def sample(link: OpticalLink, seed: int) -> Frames:
     """Public random frames, all returns measured in X."""
     generator = torch.Generator().manual_seed(seed)
-    parts: list[tuple[Tensor, ...]] = []
-    for number in range(BLOCKS):
-        block = block_of(number, inputs=INPUTS, rows=ROWS, modes=MODES)
+
+    def drawn(number: int) -> Sent:
         data = torch.randn(INPUTS, MODES, generator=generator)
         data /= torch.linalg.vector_norm(data, dim=1, keepdim=True)
         means = 2 * torch.randn(INPUTS, ROWS, MODES, generator=generator)
-        link.client.load(block, data)
-        link.server.send(block, means)
-        outcomes = link.client.measure(block)
-        returned = link.server.collect_full(block, torch.zeros(INPUTS, ROWS, dtype=torch.bool))
-        products = torch.einsum("irm,im->ir", means, data)
-        spread = data[:, None].expand(-1, ROWS, -1)
-        parts.append((products, outcomes, spread, means, returned))
-    flat = [
-        torch.cat([part.flatten(0, 1) for part in column]) for column in zip(*parts, strict=True)
-    ]
-    products, outcomes, data, means, returned = (one.double() for one in flat)
-    return Sample(products=products, outcomes=outcomes, data=data, means=means, returned=returned)
+        block = block_of(number, inputs=INPUTS, rows=ROWS, modes=MODES)
+        in_p = torch.zeros(INPUTS, ROWS, dtype=torch.bool)
+        return Sent(block=block, data=data, means=means, in_p=in_p)
+
+    return frames_through(link, map(drawn, range(BLOCKS)))
 
 
-def moments(found: Sample) -> dict[str, Estimate]:
+def moments(found: Frames) -> dict[str, Estimate]:
     """First and second moments of outcome and return."""
     gain, rest = fitted(found.products, found.outcomes)
     return_gain, rest_returned = fitted(found.means, found.returned)
@@ -81,9 +53,9 @@ def moments(found: Sample) -> dict[str, Estimate]:
     both = rest * along
     return {
         "outcome gain": gain,
-        "outcome variance": variance(rest),
+        "outcome variance": variance_of(rest),
         "return gain": return_gain,
-        "return variance along the data": variance(along),
+        "return variance along the data": variance_of(along),
         "return variance across the data": Estimate(
             value=white, deviation=white * math.sqrt(2 / freedom)
         ),
@@ -93,25 +65,11 @@ def moments(found: Sample) -> dict[str, Estimate]:
     }
 
 
-def fitted(known: Tensor, found: Tensor) -> tuple[Estimate, Tensor]:
-    energy = float(known.square().sum())
-    gain = float((known * found).sum()) / energy
-    rest = found - gain * known
-    return Estimate(value=gain, deviation=math.sqrt(float(rest.var()) / energy)), rest
-
-
-def variance(values: Tensor) -> Estimate:
-    found = float(values.var())
-    return Estimate(value=found, deviation=found * math.sqrt(2 / (values.numel() - 1)))
-
-
 def worst_score(found: dict[str, Estimate], expected: dict[str, Estimate]) -> tuple[float, str]:
-    scores = {}
-    for name, estimate in found.items():
-        other = expected[name]
-        room = SYSTEMATIC * abs(other.value)
-        difference = max(0.0, abs(estimate.value - other.value) - room)
-        scores[name] = difference / math.hypot(estimate.deviation, other.deviation)
+    scores = {
+        name: abs(estimate.score(expected[name], systematic=SYSTEMATIC))
+        for name, estimate in found.items()
+    }
     name = max(scores, key=lambda key: scores[key])
     return scores[name], f"{name}: {found[name]} expected {expected[name]}"
 

@@ -15,7 +15,6 @@ from protocol.leakage.certified import (
     TestedQuadrature,
     certification_design,
     certified_weight_bits,
-    compose_over_sessions,
     normal_multiplier,
     sub_gaussian_multiplier,
 )
@@ -263,13 +262,6 @@ def test_certificate_grows_when_the_calibration_or_the_independence_is_worse() -
         (ServerTrust(), NoiseDependence(gain_wobble=1e-6)),
     ):
         assert bits(trust, law) > plain * 1.01
-
-
-def test_sessions_add_up_to_no_more_than_all_the_light_when_composed() -> None:
-    assert compose_over_sessions([0.1, 0.2], 1.0) == pytest.approx(0.3)
-    assert compose_over_sessions([0.7, 0.7], 1.0) == 1.0
-    with pytest.raises(ConfigurationError, match="certified bits of a session"):
-        compose_over_sessions([math.nan], 1.0)
 
 
 def test_sums_are_refused_when_they_contradict_each_other() -> None:

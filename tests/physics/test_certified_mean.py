@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from drivers.errors import ConfigurationError
-from drivers.receivers import Amplifier, FeedForwardTap, Receiver
+from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.leakage.certified import (
     ServerTrust,
     TestedQuadrature,
@@ -212,6 +212,21 @@ def test_untested_light_bounds_the_average_when_symbols_are_few() -> None:
         784 * weight_bits_general_untested(1.6) + 10 * weight_bits_general_untested(20)
     ) / 794
     assert joint == pytest.approx(untested, rel=1e-12)
+
+
+@pytest.mark.parametrize("symbols", [3, 30, 300])
+@pytest.mark.parametrize("photons", [1e-4, 0.4])
+def test_average_is_bounded_when_a_layer_has_next_to_no_symbols(
+    symbols: int, photons: float
+) -> None:
+    """Errors larger than the gain: slopes of 0, variances that nobody knows."""
+    receiver = PassiveTap(tap_fraction=0.02)
+    expected = [
+        layers(receiver, (photons, 5.0), count, copies=161)[0] for count in (symbols, 50_000_000)
+    ]
+    joint = certified_mean_bits(mean_design(expected, 1e-3, TRUST), as_expected(expected))
+    untested = weight_bits_general_untested(161 * expected[0].modulation_x_snu)
+    assert untested / 2 < joint <= untested * (1 + 1e-12)
 
 
 def test_average_is_refused_when_layers_are_missing() -> None:

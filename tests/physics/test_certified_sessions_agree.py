@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
-from protocol.certificates import RunFacts, Statement, server_statement, session_record_from
+from protocol.certificates import Statement, server_statement, session_record_from
 from protocol.leakage.certified import normal_multiplier
 from sim_backend.settings import DetectorSettings, LinkSettings
+from tests.unit.protocol.run_facts import FACTS
 from tests.unit.protocol.session_bench import perceptron
 from veilight.certificate_plan import CertificatePlan, planned_certificate
 from veilight.certificate_record import certificate_record
@@ -21,15 +22,6 @@ from veilight.run_values import InferenceRequest
 from veilight.runs import run_inference
 
 FAILURE = 1e-6
-FACTS = RunFacts(
-    simulated=True,
-    title="a run",
-    started="2026-01-01T00:00:00+00:00",
-    accepted=True,
-    backend="symbol",
-    taints=(),
-    result_sha256="ab" * 32,
-)
 
 
 def _session(plan: CertificatePlan, rows: int, seed: int, per_block: int) -> Statement:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drivers.errors import ConfigurationError
 from protocol.leakage import LayerLight, LeakageFigure, weight_figures_for_layer
 from protocol.leakage.certified import certification_design, normal_multiplier
-from protocol.leakage.certified_plane import worst_plane
+from protocol.leakage.certified_plane import worst_planes
 from protocol.leakage.general_bound import (
     ReturnedChannel,
     possible_other_gains,
@@ -181,9 +181,8 @@ def test_plane_lies_above_the_bound_when_the_channel_is_any_other(
     m_x, m_p = modulation_of(mu, case[1])
     seen = seen and m_p == 0
     of_gain = reach if m_p > 0 or seen else 0.0
-    plane = worst_plane(
-        honest_channel(*case), m_x, m_p, [reach, reach, of_gain * unlike, reach], gain_p_seen=seen
-    )
+    axes = [reach, reach, of_gain * unlike, reach]
+    (plane,) = worst_planes(honest_channel(*case), m_x, m_p, axes, (1.0,), gain_p_seen=seen)
     gain = math.sqrt(t)
     possible = possible_other_gains(gain, excess_x, excess_p)
     assert possible is not None
@@ -230,3 +229,39 @@ def test_planes_lie_above_the_bound_when_the_expected_channel_is_at_the_edge_of_
             )
             bound = weight_bits_general(m, m, channel)
             assert min(plane.at(channel) for plane in design.planes) >= bound * (1 - 1e-6) - 1e-9
+
+
+@pytest.mark.parametrize("symbols", [101, 1000, 20_000])
+def test_planes_lie_above_the_bound_when_errors_are_as_large_as_the_gains(symbols: int) -> None:
+    """Few symbols of faint light: a plane that is level at no gain would be too low."""
+    m, dither = 4.959591553511751e-4, 5.4272332576948825
+    design = certification_design(
+        ReturnedChannel(
+            gain_x=1.0,
+            gain_p=0.999977749713306,
+            excess_noise_x_snu=1.1128238428218095e-05,
+            excess_noise_p_snu=6.717222262757919e-08,
+        ),
+        modulation_x_snu=m,
+        modulation_p_snu=0.0,
+        copies=1,
+        symbols_x=symbols,
+        symbols_p=symbols,
+        failure=1e-10,
+        dither_p_snu=dither,
+    )
+    generator = np.random.default_rng(5)
+    for _ in range(300):
+        excess_x, excess_p = 10.0 ** generator.uniform(-6, 0, size=2)
+        gain = generator.uniform(0, 1)
+        possible = possible_other_gains(gain, excess_x, excess_p)
+        assert possible is not None
+        low, high = max(0.0, possible[0]), possible[1]
+        channel = ReturnedChannel(
+            gain_x=gain,
+            gain_p=low + generator.uniform(0.001, 0.999) * (high - low),
+            excess_noise_x_snu=excess_x,
+            excess_noise_p_snu=excess_p,
+        )
+        bound = weight_bits_general(m, 0.0, channel, gain_p_seen=True)
+        assert min(plane.at(channel) for plane in design.planes) >= bound * (1 - 1e-6) - 1e-9

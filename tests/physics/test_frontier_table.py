@@ -26,7 +26,7 @@ from protocol.leakage.dithering import (
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
 from veilight.certificate_plots import leakage_curve
 from veilight.frontier.expected import expected_certificate
-from veilight.frontier.figures import LinkAssumptions, privacy_of
+from veilight.frontier.figures import LinkAssumptions, privacy_of, with_queries
 from veilight.frontier.link import receiver_on_link
 from veilight.frontier.shapes import LayerShape
 
@@ -88,17 +88,11 @@ def test_positions_and_copies_count_as_more_photons() -> None:
 def test_a_thief_keeps_one_block_and_small_blocks_allow_more_queries() -> None:
     tap = FeedForwardTap(tap_fraction=0.3)
     shape = LayerShape(layer=0, rows=20, columns=50, positions=7)
-    found = {
-        inputs: privacy_of(
-            (shape,),
-            (8.0,),
-            tap,
-            "real",
-            LinkAssumptions(inputs_per_block=inputs),
-            budget_bits_per_weight=4.0,
-        )
-        for inputs in (0, 3, 1, 100)
-    }
+    found = {}
+    for inputs in (0, 3, 1, 100):
+        link = LinkAssumptions(inputs_per_block=inputs)
+        figures = privacy_of((shape,), (8.0,), tap, "real", link)
+        found[inputs] = with_queries(figures, (shape,), (8.0,), link, 4.0)
     for inputs, copies in ((0, 7), (3, 3), (1, 1), (100, 7)):
         photons = copies * found[inputs].photons_per_symbol[0]
         assert found[inputs].stolen_block_bits_per_weight == pytest.approx(

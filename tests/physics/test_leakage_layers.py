@@ -298,10 +298,12 @@ OF_CERTIFICATES = (
     "certified_corner",
     "certified_mean",
     "certified_plane",
+    "certified_search",
     "certified_statistics",
     "certified_worst",
     "covariance",
     "general_bound",
+    "joint_state",
 )
 """Modules of certificates, which are imported by their own names."""
 

@@ -9,7 +9,7 @@ All scores are normal within the symbols' statistics; a limit of 6.5 has the pro
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,72 +22,37 @@ from sim_backend.scene.reference_settings import ReferenceSettings
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.blocks import block_of
+from tests.physics.tier_frames import Estimate, Frames, Sent, fitted, frames_through, variance_of
 from tests.waveform_bench import WaveformBench, open_bench, reference_settings
 
 INPUTS, ROWS, MODES = 64, 24, 65
 SCORE_LIMIT = 6.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A value with its standard deviation."""
-
-    value: float
-    deviation: float
-
-    def score(self, other: "Estimate") -> float:
-        """Difference in standard deviations."""
-        return (self.value - other.value) / math.hypot(self.deviation, other.deviation)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Frames through one tier: launched means, outcomes, returns, and which were tested in P."""
-
-    products: Tensor
-    outcomes: Tensor
-    data: Tensor
-    means: Tensor
-    returned: Tensor
-    in_p: Tensor
-
-    def moments(self) -> dict[str, Estimate]:
-        """First and second moments; deviations are those of normal values."""
-        gain, left = _fit(self.products, self.outcomes)
-        x, p = ~self.in_p, self.in_p
-        return_gain, left_x = _fit(self.means[x], self.returned[x])
-        values_p = self.returned[p]
-        along = torch.einsum("fm,fm->f", left_x, self.data[x])
-        both = left.reshape(self.in_p.shape)[x] * along
-        return {
-            "outcome gain": gain,
-            "outcome variance": _variance(left),
-            "return gain": return_gain,
-            "return variance X": _variance(left_x),
-            "return variance P": _variance(values_p),
-            "covariance": Estimate(
-                value=float(both.mean()), deviation=float(both.std()) / math.sqrt(both.numel())
-            ),
-            "return mean P": Estimate(
-                value=float(values_p.mean()),
-                # What leaks through the modulator is known as well as the vacuum slots, of which
-                # there is one per 31 symbols, tell its mean.
-                deviation=float(values_p.std())
-                * math.hypot(values_p.numel() ** -0.5, (self.returned.numel() / 31) ** -0.5),
-            ),
-        }
-
-
-def _fit(wanted: Tensor, found: Tensor) -> tuple[Estimate, Tensor]:
-    energy = float(wanted.square().sum())
-    gain = float((wanted * found).sum()) / energy
-    left = found - gain * wanted
-    return Estimate(value=gain, deviation=float(left.std()) / math.sqrt(energy)), left
-
-
-def _variance(values: Tensor) -> Estimate:
-    variance = float(values.var())
-    return Estimate(value=variance, deviation=variance * math.sqrt(2 / values.numel()))
+def moments(found: Frames) -> dict[str, Estimate]:
+    """First and second moments; deviations are those of normal values."""
+    gain, left = fitted(found.products, found.outcomes)
+    x, p = ~found.in_p, found.in_p
+    return_gain, left_x = fitted(found.means[x], found.returned[x])
+    values_p = found.returned[p]
+    both = left[x] * (left_x * found.data[x]).sum(1)
+    return {
+        "outcome gain": gain,
+        "outcome variance": variance_of(left),
+        "return gain": return_gain,
+        "return variance X": variance_of(left_x),
+        "return variance P": variance_of(values_p),
+        "covariance": Estimate(
+            value=float(both.mean()), deviation=float(both.std()) / math.sqrt(both.numel())
+        ),
+        "return mean P": Estimate(
+            value=float(values_p.mean()),
+            # What leaks through the modulator is known as well as the vacuum slots, of which
+            # there is one per 31 symbols, tell its mean.
+            deviation=float(values_p.std())
+            * math.hypot(values_p.numel() ** -0.5, (found.returned.numel() / 31) ** -0.5),
+        ),
+    }
 
 
 def vectors(generator: torch.Generator) -> Tensor:
@@ -103,35 +68,18 @@ def peak_to_average() -> float:
     return float(MODES * pattern.max() ** 2 / pattern.square().sum())
 
 
-def through(link: OpticalLink, blocks: int, *, mu: float, seed: int = 11) -> Sample:
+def through(link: OpticalLink, blocks: int, *, mu: float, seed: int = 11) -> Frames:
     """Public frames through a link; the same for every link."""
     generator = torch.Generator().manual_seed(seed)
-    parts: list[Sample] = []
-    for index in range(blocks):
-        block = block_of(index, inputs=INPUTS, rows=ROWS, modes=MODES)
+
+    def drawn(index: int) -> Sent:
         data = vectors(generator)
         means = 2 * math.sqrt(mu) * torch.randn(INPUTS, ROWS, MODES, generator=generator)
         in_p = torch.rand(INPUTS, ROWS, generator=generator) < 0.5
-        link.client.load(block, data)
-        link.server.send(block, means)
-        outcomes = link.client.measure(block)
-        returned = link.server.collect_full(block, in_p)
-        parts.append(
-            Sample(
-                products=torch.einsum("im,irm->ir", data, means).double(),
-                outcomes=outcomes.double().cpu(),
-                data=data[:, None, :].expand_as(means).double(),
-                means=means.double(),
-                returned=returned.double().cpu(),
-                in_p=in_p,
-            )
-        )
-    return Sample(
-        **{
-            name: torch.cat([getattr(part, name) for part in parts])
-            for name in ("products", "outcomes", "data", "means", "returned", "in_p")
-        }
-    )
+        block = block_of(index, inputs=INPUTS, rows=ROWS, modes=MODES)
+        return Sent(block=block, data=data, means=means, in_p=in_p)
+
+    return frames_through(link, map(drawn, range(blocks)))
 
 
 def symbol_tier(bench: WaveformBench) -> SymbolLink:
@@ -167,8 +115,8 @@ def symbol_tier(bench: WaveformBench) -> SymbolLink:
 
 def compare(blocks: int, *, mu: float, settings: ReferenceSettings) -> None:
     bench = open_bench(settings, modes_per_frame=MODES)
-    waveform = through(bench.link, blocks, mu=mu).moments()
-    symbol = through(symbol_tier(bench), blocks, mu=mu).moments()
+    waveform = moments(through(bench.link, blocks, mu=mu))
+    symbol = moments(through(symbol_tier(bench), blocks, mu=mu))
     print(f"\n{blocks * INPUTS * ROWS * MODES:,} symbols, mu = {mu:g}")
     for name, found in waveform.items():
         other = symbol[name]
@@ -204,10 +152,10 @@ def narrow(settings: ReferenceSettings, linewidth_hz: float) -> ReferenceSetting
     )
 
 
-def phase_variance(sample: Sample) -> Estimate:
+def phase_variance(sample: Frames) -> Estimate:
     """Variance of the phase error, from what bright X leaves in P: <p^2 | q> = N + v g^2 q^2."""
     x, p = ~sample.in_p, sample.in_p
-    gain, _ = _fit(sample.means[x], sample.returned[x])
+    gain, _ = fitted(sample.means[x], sample.returned[x])
     energy = (sample.means[p] * gain.value).square().flatten().numpy()
     squares = sample.returned[p].square().flatten().numpy()
     slope, offset = np.polyfit(energy, squares, 1)

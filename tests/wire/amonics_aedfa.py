@@ -11,7 +11,7 @@ from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifier
 from sim_backend.wire.twins.amonics_aedfa import AmonicsTwin
 from tests.wire.rigs import loopback_link
 
-__all__ = ["TABLE", "makers"]
+__all__ = ["TABLE", "amplifier_on", "makers"]
 
 TABLE = GainTable.parse(
     "40 mA = 0 dB, 53.1 mA = 2 dB, 67.3 mA = 4 dB, 83.2 mA = 6 dB, 100.8 mA = 8 dB, "
@@ -20,11 +20,8 @@ TABLE = GainTable.parse(
 """Points of the twin's own curve."""
 
 
-def _amplifier(modes: tuple[str, ...], deaf: int) -> Instrument:
-    bench = SimulatedAmplifierBench()
-    part = bench.part("client", "amplifier")
-    assert isinstance(part, AmplifierPart)
-    twin = AmonicsTwin(clock=bench.clock, amplifier=part, modes=modes, deaf=deaf)
+def amplifier_on(twin: AmonicsTwin, bench: SimulatedAmplifierBench) -> AmonicsAEDFA:
+    """A closed driver on a twin."""
     return AmonicsAEDFA(
         "amplifier",
         limits=AmplifierLimits(
@@ -33,6 +30,15 @@ def _amplifier(modes: tuple[str, ...], deaf: int) -> Instrument:
         link=loopback_link(twin, bench.clock, line=True),
         clock=bench.clock,
         table=TABLE,
+    )
+
+
+def _amplifier(modes: tuple[str, ...], deaf: int) -> Instrument:
+    bench = SimulatedAmplifierBench()
+    part = bench.part("client", "amplifier")
+    assert isinstance(part, AmplifierPart)
+    return amplifier_on(
+        AmonicsTwin(clock=bench.clock, amplifier=part, modes=modes, deaf=deaf), bench
     )
 
 

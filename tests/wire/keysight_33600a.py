@@ -2,14 +2,23 @@
 
 from collections.abc import Callable
 
-from drivers.instruments import Instrument
+from drivers.instruments import GeneratorLimits, Instrument, Range
 from drivers.modulators.keysight_33600a import MODELS, Keysight33600A
 from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import GeneratorPart
 from sim_backend.wire.twins.keysight_33600a import Keysight33600ATwin
 from tests.wire.rigs import loopback_link
 
-__all__ = ["makers"]
+__all__ = ["LIMITS", "makers"]
+
+LIMITS = GeneratorLimits(
+    channels=1,
+    volts=Range(lowest=-1.0, highest=1.0),
+    sample_rate_hz=Range(lowest=1e3, highest=1e9),
+    samples=1000,
+    bits=14,
+)
+"""What few waveforms need."""
 
 
 def _generator(bench: SimulatedBench | None = None, *, conflicts: bool = False) -> Instrument:

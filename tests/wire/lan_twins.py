@@ -1,7 +1,12 @@
 """Twins behind VXI-11 and HiSLIP, and links to them through pyvisa-py: real sockets, real time."""
 
+import gc
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from drivers.transports.link import Link
 from drivers.transports.pool import opener_of
@@ -15,7 +20,17 @@ from sim_backend.wire.server import TwinListener, TwinServer
 from sim_backend.wire.session import Session, Twin
 from sim_backend.wire.vxi11 import Vxi11Twin
 
-__all__ = ["BOXES", "Box", "EchoTwin", "served", "visa_link"]
+__all__ = [
+    "BOXES",
+    "IDENTITY",
+    "PROTOCOLS",
+    "UNCLOSED",
+    "Box",
+    "EchoTwin",
+    "served",
+    "sockets_collected",
+    "visa_link",
+]
 
 Box = Callable[[Twin, SimulatedClock], Twin]
 BOXES: dict[str, Box] = {
@@ -26,6 +41,10 @@ BOXES: dict[str, Box] = {
     ),
     "HiSLIP in small parts": lambda twin, clock: HislipTwin(twin, clock, largest=37),
 }
+
+PROTOCOLS = ("VXI-11", "HiSLIP")
+IDENTITY = b"Maker,Echo,SIM01,1"
+UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
 class EchoTwin(Twin):
@@ -48,7 +67,7 @@ class EchoTwin(Twin):
         self._session = session = _Shared(
             clock,
             {
-                "*IDN?": lambda _: "Maker,Echo,SIM01,1",
+                "*IDN?": lambda _: IDENTITY.decode(),
                 "ECHO?": self._echo,
                 "HELD?": self._held,
                 "DATA": self._data,
@@ -83,6 +102,16 @@ class _Shared(ScpiSession):
 
     def close(self) -> None:
         return
+
+
+@contextmanager
+def sockets_collected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """pyvisa-py leaves the socket of a failed opening to the garbage collector, and logs it."""
+    caplog.set_level(logging.CRITICAL, "pyvisa")
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @contextmanager

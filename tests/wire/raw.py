@@ -1,12 +1,13 @@
 """Bytes and lines to a session and back without any driver, and rubbish to feed to it."""
 
+import random
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from sim_backend.wire.session import Session
 
-__all__ = ["ask", "babble", "hear", "rubbish"]
+__all__ = ["ask", "babble", "damaged_streams", "hear", "rubbish"]
 
 
 def hear(session: Session, data: bytes) -> bytes:
@@ -61,3 +62,31 @@ def rubbish(samples: Sequence[bytes], count: int, *, seed: int) -> Iterator[byte
             elif place < len(message):
                 del message[place]
         yield bytes(message)
+
+
+def damaged_streams(
+    messages: Sequence[bytes], source: random.Random, *, rubbish_share: float, first: int = 10_000
+) -> Iterator[bytes]:
+    """Ten thousand times random bytes, or some messages with bytes changed, lost or put in.
+
+    Args:
+        messages: good ones of a protocol.
+        source: of all choices.
+        rubbish_share: how often the bytes are random.
+        first: damage is among so many bytes at the begin.
+    """
+    for _ in range(10_000):
+        kind = source.random()
+        if kind < rubbish_share:
+            yield source.randbytes(source.randrange(1, 80))
+            continue
+        data = bytearray(b"".join(source.choices(messages, k=source.randrange(1, 4))))
+        for _ in range(source.randrange(1, 5)):
+            place = source.randrange(min(len(data), first))
+            if kind < 0.8:
+                data[place] = source.randrange(256)
+            elif kind < 0.9 and len(data) > 1:
+                del data[place]
+            else:
+                data.insert(place, source.randrange(256))
+        yield bytes(data)

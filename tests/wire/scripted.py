@@ -7,7 +7,7 @@ from drivers.errors import LinkTimeoutError
 from drivers.transports.link import Link
 from drivers.transports.streams import Buffer
 
-__all__ = ["Script", "ScriptedClock", "ScriptedLine"]
+__all__ = ["Babble", "Script", "ScriptedClock", "ScriptedLine"]
 
 
 class ScriptedClock:
@@ -94,3 +94,18 @@ class ScriptedLine(Script):
     """The same like a serial line: it is drained after a fault, not opened anew."""
 
     reopens: ClassVar[bool] = False
+
+
+class Babble(Script):
+    """Answers everything with the same bytes.
+
+    Args:
+        said: the answer, until another is put in its place.
+    """
+
+    def __init__(self, said: bytes = b"") -> None:
+        super().__init__([])
+        self.said = said
+
+    def send(self, data: Buffer, timeout_s: float) -> None:
+        self._answer[:] = self.said

@@ -36,6 +36,7 @@ from sim_backend.adversaries.hardware import (
     TrojanLight,
 )
 from sim_backend.adversaries.light import ProbeLight, ReturnedLight, honest_probe, honest_return
+from sim_backend.adversaries.many_copies import MergesCopies, RemembersCopies
 from sim_backend.adversaries.outsiders import (
     BrightensSource,
     ProjectsPolarisation,
@@ -144,10 +145,10 @@ def _rows(adversary: Adversary, stated: float, agreed: float = 2.0) -> Case:
     )
 
 
-def _x_only(noise_p_snu: float, stated: float) -> Case:
+def _in_p(adversary: Adversary, stated: float) -> Case:
     """P is tested on half of the symbols."""
     return Case(
-        adversary=MeasuresOnlyX(noise_p_snu=noise_p_snu),
+        adversary=adversary,
         photons_per_symbol=0.1,
         test="P variance",
         stated=stated,
@@ -213,9 +214,9 @@ CASES: tuple[Case, ...] = (
     _variance(InterceptsAndResends(share=0.01), 3.1e5),
     _variance(InterceptsAndResends(share=0.001), 3.1e7),
     _variance(InterceptsAndResends(share=0.1), None, "fourth moment"),
-    _x_only(1.0, 494),
-    _x_only(0.1, 2.7e4),
-    _x_only(0.01, 2.5e6),
+    _in_p(MeasuresOnlyX(noise_p_snu=1.0), 494),
+    _in_p(MeasuresOnlyX(noise_p_snu=0.1), 2.7e4),
+    _in_p(MeasuresOnlyX(noise_p_snu=0.01), 2.5e6),
     _rows(InterceptsOneMode(), 2.4e4),
     _audited(2.0, math.inf, 730),
     _audited(1.3, 2.0, 1.2e3),
@@ -223,6 +224,10 @@ CASES: tuple[Case, ...] = (
     _rows(RaisesGain(agreed_gain=1.3, gain=2.0), 3.3e5, 1.3),
     _by_gain(UnambiguousDiscrimination(photons_per_symbol=0.01), 1.5e3),
     Case(adversary=AsksManyTimes(), test=None),
+    _in_p(RemembersCopies(noise_p_snu=0.01, copies=100), 2.5e6),
+    _in_p(RemembersCopies(noise_p_snu=1 / MODES, copies=100), 1.6e8),
+    _variance(MergesCopies(fraction=0.2, copies=10), 1.65e7),
+    _variance(MergesCopies(fraction=0.1, copies=10), 3.3e8),
     *_by_gain_at(ReturnsNothing(), {0.01: 1.5e3, 0.013: 1.2e3, 0.05: 308, 0.1: 154, 1.0: 16}),
     _by_gain(ReturnsAnotherRow(photons_per_symbol=0.01), 1.5e3),
     _by_gain(ReturnsLate(photons_per_symbol=0.01), 1.5e3),

@@ -116,6 +116,7 @@ def certify_verify(
 ) -> int:
     """Check signature, ledger head and thresholds of a certificate; say what does not match."""
     from protocol.certificates import (
+        earlier_format,
         ledger_mismatches,
         parse_json,
         require_real_light,
@@ -133,6 +134,7 @@ def certify_verify(
     if ledger is not None:
         found += ledger_mismatches(certificate, read_history(ledger))
     statement, signature = certificate["statement"], certificate.get("signature") or {}
+    earlier = earlier_format(statement)
     screen.result(
         {
             "file": str(file),
@@ -142,6 +144,7 @@ def certify_verify(
             "public_key": signature.get("public_key"),
             "compared_with_result": bool(expected),
             "compared_with_ledger": ledger is not None,
+            "earlier_format": earlier,
         }
     )
     if found:
@@ -157,6 +160,8 @@ def certify_verify(
     if expected:
         compared = "ledger head, thresholds, result and numbers match"
     screen.tell(f"{compared}; light: {statement.get('light')}")
+    if earlier is not None:
+        screen.tell(f"Its format is {earlier}")
     if ledger is not None:
         screen.tell(f"{ledger}: its chain holds the head that is named, and what was fixed before")
     return 0

@@ -6,7 +6,7 @@ from veilight.cli._screen import Screen
 from veilight.cli._tables import bits, tests_table
 
 if TYPE_CHECKING:
-    from protocol.certificates import Statement
+    from protocol.certificates import LayerBits, Statement
 
 __all__ = ["show_statement"]
 
@@ -30,11 +30,12 @@ def show_statement(screen: Screen, statement: "Statement") -> None:
         screen.say(f"  - {line}")
     screen.table(
         "Trusted and not",
-        ("what", "value", "given to"),
+        ("what", "value", "charged at", "given to"),
         [
             (
                 item.what,
                 "" if item.value is None else f"{item.value:.4g} {item.unit}".strip(),
+                "" if item.deviations is None else f"{item.deviations:.2f} deviations",
                 "own device" if item.trusted else "the adversary",
             )
             for item in statement.trust
@@ -68,38 +69,30 @@ def _show_estimates(screen: Screen, statement: "Statement") -> None:
 
 def _show_bits(screen: Screen, statement: "Statement") -> None:
     weights = statement.secret == "weights"
-    title = "Bits per weight, at most" if weights else "Bits per data value of one input, at most"
+    title = "Bits per weight" if weights else "Bits per data value of one input"
+    title += ", at most" if all(entry.upper_bound for entry in statement.layers) else ""
     if statement.confidence is not None:
         title += f", all at once with confidence 1 - {1 - statement.confidence:.2g}"
+    columns = ["layer", "to whom", "copies", "bits", "with memory", "untested", "total [bit]"]
     screen.table(
         title,
-        ("layer", "to whom", "copies", "bits", "untested", "total [bit]", "kind"),
+        (*columns, "kind"),
         [
             (
                 entry.layer,
                 entry.adversary,
                 f"{entry.copies_verified:,} + {entry.copies_unverified:,}" if weights else "",
                 bits(entry.bits_per_value),
+                "" if entry.bits_with_memory is None else bits(entry.bits_with_memory),
                 bits(entry.bits_untested),
                 bits(entry.total_bits),
-                "certified" if entry.certified else ("untested" if weights else "design value"),
+                _kind(entry, weights=weights),
             )
             for entry in statement.layers
         ],
-        numbers=(2, 3, 4, 5),
+        numbers=(2, 3, 4, 5, 6),
     )
-    total = statement.total
-    screen.tell(
-        f"Worst {total.worst_layer}: {bits(total.worst_bits_per_value)} bit; mean "
-        f"{bits(total.mean_bits_per_value)} bit; total {bits(total.total_bits)} bit"
-    )
-    as_one = total.mean_certified_as_one
-    if as_one is not None and as_one < total.mean_bits_per_value:
-        screen.tell(
-            f"Mean certified as one number, at the same confidence by itself: {bits(as_one)} bit"
-        )
-    if total.all_sessions_worst_bits is not None:
-        screen.tell(f"All sessions of the ledger: {bits(total.all_sessions_worst_bits)} bit")
+    _tell_totals(screen, statement)
     if statement.ledger is None:
         screen.tell("No ledger file: nothing is known of other sessions.")
     else:
@@ -113,3 +106,35 @@ def _show_bits(screen: Screen, statement: "Statement") -> None:
         where = f"in entry {statement.ledger.thresholds_entry} of the ledger"
     fingerprint = f"{statement.thresholds_sha256[:16]}..."
     screen.tell(f"Thresholds fixed beforehand: {fingerprint}, {where}\n")
+
+
+def _kind(entry: "LayerBits", *, weights: bool) -> str:
+    if not entry.upper_bound:
+        return "local estimate"
+    return "certified" if entry.certified else ("untested" if weights else "design value")
+
+
+def _tell_totals(screen: Screen, statement: "Statement") -> None:
+    total = statement.total
+    screen.tell(
+        f"Worst {total.worst_layer}: {bits(total.worst_bits_per_value)} bit; mean "
+        f"{bits(total.mean_bits_per_value)} bit; total {bits(total.total_bits)} bit"
+    )
+    remembered = total.worst_bits_with_memory
+    if remembered is not None and remembered > total.worst_bits_per_value:
+        screen.tell(
+            f"With a memory over copies, which no test looks for: at most {bits(remembered)} bit"
+        )
+    as_one = total.mean_certified_as_one
+    if as_one is not None and as_one < total.mean_bits_per_value:
+        screen.tell(
+            f"Mean certified as one number, at the same confidence by itself: {bits(as_one)} bit"
+        )
+    everything = total.all_sessions_worst_bits
+    if everything is None:
+        return
+    words = f"All sessions of the ledger, all other light as kept: {bits(everything)} bit"
+    remembered = total.all_sessions_worst_bits_with_memory
+    if remembered is not None and remembered > everything:
+        words += f"; with a memory over copies at most {bits(remembered)} bit"
+    screen.tell(words)

@@ -209,6 +209,20 @@ class FigureOptions:
     failure: Annotated[
         float, typer.Option("--failure", help="Probability that a certificate is wrong.")
     ] = 1e-6
+    gain_uncertainty: Annotated[
+        float,
+        typer.Option(
+            "--gain-uncertainty",
+            min=0,
+            help="Relative standard uncertainty of the sent amplitudes, for the certificate.",
+        ),
+    ] = 0.0
+    shot_noise_uncertainty: Annotated[
+        float,
+        typer.Option(
+            "--shot-noise-uncertainty", min=0, help="Of the server's shot-noise unit, likewise."
+        ),
+    ] = 0.0
     probe_photons: Annotated[
         float,
         typer.Option("--probe-photons", min=0, help="The client's limit on light in P, per mode."),
@@ -247,6 +261,8 @@ class FigureOptions:
             tested_symbols=self.tested_symbols or None,
             tested_share_x=self.x_share,
             failure=self.failure,
+            gain_uncertainty=self.gain_uncertainty,
+            shot_noise_uncertainty=self.shot_noise_uncertainty,
             probe_photons_per_mode=self.probe_photons,
             dither_p_snu=self.dither,
             inputs_per_block=self.inputs_per_block,

@@ -68,14 +68,24 @@ def _show_frontier(screen: Screen, report: "FrontierReport", part: "Frontier") -
     )
     screen.table(
         "What they cost",
-        ("", "photons", "stolen block [bit]", "per weight", "queries", "symbols", "light time"),
+        (
+            "",
+            "photons",
+            "stolen block [bit]",
+            "per weight",
+            "queries",
+            "with memory",
+            "symbols",
+            "light time",
+        ),
         [_cost_row(number, point) for number, point in enumerate(points, 1)],
-        numbers=(0, 2, 3, 4, 5, 6),
+        numbers=(0, 2, 3, 4, 5, 6, 7),
     )
     screen.say(
         f"Of {len(part.points)} points those at which all adversaries together learn least, one "
         "stolen block in a hundred sessions counted. Weights: mean over all; data: worst layer, "
-        "the larger of local figure and cap."
+        "the larger of local figure and cap. Queries: for clients without, and with, a memory that "
+        "meets all copies of a weight."
     )
     said = dict.fromkeys(line for point in points for line in point.privacy.assumptions)
     screen.say("\n".join(f"  - {line}" for line in said) + "\n")
@@ -108,10 +118,15 @@ def _cost_row(number: int, point: "FrontierPoint") -> tuple[str, ...]:
         ", ".join(f"{value:.3g}" for value in privacy.photons_per_symbol),
         f"{privacy.stolen_block_bits:.3g}",
         bits(privacy.stolen_block_bits_per_weight),
-        "-" if privacy.queries_allowed is None else f"{privacy.queries_allowed:,}",
+        _counted(privacy.queries_allowed),
+        _counted(privacy.queries_allowed_with_memory),
         f"{privacy.symbols_per_query:,}",
         seconds(privacy.seconds_per_query),
     )
+
+
+def _counted(queries: int | None) -> str:
+    return "-" if queries is None else f"{queries:,}"
 
 
 def _optional(value: float | None) -> str:

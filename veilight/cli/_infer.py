@@ -62,7 +62,7 @@ def run_infer(screen: Screen, configuration: "Configuration", order: InferenceOr
     # A link that cannot be made must not leave a new ledger behind.
     SymbolLink(configuration.link.settings(order.seed), client)
     job = prepare(configuration, order)
-    with ledger_of(job, order) as ledger, data_ledger_of(job, order) as inputs:
+    with ledger_of(screen, job, order) as ledger, data_ledger_of(job, order) as inputs:
         request = make_request(
             job.configuration,
             job.model,
@@ -282,7 +282,9 @@ def _check_data(model: "Model", data: "Dataset") -> None:
 
 
 @contextmanager
-def ledger_of(job: InferenceJob, order: InferenceOrder) -> "Iterator[WeightLedger | None]":
+def ledger_of(
+    screen: Screen, job: InferenceJob, order: InferenceOrder
+) -> "Iterator[WeightLedger | None]":
     """The server's ledger, open for the run; None keeps the run's account in memory."""
     from protocol.ledger import WeightLedger
 
@@ -299,6 +301,13 @@ def ledger_of(job: InferenceJob, order: InferenceOrder) -> "Iterator[WeightLedge
             raise ConfigurationError(
                 f"ledger {path} was made with a budget of {ledger.budget_bits_per_weight} bit per "
                 f"weight, the settings say {budget}; a ledger's budget stays, leave the other out"
+            )
+        untold = max(ledger.totals().most_untold_photons.values())
+        if untold:
+            screen.tell(
+                f"Ledger {path}: {untold:.6g} photons per weight were written down by an older "
+                "version, which did not say how they came back; they are charged as if they did "
+                "like those of the first session since."
             )
         yield ledger
 

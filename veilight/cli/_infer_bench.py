@@ -59,7 +59,7 @@ def run_infer_over_bench(
         # Whatever refuses does so before a new ledger is made and before there is light.
         taints, light = _checked_light(pair, store, job, override=order.override_calibration)
         with (
-            ledger_of(job, order) as ledger,
+            ledger_of(screen, job, order) as ledger,
             data_ledger_of(job, order) as inputs,
             light as link,
         ):

@@ -95,11 +95,12 @@ def _queries_allowed(setting: Setting, budget: float, cut: int | None) -> dict[s
     """
     from protocol.accounting import layer_name
     from protocol.budget import charge_for_layer, pending_queries, queries_within_budget
+    from protocol.honest_channel import server_trust
 
     plan = replace(setting.plan, inputs_per_block=1 if cut is None else cut)
     return {
         layer_name(layer): queries_within_budget(
-            charge_for_layer(layer, setting.expectation, setting.info.detection_efficiency),
+            charge_for_layer(layer, setting.expectation, server_trust(setting.info)),
             layer.photons_per_symbol * layer.positions,
             budget,
             pending_queries(plan, layer),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import Receiver
+from drivers.receivers import receiver as receiver_of_kind
 from protocol.leakage import check_encoding
 from protocol.leakage.conventions import Encoding
 from veilight.frontier.layer_figures import (
@@ -22,11 +23,12 @@ from veilight.frontier.layer_figures import (
     certified_mean,
     figures_of_layer,
     queries_allowed,
+    queries_allowed_with_memory,
 )
 from veilight.frontier.link import DataCharge, LinkAssumptions, receiver_on_link
 from veilight.frontier.shapes import LayerShape
 
-__all__ = ["DataCharge", "LinkAssumptions", "Privacy", "privacy_of", "queries_of"]
+__all__ = ["DataCharge", "LinkAssumptions", "Privacy", "privacy_of", "with_queries"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,9 @@ class Privacy:
             vectors where that says so.
         stolen_block_bits_per_weight: the same per weight, in the layer that is worst in that.
         queries_allowed: samples until the first layer's budget is spent, all of them verified but
-            the last block; None without a budget.
+            the last block, for clients without a memory from copy to copy; None without a budget.
+        queries_allowed_with_memory: the same for a client with one memory over all copies of a
+            weight (`protocol.leakage.copies`).
         symbols_per_query: modes sent for one sample.
         seconds_per_query: light time of one sample.
         assumptions: what the figures take for granted.
@@ -100,6 +104,7 @@ class Privacy:
     stolen_block_bits: float
     stolen_block_bits_per_weight: float
     queries_allowed: int | None
+    queries_allowed_with_memory: int | None
     symbols_per_query: int
     seconds_per_query: float
     assumptions: tuple[str, ...]
@@ -128,10 +133,8 @@ def privacy_of(
     receiver: Receiver,
     encoding: Encoding,
     link: LinkAssumptions,
-    *,
-    budget_bits_per_weight: float | None = None,
 ) -> Privacy:
-    """All figures of a design.
+    """All figures of a design but the queries of a budget; see `with_queries`.
 
     Args:
         shapes: the optical layers.
@@ -139,7 +142,6 @@ def privacy_of(
         receiver: with its setting.
         encoding: "real" or "complex".
         link: what is assumed.
-        budget_bits_per_weight: of the server's ledger; None leaves `queries_allowed` out.
 
     Raises:
         ConfigurationError: a value is out of range, the numbers of layers differ, or the receiver
@@ -185,32 +187,46 @@ def privacy_of(
             layer.stolen_bits * shape.weights for layer, shape in zip(layers, shapes, strict=True)
         ),
         stolen_block_bits_per_weight=max(layer.stolen_bits for layer in layers),
-        queries_allowed=(
-            None
-            if budget_bits_per_weight is None
-            else _fewest_queries(designs, budget_bits_per_weight)
-        ),
+        queries_allowed=None,
+        queries_allowed_with_memory=None,
         symbols_per_query=symbols,
         seconds_per_query=symbols / link.symbol_rate_hz,
         assumptions=_assumptions(receiver, link),
     )
 
 
-def queries_of(
+def with_queries(
+    privacy: Privacy,
     shapes: Sequence[LayerShape],
     signal_to_noise: Sequence[float],
-    receiver: Receiver,
-    encoding: Encoding,
     link: LinkAssumptions,
-    budget_bits_per_weight: float,
-) -> int:
-    """`Privacy.queries_allowed` alone; see `privacy_of`."""
-    designs = _designs(shapes, signal_to_noise, receiver, encoding, link)
-    return _fewest_queries(designs, budget_bits_per_weight)
+    budget_bits_per_weight: float | None,
+) -> Privacy:
+    """The same figures with the queries that a budget allows.
 
-
-def _fewest_queries(designs: Sequence[LayerDesign], budget_bits_per_weight: float) -> int:
-    return min(queries_allowed(design, budget_bits_per_weight) for design in designs)
+    Args:
+        privacy: of `privacy_of`.
+        shapes: the optical layers.
+        signal_to_noise: F^2 of each.
+        link: what is assumed; the dither is that of the figures.
+        budget_bits_per_weight: of the server's ledger; None leaves the queries out.
+    """
+    if budget_bits_per_weight is None:
+        return privacy
+    designs = _designs(
+        shapes,
+        signal_to_noise,
+        receiver_of_kind(privacy.receiver, privacy.setting),
+        privacy.encoding,
+        replace(link, dither_p_snu=privacy.dither_p_snu, tested_symbols=None),
+    )
+    return replace(
+        privacy,
+        queries_allowed=min(queries_allowed(one, budget_bits_per_weight) for one in designs),
+        queries_allowed_with_memory=min(
+            queries_allowed_with_memory(one, budget_bits_per_weight) for one in designs
+        ),
+    )
 
 
 def _designs(
@@ -298,6 +314,13 @@ def _assumptions(receiver: Receiver, link: LinkAssumptions) -> tuple[str, ...]:
             f"layers as they are sent, {link.tested_share_x:.0%} of them in X; wrong with a "
             f"probability of at most {link.failure:g}: the mean as one number, and once more the "
             "layers, evenly; estimates as honest light gives on average"
+        )
+        said.append(
+            "certificate: sent amplitudes known to "
+            f"{link.gain_uncertainty:g}, the shot-noise unit to {link.shot_noise_uncertainty:g}, "
+            "relative standard uncertainties"
+            if link.gain_uncertainty or link.shot_noise_uncertainty
+            else "certificate: sent amplitudes and the shot-noise unit are taken as known exactly"
         )
     said.append(
         "data: the larger of local figure and cap counts"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from drivers.receivers import Receiver
@@ -16,6 +16,7 @@ from protocol.leakage import (
 from protocol.leakage.certified import ServerTrust
 from protocol.leakage.certified_mean import ExpectedLayer
 from protocol.leakage.conventions import Encoding, signal_variance_snu, weights_per_mode
+from protocol.leakage.copies import weight_bits_with_memory
 from protocol.leakage.dithering import (
     data_bits_any_cap_with_dither,
     data_bits_any_with_dither,
@@ -34,6 +35,7 @@ __all__ = [
     "certified_mean",
     "figures_of_layer",
     "queries_allowed",
+    "queries_allowed_with_memory",
 ]
 
 
@@ -141,6 +143,7 @@ def figures_of_layer(design: LayerDesign) -> LayerFigures:
     )
 
 
+@lru_cache(maxsize=65536)
 def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
     """Samples that a layer's budget allows, the last block charged as unverified.
 
@@ -175,6 +178,41 @@ def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
     per_query = design.photons_per_symbol * seen.reaching * design.shape.positions
     pending = design.block_inputs / design.shape.positions
     return queries_within_budget(charge, per_query, budget_bits_per_weight, pending)
+
+
+@lru_cache(maxsize=65536)
+def queries_allowed_with_memory(design: LayerDesign, budget_bits_per_weight: float) -> int:
+    """The same against a client with one memory over all copies of a weight.
+
+    See `protocol.leakage.copies`; `queries_allowed` takes a channel without memory between copies.
+
+    Args:
+        design: the layer.
+        budget_bits_per_weight: that a weight may leak.
+    """
+    from protocol.budget import last_that_fits
+
+    seen = receiver_on_link(design.receiver, design.link)
+    channel = seen.channel(design.modes)
+    positions, pending = design.shape.positions, design.block_inputs
+    budget = budget_bits_per_weight * weights_per_mode(design.encoding)
+
+    def fits(queries: int) -> bool:
+        copies = queries * positions
+        returned = copies - pending
+        if returned == 0 or channel.gain_x == 0:
+            m_x, m_p = (copies * modulation for modulation in design.modulations)
+            return weight_bits_general_untested(m_x, m_p) <= budget
+        share = returned / copies
+        m_x, m_p = (modulation / share for modulation in design.modulations)
+        dimmed = replace(
+            channel,
+            gain_x=channel.gain_x * math.sqrt(share),
+            gain_p=channel.gain_p * math.sqrt(share),
+        )
+        return weight_bits_with_memory(m_x, m_p, dimmed, returned) <= budget
+
+    return last_that_fits(fits, 1 << 50)
 
 
 def _verified(design: LayerDesign) -> float:
@@ -251,6 +289,8 @@ def _trust(design: LayerDesign) -> ServerTrust:
     return ServerTrust(
         efficiency=receiver_on_link(design.receiver, design.link).trusted_efficiency,
         electronic_noise_snu=design.link.server_electronic_noise_snu,
+        gain_uncertainty=design.link.gain_uncertainty,
+        variance_uncertainty=design.link.shot_noise_uncertainty,
     )
 
 

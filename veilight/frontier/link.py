@@ -38,6 +38,8 @@ class LinkAssumptions:
             symbols. None leaves the certificate out: asymptotic figures only.
         tested_share_x: part of the tested symbols that is measured in X, in (0, 1).
         failure: probability that any part of the certificate is wrong, shared by the layers.
+        gain_uncertainty: relative standard uncertainty of the sent amplitudes, for the certificate.
+        shot_noise_uncertainty: of the server's shot-noise unit, likewise.
         copies: K, transmissions of the same weights that are counted together. With 1 a figure is
             what each transmission of a session adds at most, the session being as long as
             `tested_symbols` says; a session as a whole leaks what K = its queries gives.
@@ -66,6 +68,8 @@ class LinkAssumptions:
     tested_symbols: float | None = None
     tested_share_x: float = 0.5
     failure: float = 1e-6
+    gain_uncertainty: float = 0.0
+    shot_noise_uncertainty: float = 0.0
     copies: int = 1
     inputs_per_block: int = 0
     dither_p_snu: float = 0.0
@@ -77,7 +81,13 @@ class LinkAssumptions:
     def __post_init__(self) -> None:
         for name in ("transmittance", "detection_efficiency", "server_efficiency"):
             _check(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
-        for name in ("electronic_noise_snu", "server_electronic_noise_snu", "dither_p_snu"):
+        for name in (
+            "electronic_noise_snu",
+            "server_electronic_noise_snu",
+            "dither_p_snu",
+            "gain_uncertainty",
+            "shot_noise_uncertainty",
+        ):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         for name in ("failure", "tested_share_x"):
             _check(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1")

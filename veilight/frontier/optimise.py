@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from drivers.receivers import receiver
 from protocol.leakage.conventions import Encoding
 from veilight.frontier.couplings import couplings_within, fits, receiver_at, settings_of
-from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of, queries_of
+from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of, with_queries
 from veilight.frontier.objective import Rule, Weights
 from veilight.frontier.search import best_setting, strongest_setting
 from veilight.frontier.shapes import LayerShape, shapes_of
@@ -35,8 +34,8 @@ __all__ = [
     "strongest_setting",
 ]
 
-_TRADES = 0.75
-"""Of the whole work, the part that the trades are, roughly."""
+_TRADES, _BESTS = 0.7, 0.2
+"""Of the whole work, the parts that the trades and the best settings are, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,17 +141,24 @@ def frontier(
         spread,
         partial(_best, link, tuple(objectives), tuple(dithers_p_snu)),
         hopeful,
-        lambda share: on_progress(_TRADES + (1 - _TRADES) * share),
+        lambda share: on_progress(_TRADES + _BESTS * share),
     )
     points += [
         (one, FrontierPoint.of(trained[one.network], privacy))
         for one, found in zip(hopeful, settings, strict=True)
         for privacy in found
     ]
-    return tuple(
-        _with_budget(one, point, link, budget_bits_per_weight)
-        for one, point in _undominated(points, kinds)
+    kept = [(replace(one, trade=()), point) for one, point in _undominated(points, kinds)]
+    if budget_bits_per_weight is None:
+        on_progress(1.0)
+        return tuple(point for _, point in kept)
+    budgeted = in_order(
+        spread,
+        partial(_with_budget, link, budget_bits_per_weight),
+        kept,
+        lambda share: on_progress(_TRADES + _BESTS + (1 - _TRADES - _BESTS) * share),
     )
+    return tuple(budgeted)
 
 
 def _candidates(
@@ -248,21 +254,13 @@ def _shapes(network: "TrainedNetwork") -> tuple[LayerShape, ...]:
 
 
 def _with_budget(
-    one: _Candidate,
-    point: FrontierPoint,
     link: LinkAssumptions,
     budget_bits_per_weight: float | None,
+    place: tuple[_Candidate, FrontierPoint],
 ) -> FrontierPoint:
     """The same with the queries that a budget allows, which only the points that stay need."""
-    if budget_bits_per_weight is None:
-        return point
-    privacy = point.privacy
-    queries = queries_of(
-        one.shapes,
-        one.signal_to_noise,
-        receiver(privacy.receiver, privacy.setting),
-        privacy.encoding,
-        replace(link, dither_p_snu=privacy.dither_p_snu),
-        budget_bits_per_weight,
+    one, point = place
+    privacy = with_queries(
+        point.privacy, one.shapes, one.signal_to_noise, link, budget_bits_per_weight
     )
-    return replace(point, privacy=replace(privacy, queries_allowed=queries))
+    return replace(point, privacy=privacy)

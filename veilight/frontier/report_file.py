@@ -20,7 +20,7 @@ from veilight.frontier.report import Frontier, FrontierReport, ReportedNetwork, 
 __all__ = ["REPORT_FILE", "read_report", "report_to_dict", "write_report"]
 
 FORMAT = "veilight-frontier"
-VERSION = 1
+VERSION = 2
 REPORT_FILE = "frontier.json"
 LARGEST_REPORT = 1 << 28
 

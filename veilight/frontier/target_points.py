@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drivers.receivers import receiver
 from protocol.leakage.conventions import Encoding
-from veilight.frontier.figures import queries_of
+from veilight.frontier.figures import with_queries
 from veilight.frontier.optimise import FrontierPoint, best_setting, fits, strongest_setting
 from veilight.frontier.shapes import LayerShape, shapes_of
 
@@ -141,16 +140,7 @@ def with_least_light(
         shapes, ratios, privacy.receiver, privacy.encoding, link, target.weights
     )
     chosen = privacy if dim is None else dim
-    if budget_bits_per_weight is not None:
-        queries = queries_of(
-            shapes,
-            ratios,
-            receiver(chosen.receiver, chosen.setting),
-            chosen.encoding,
-            link,
-            budget_bits_per_weight,
-        )
-        chosen = replace(chosen, queries_allowed=queries)
+    chosen = with_queries(chosen, shapes, ratios, link, budget_bits_per_weight)
     return FrontierPoint.of(network, chosen)
 
 

@@ -12,6 +12,7 @@ from veilight.report._numbers import (
     confidence_text,
     count,
     duration,
+    human,
     plain,
     rate,
     share,
@@ -274,6 +275,18 @@ def ledger_words(result: RunResult) -> str:
         f"The budget is {bits(budget)} per weight. The ledger is debited before light is sent and "
         f"refuses what exceeds the budget; after this run the worst row stands at "
         f"{bits(worst, up=True)} ({share(worst / budget)} of the budget)."
+        + _untold_words(max(layer.untold_photons for layer in result.layers))
+    )
+
+
+def _untold_words(photons: float) -> str:
+    """What is assumed of light in a ledger of an older version."""
+    if not photons:
+        return ""
+    return (
+        f" Of its light {human(photons)} photons per weight were written down by an older version, "
+        "which did not say how they came back: they are charged as if they did like those of the "
+        "first session since."
     )
 
 

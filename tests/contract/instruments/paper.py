@@ -36,13 +36,13 @@ from drivers.instruments import (
     Trigger,
     WaveformGenerator,
 )
+from tests.wire.scripted import ScriptedClock
 
 __all__ = [
     "BrokenLaser",
     "DeafLaser",
     "PaperAttenuator",
     "PaperBiasController",
-    "PaperClock",
     "PaperDigitiser",
     "PaperLaser",
     "PaperOpticalAmplifier",
@@ -53,19 +53,6 @@ __all__ = [
     "PaperWaveformGenerator",
     "StuckLaser",
 ]
-
-
-class PaperClock:
-    """A clock that moves only when somebody sleeps on it."""
-
-    def __init__(self) -> None:
-        self.time_s = 0.0
-
-    def now(self) -> float:
-        return self.time_s
-
-    def sleep(self, duration_s: float) -> None:
-        self.time_s += duration_s
 
 
 class Paper(Instrument):
@@ -88,7 +75,7 @@ class PaperLaser(Paper, Laser):
             power_w=Range(lowest=1e-3, highest=20e-3),
             wavelength_m=Range(lowest=1528e-9, highest=1568e-9),
         )
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.power, self.wavelength, self.emitting = 10e-3, 1550e-9, True
 
     def _set_power(self, power_w: float) -> None:
@@ -122,7 +109,7 @@ class PaperWaveformGenerator(Paper, WaveformGenerator):
             samples=4096,
             bits=14,
         )
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.rate_hz = 1e8
         self.outputs = [True, True]
         self.idle = [0.0, 0.0]
@@ -165,7 +152,7 @@ class PaperWaveformGenerator(Paper, WaveformGenerator):
 class PaperBiasController(Paper, BiasController):
     def __init__(self, name: str = "paper bias controller") -> None:
         limits = BiasLimits(channels=2, volts=Range(lowest=-10.0, highest=10.0))
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.volts = [3.0, 3.0]
         self.points: dict[int, BiasPoint] = {0: BiasPoint.PEAK}
 
@@ -189,7 +176,7 @@ class PaperBiasController(Paper, BiasController):
 class PaperAttenuator(Paper, Attenuator):
     def __init__(self, name: str = "paper attenuator") -> None:
         limits = AttenuatorLimits(attenuation_db=Range(lowest=0.0, highest=60.0))
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.attenuation, self.shutter = 0.0, True
 
     def _set_attenuation_db(self, attenuation_db: float) -> None:
@@ -211,7 +198,7 @@ class PaperOpticalAmplifier(Paper, OpticalAmplifier):
             gain_db=Range(lowest=0.0, highest=20.0),
             seed_power_w=Range(lowest=1e-4, highest=1e-2),
         )
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.gain, self.pumped, self.seed_w = 10.0, True, 1e-3
 
     def _set_gain_db(self, gain_db: float) -> None:
@@ -236,7 +223,7 @@ class PaperOpticalAmplifier(Paper, OpticalAmplifier):
 class PaperPhaseDriver(Paper, PhaseDriver):
     def __init__(self, name: str = "paper phase driver") -> None:
         limits = PhaseDriverLimits(channels=3, volts=Range(lowest=0.0, highest=12.0))
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.volts = np.full(3, 5.0)
 
     def _set_voltages(self, volts: NDArray[np.float64]) -> None:
@@ -257,7 +244,7 @@ class PaperDigitiser(Paper, Digitiser):
             range_v=Range(lowest=0.1, highest=10.0),
             bits=12,
         )
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.applied = DigitiserSettings(sample_rate_hz=1e6, samples=1000, range_v=1.0)
         self.armed_for: Trigger | None = Trigger.EXTERNAL
         self.started_s = 0.0
@@ -299,7 +286,7 @@ class PaperPowerMeter(Paper, PowerMeter):
             wavelength_m=Range(lowest=1250e-9, highest=1650e-9),
             power_w=Range(lowest=1e-9, highest=1e-2),
         )
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.wavelength, self.averaging, self.light_w, self.dark_w = 1310e-9, 0.1, 1e-4, 0.0
 
     def _set_wavelength(self, wavelength_m: float) -> None:
@@ -324,7 +311,7 @@ class PaperPowerMeter(Paper, PowerMeter):
 class PaperPolarisationController(Paper, PolarisationController):
     def __init__(self, name: str = "paper polarisation controller") -> None:
         limits = PolarisationLimits(channels=3, angle_rad=Range(lowest=0.0, highest=np.pi))
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.rad = np.zeros(3)
 
     def _set_angles(self, rad: NDArray[np.float64]) -> None:
@@ -337,7 +324,7 @@ class PaperPolarisationController(Paper, PolarisationController):
 class PaperSwitch(Paper, Switch):
     def __init__(self, name: str = "paper switch") -> None:
         limits = SwitchLimits(positions=("light", "blocked"), safe_position="blocked")
-        super().__init__(name, limits=limits, clock=PaperClock())
+        super().__init__(name, limits=limits, clock=ScriptedClock())
         self.position = "light"
 
     def _select(self, position: str) -> None:

@@ -234,8 +234,10 @@ class TestDigitiserContract(InstrumentContract):
 
     def test_wait_looks_once_when_the_timeout_is_zero(self, instrument: Digitiser) -> None:
         arm(instrument)
-        replace(instrument, "_is_done", lambda: True)
+        answers = iter((True,))
+        replace(instrument, "_is_done", lambda: next(answers))
         instrument.wait(0.0)
+        assert list(answers) == []
 
     @pytest.mark.parametrize("method", ["abort", "make_safe", "close"])
     def test_wait_lets_another_thread_in_when_it_must_stop(

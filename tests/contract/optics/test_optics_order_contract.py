@@ -97,9 +97,14 @@ def test_send_refuses_when_inputs_are_out_of_order(pair: Pair, first_input: int)
 
 
 def test_layers_and_tiles_count_their_inputs_apart(pair: Pair) -> None:
-    for block in (BLOCK, replace(BLOCK, layer=1), replace(BLOCK, tile=1)):
+    begun = (BLOCK, replace(BLOCK, layer=1), replace(BLOCK, tile=1))
+    for block in begun:
         transmit(pair, block)
+    for block in begun:
         transmit(pair, replace(block, first_input=3))
+        pair.client.load(block, unit_data())
+        with pytest.raises(OpticsError, match="the next input of run 0 is 6"):
+            pair.server.send(block, means_of())
 
 
 def test_run_may_be_repeated_when_it_has_a_new_number(pair: Pair) -> None:

@@ -49,6 +49,8 @@ def test_values_are_those_of_the_results(results: dict[str, Result]) -> None:
     assert server.electronic_noise_v2[1] == results["port_noise"]["server_1_electronic_v2"].value
     assert server.attenuation_db == results["port_photons"]["attenuation_db"].value
     assert server.unitary_error_rad == results["mesh"]["unitary_error_rad"].interval95[1]
+    phase = results["port_loss"]["server_phase_variance_rad2"]
+    assert server.phase_variance_uncertainty_rad2 == phase.uncertainty > 0
     # Behind the tap of a half, an amplifier of gain 2 leaves n_sp of twice its photons' noise.
     assert server.data_mode_excess_snu == pytest.approx(INVERSION, abs=0.2)
     assert client.gain_db == pytest.approx(3.0103)

@@ -1,9 +1,11 @@
 """From results to the values of the optics: what is taken, what is refused, what is tainted."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scipy.stats import chi2, norm
 
 from calibration.bench_values import (
     BENCH_ROUTINES,
@@ -188,3 +190,32 @@ def test_values_are_refused_when_the_store_lacks_a_routine(tmp_path: Path) -> No
     store.append(made("modulators"))
     with pytest.raises(CalibrationError, match="no calibration electronic_noise"):
         load_bench_values(store, CONDITIONS, override=True)
+
+
+def held(bursts: int) -> dict[str, Result]:
+    """Results of a homodyne bench whose lock was measured over so many bursts."""
+    results = {name: one for name, one in all_made().items() if name != "linewidth"}
+    lock = replace(made("linewidth"), routine="phase_lock", settings={"repetitions": bursts})
+    shifters = tuple(
+        normal(4.0, 1e-3).quantity(f"{party}_phase_v_pi_v", "V") for party in ("client", "server")
+    )
+    results["phase_shifters"] = replace(
+        made("photons"), routine="phase_shifters", quantities=shifters
+    )
+    return {**results, "phase_lock": lock}
+
+
+@pytest.mark.parametrize("bursts", [8, 24, 400])
+def test_phase_variance_is_as_uncertain_as_its_bursts_say_when_they_are_few(bursts: int) -> None:
+    """Six of the uncertainties reach as far as chi-square does with that probability."""
+    found = assemble_bench_values(held(bursts), homodyne=True).server
+    # Of a mean square of normal errors, u = s2 (2/n)^(1/2); the routine found u = 1e-4.
+    between = 1e-4 * math.sqrt(bursts / 2)
+    farthest = between * bursts / chi2.ppf(norm.sf(6.0), bursts)
+    assert 6 * found.phase_variance_uncertainty_rad2 == pytest.approx(farthest - between, rel=1e-3)
+    assert found.phase_variance_uncertainty_rad2 > 1e-4
+
+
+def test_phase_variance_is_as_uncertain_as_was_found_when_a_record_holds_many_errors() -> None:
+    found = assemble_bench_values(all_made()).server
+    assert found.phase_variance_uncertainty_rad2 == pytest.approx(1e-4)

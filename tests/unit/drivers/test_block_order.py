@@ -87,9 +87,14 @@ def test_order_refuses_a_block_when_an_input_is_left_out_or_repeated() -> None:
 def test_order_counts_rows_and_layers_apart() -> None:
     blocks = order()
     through(blocks, BLOCK)
-    through(blocks, replace(BLOCK, first_row=2))
-    through(blocks, replace(BLOCK, layer=1))
+    others = (replace(BLOCK, first_row=2), replace(BLOCK, layer=1))
+    for other in others:
+        through(blocks, other)
     through(blocks, NEXT)
+    for block, awaited in ((NEXT, 6), *((other, 3) for other in others)):
+        blocks.loaded(block)
+        with pytest.raises(OpticsError, match=f"next input of run 0 is {awaited}"):
+            blocks.check_send(block)
 
 
 def test_order_begins_anew_and_never_goes_back_when_a_run_is_repeated() -> None:
@@ -136,12 +141,17 @@ def test_order_lets_a_block_come_again_when_it_was_lost_before_it_left() -> None
     blocks = order()
     through(blocks, BLOCK, 1)
     blocks.lost(BLOCK)
-    through(blocks, BLOCK)
+    with pytest.raises(OpticsError, match="before the client has loaded"):
+        blocks.check_send(BLOCK)
+    through(blocks, BLOCK, 3)
+    assert blocks.is_returning(BLOCK)
 
 
 def test_data_are_taken_when_real_or_complex_of_unit_norm() -> None:
-    check_data(BLOCK, torch.full((3, 4), 0.5))
-    check_data(BLOCK, torch.full((3, 4), 0.5j))
+    for value in (0.5, 0.5j):
+        check_data(BLOCK, torch.full((3, 4), value))
+        with pytest.raises(OpticsError, match=r"norms differ from 1 by up to 0\.02"):
+            check_data(BLOCK, torch.full((3, 4), 1.02 * value))
 
 
 @pytest.mark.parametrize(
@@ -160,8 +170,10 @@ def test_data_are_refused_when_they_are_no_unit_vectors(data: torch.Tensor, says
 
 
 def test_means_are_taken_when_shared_or_one_per_input() -> None:
-    check_means(BLOCK, torch.zeros(1, 2, 4))
-    check_means(BLOCK, torch.zeros(3, 2, 4))
+    for inputs in (1, 3):
+        check_means(BLOCK, torch.zeros(inputs, 2, 4))
+        with pytest.raises(OpticsError, match="infinite"):
+            check_means(BLOCK, torch.full((inputs, 2, 4), math.inf))
 
 
 @pytest.mark.parametrize(

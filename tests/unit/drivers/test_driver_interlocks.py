@@ -3,17 +3,16 @@
 import pytest
 
 from drivers.errors import ReadbackError, RefusedError
-from drivers.instruments import AmplifierLimits, Laser, LaserLimits, Range
+from drivers.instruments import Laser, LaserLimits, Range
 from drivers.lasers.id_photonics_cobrite import MODELS, IdPhotonicsCobrite
 from drivers.lasers.koheron_ctl200 import Ctl200Settings, KoheronCTL200
-from drivers.path.amonics_aedfa import AmonicsAEDFA
 from sim_backend.instruments import Fault, FaultKind, SimulatedBench
 from sim_backend.instruments.parts import AmplifierPart
 from sim_backend.instruments.simulated_amplifier_bench import SimulatedAmplifierBench
 from sim_backend.wire.twins.amonics_aedfa import AmonicsTwin
 from sim_backend.wire.twins.id_photonics_cobrite import IdPhotonicsCobriteTwin
 from sim_backend.wire.twins.koheron_ctl200 import Diode, KoheronCTL200Twin
-from tests.wire.amonics_aedfa import TABLE
+from tests.wire.amonics_aedfa import amplifier_on
 from tests.wire.rigs import loopback_link
 from tests.wire.scripted import Script
 
@@ -97,15 +96,7 @@ def test_amonics_says_that_it_is_locked_until_somebody_unlocks_it() -> None:
     part = bench.part("client", "amplifier")
     assert isinstance(part, AmplifierPart)
     twin = AmonicsTwin(clock=bench.clock, amplifier=part)
-    amplifier = AmonicsAEDFA(
-        "amplifier",
-        limits=AmplifierLimits(
-            gain_db=Range(lowest=0.0, highest=10.0), seed_power_w=Range(lowest=1e-6, highest=1e-2)
-        ),
-        link=loopback_link(twin, bench.clock, line=True),
-        clock=bench.clock,
-        table=TABLE,
-    )
+    amplifier = amplifier_on(twin, bench)
     with amplifier:
         assert amplifier.interlock_closed() is True
         twin.open_interlock()

@@ -36,10 +36,28 @@ from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.randomness import SeededBits
 from protocol.server import ServerParty, ServerPolicy
 from sim_backend.adversaries import HONEST, ReturnBehaviour
-from sim_backend.settings import LinkSettings
+from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 
-__all__ = ["Bench", "SpyClientOptics", "SpyServerOptics", "convolutional", "perceptron"]
+__all__ = [
+    "LAB",
+    "Bench",
+    "SpyClientOptics",
+    "SpyServerOptics",
+    "convolutional",
+    "perceptron",
+]
+
+LAB = DetectorSettings(
+    efficiency=0.85,
+    visibility=0.98,
+    electronic_noise_snu=0.05,
+    phase_error_rad=0.03,
+    phase_memory_frames=50.0,
+    oscillator_drift=0.001,
+    oscillator_memory_inputs=100.0,
+)
+"""A detector as laboratories have them."""
 
 
 def normals(*shape: int, seed: int = 0) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 from drivers.backend import ServerOpticsInfo
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.budget import bits_per_weight, charge_for_layer, queries_within_budget
+from protocol.honest_channel import server_trust
 from protocol.leakage import (
     weight_bits_client_keeps_all_gaussian_complex,
     weight_bits_client_keeps_all_gaussian_real,
@@ -53,7 +54,7 @@ def charged(
     layer: LayerPlan | None = None,
 ) -> float:
     charge = charge_for_layer(
-        layer or layer_of(), expected_return(info, receiver), info.detection_efficiency
+        layer or layer_of(), expected_return(info, receiver), server_trust(info)
     )
     return float(charge(np.array([verified]), np.array([unverified]))[0])
 
@@ -148,11 +149,17 @@ def test_line_loss_is_given_to_the_client_and_detector_loss_trusted_when_charged
     trusted = charged(info_of(receiver, efficiency=0.6), receiver, 1.0, 0.0)
     lossy = charged(info_of(receiver, return_transmittance=0.6), receiver, 1.0, 0.0)
     assert trusted == pytest.approx(ideal, rel=1e-6)
+    own = info_of(receiver, electronic_noise_snu=0.2, converter_step_snu=0.1)
+    assert charged(own, receiver, 1.0, 0.0) == pytest.approx(ideal, rel=1e-6)
     assert lossy > ideal + 0.1
 
 
 @pytest.mark.parametrize("encoding", ["real", "complex"])
-@pytest.mark.parametrize("noise", [{"excess_noise_snu": 0.02}, {"phase_noise_rad": 0.3}])
+@pytest.mark.parametrize(
+    "noise",
+    [{"excess_noise_snu": 0.02}, {"phase_noise_rad": 0.3}, {"oscillator_drift": 0.1}],
+    ids=lambda noise: next(iter(noise)),
+)
 def test_noise_that_a_thief_could_hide_in_is_charged_when_calibrated(
     encoding: Encoding, noise: dict[str, float]
 ) -> None:
@@ -184,7 +191,7 @@ def test_charge_uses_the_smallest_tile_when_a_row_is_cut_unevenly() -> None:
 def test_charge_never_falls_and_works_by_element_when_photons_are_added() -> None:
     receiver = Amplifier(gain=2.0)
     info = info_of(receiver, return_transmittance=0.9)
-    charge = charge_for_layer(layer_of(), expected_return(info, receiver), 1.0)
+    charge = charge_for_layer(layer_of(), expected_return(info, receiver), server_trust(info))
     grid = np.concatenate([[0.0], np.geomspace(1e-6, 1e4, 60)])
     verified, unverified = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
     table = charge(verified, unverified).reshape(61, 61)
@@ -222,7 +229,7 @@ def test_queries_within_budget_is_the_last_number_that_fits_when_counted_one_by_
 ) -> None:
     receiver = Amplifier(gain=2.0)
     info = info_of(receiver)
-    charge = charge_for_layer(layer_of(), expected_return(info, receiver), 1.0)
+    charge = charge_for_layer(layer_of(), expected_return(info, receiver), server_trust(info))
     for photons, budget in ((0.05, 0.5), (0.01, 0.4), (3.0, 0.2), (0.2, 2.0)):
         allowed = queries_within_budget(charge, photons, budget, pending)
 

@@ -10,22 +10,14 @@ from drivers.backend import Block, ServerOpticsInfo
 from drivers.errors import ConfigurationError
 from protocol import displacements
 from protocol.displacements import Displacements, displacements_of
-from protocol.plan import LayerPlan, Plan
+from protocol.plan import Plan
+from tests.plans import layer_plan
 
 INFO = ServerOpticsInfo(backend="b", simulated=True, seed=1, modes_per_frame=64, symbol_rate_hz=1e9)
 
 
 def plan_of(**changes: object) -> Plan:
-    layer = LayerPlan(
-        layer=2,
-        rows=4,
-        entries=8,
-        positions=1,
-        encoding="real",
-        photons_per_symbol=0.1,
-        scale_snu=1.0,
-        tiles=(8,),
-    )
+    layer = layer_plan(layer=2, rows=4, modes=8, photons_per_symbol=0.1)
     return Plan(layers=(replace(layer, **changes),), samples_per_block=10)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,8 @@ from protocol.leakage import (
     data_figures_for_layer,
 )
 from protocol.leakage.data_layer import PROBING_SERVER
-from protocol.plan import LayerPlan, Plan
+from protocol.plan import Plan
+from tests.plans import layer_plan
 
 ROWS, MODES = 30, 40
 LIGHT = LayerLight(rows=ROWS, modes=MODES, photons_per_symbol=0.2)
@@ -64,16 +65,7 @@ def test_figures_of_the_declared_dither_are_those_of_a_blind_probe() -> None:
 
 
 def _plan() -> Plan:
-    layer = LayerPlan(
-        layer=0,
-        rows=ROWS,
-        entries=MODES,
-        positions=3,
-        encoding="real",
-        photons_per_symbol=0.2,
-        scale_snu=1.0,
-        tiles=(MODES,),
-    )
+    layer = layer_plan(rows=ROWS, modes=MODES, positions=3, photons_per_symbol=0.2)
     return Plan(layers=(layer, replace(layer, layer=2)))
 
 

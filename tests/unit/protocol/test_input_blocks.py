@@ -18,7 +18,8 @@ from protocol.channel import LocalChannel
 from protocol.client import ClientParty
 from protocol.client_policy import ClientPolicy
 from protocol.defences import Defences, disguise_network
-from protocol.ledger import WeightLedger
+from protocol.honest_channel import server_trust
+from protocol.ledger import RowLight, WeightLedger
 from protocol.messages import PROTOCOL_VERSION as VERSION
 from protocol.messages import BlockReady, Hello, Query, Refusal
 from protocol.plan import LayerPlan, Plan
@@ -91,8 +92,7 @@ def charges_of(bench: Bench) -> dict[int, Charge]:
     info, receiver = bench.server.info, bench.link_settings.receiver
     law = expected_return(info, receiver)
     return {
-        entry.layer: charge_for_layer(entry, law, info.detection_efficiency)
-        for entry in bench.plan.layers
+        entry.layer: charge_for_layer(entry, law, server_trust(info)) for entry in bench.plan.layers
     }
 
 
@@ -120,7 +120,7 @@ def test_largest_block_is_the_last_that_fits_when_counted_one_by_one() -> None:
     for budget, before in ((1.0, (0.0, 0.0)), (1.3, (3.0, 0.4)), (2.0, (0.0, 2.0))):
         verified, unverified = before
         rows = np.ones(3, np.float64)
-        spent = (verified * rows, unverified * rows)
+        spent = RowLight.received(charge.channel, verified * rows, unverified * rows)
         found = inputs_within_budget(charge, mu, 140, 70, budget, spent)
         blocks = np.arange(1, 71, dtype=np.float64)
         bits = charge(verified + (140 - blocks) * mu, unverified + blocks * mu)

@@ -4,21 +4,16 @@ import os
 import sqlite3
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from drivers.errors import ConfigurationError, LedgerError
 from protocol.certificates import ledger_mismatches
 from protocol.ledger import ThresholdsCommitment, WeightLedger, read_history
 from protocol.ledger._database import VERSION
+from tests.unit.protocol.ledgers import no_bits
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 
 FIXED = "ab" * 32
-
-
-def no_bits(verified: NDArray[np.float64], unverified: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0 * (verified + unverified)
 
 
 def debit(ledger: WeightLedger, session: str, fixed: str | None = None) -> int:

@@ -6,30 +6,18 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from drivers.errors import LedgerError
 from protocol.ledger import LedgerHead, WeightLedger, _head, _store
 from protocol.ledger._database import row_hash
-
-
-def no_bits(verified: NDArray[np.float64], unverified: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0 * (verified + unverified)
-
-
-def spend(ledger: WeightLedger, times: int = 1) -> list[int]:
-    return [ledger.debit("s", 0, 0, 4, 0.125, no_bits) for _ in range(times)]
+from tests.unit.protocol.ledgers import closed_ledger, no_bits, photons, spend
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A closed ledger with three debits: four rows."""
-    path = tmp_path / "weights.ledger"
-    with WeightLedger.create(path, "model", {0: 4}, 1.0) as ledger:
-        spend(ledger, 3)
-    return path
+    return closed_ledger(tmp_path)
 
 
 def head_of(path: Path) -> Path:
@@ -53,11 +41,6 @@ def backup(path: Path, name: str) -> tuple[Path, Path]:
         Path(shutil.copy(path, folder)),
         Path(shutil.copy(head_of(path), folder)),
     )
-
-
-def photons(path: Path) -> float:
-    with WeightLedger.open(path, "model") as ledger:
-        return float(ledger.unverified_photons(0)[0])
 
 
 def test_closed_ledger_is_two_files_and_a_lock_that_means_nothing(path: Path) -> None:
@@ -109,8 +92,8 @@ def test_open_refuses_a_file_that_is_no_ledger_and_leaves_it_alone(tmp_path: Pat
 
 
 def test_open_refuses_an_unknown_schema_version(path: Path) -> None:
-    edit(path, "PRAGMA user_version = 4")
-    with pytest.raises(LedgerError, match="schema version 4, this veilight knows version 3"):
+    edit(path, "PRAGMA user_version = 5")
+    with pytest.raises(LedgerError, match="schema version 5, this veilight knows version 4"):
         WeightLedger.open(path, "model")
 
 

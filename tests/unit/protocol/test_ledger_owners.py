@@ -7,34 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from drivers.errors import LedgerError
 from protocol.ledger import WeightLedger
+from tests.unit.protocol.ledgers import closed_ledger, photons, spend
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def no_bits(verified: NDArray[np.float64], unverified: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0 * (verified + unverified)
-
-
-def spend(ledger: WeightLedger, times: int = 1) -> list[int]:
-    return [ledger.debit("s", 0, 0, 4, 0.125, no_bits) for _ in range(times)]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A closed ledger with three debits: four rows."""
-    path = tmp_path / "weights.ledger"
-    with WeightLedger.create(path, "model", {0: 4}, 1.0) as ledger:
-        spend(ledger, 3)
-    return path
-
-
-def photons(path: Path) -> float:
-    with WeightLedger.open(path, "model") as ledger:
-        return float(ledger.unverified_photons(0)[0])
+    return closed_ledger(tmp_path)
 
 
 def test_second_open_is_refused_with_the_process_id_of_the_owner(path: Path) -> None:
@@ -78,9 +62,10 @@ def test_forked_child_cannot_spend_from_its_parents_ledger(
 CHILD = """
 import sys
 from protocol.ledger import WeightLedger
+from tests.unit.protocol.ledgers import no_bits
 ledger = WeightLedger.open(sys.argv[1], "model")
 while True:
-    entry = ledger.debit("s", 0, 0, 4, 0.125, lambda v, u: 0 * v)
+    entry = ledger.debit("s", 0, 0, 4, 0.125, no_bits)
     print(entry, flush=True)
     if entry % 3 == 0:
         ledger.settle(entry, True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from torch import Tensor
 
 from drivers.backend import Block, ReturnSummary
@@ -20,14 +19,13 @@ from protocol.ledger import WeightLedger, read_history
 from protocol.messages import Message, Offer
 from sim_backend.adversaries import measures_only_x
 from sim_backend.settings import LinkSettings
+from tests.unit.protocol.ledgers import PhotonCharge
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 
 ROOT = Path(__file__).resolve().parents[3]
-Bits = NDArray[np.float64]
 
 
-def bits(verified: Bits, unverified: Bits) -> Bits:
-    return 0.1 * verified + unverified
+bits = PhotonCharge(lambda verified, unverified: 0.1 * verified + unverified)
 
 
 def spend(ledger: WeightLedger, session: str = "s", rows: int = 4, passed: bool = True) -> int:
@@ -119,6 +117,7 @@ def test_refusal_holds_and_is_seen_by_a_witness_when_the_ledger_is_opened_again(
 CHILD = """
 import os, signal, sys
 from protocol.ledger import WeightLedger
+from tests.unit.protocol.ledgers import no_bits
 ledger = WeightLedger.open(sys.argv[1], "model")
 ledger.begin_test("s")
 {then}
@@ -131,7 +130,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     [
         ("", {"t": 1}),
         ('ledger.end_test("s")', {"s": 2, "t": 1}),
-        ('ledger.settle(ledger.debit("s", 0, 0, 4, 0.3, None), True)', {"s": 3, "t": 1}),
+        ('ledger.settle(ledger.debit("s", 0, 0, 4, 0.3, no_bits), True)', {"s": 3, "t": 1}),
         ('ledger.refuse("s", [6])', {"s": 1, "t": 1}),
     ],
     ids=["untold", "passed", "settled", "refused"],
@@ -274,6 +273,7 @@ KILLED = """
 import os, signal, sys
 from protocol.ledger import WeightLedger
 from protocol.verification.session import SessionMonitor
+from tests.unit.protocol.ledgers import PhotonCharge
 from tests.unit.protocol.session_bench import Bench, normals, perceptron
 model = perceptron((12, 9))
 ledger = WeightLedger.create(sys.argv[1], model.digest, {0: 9}, None)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from drivers.errors import BudgetError, ConfigurationError, LedgerError
 from protocol.ledger import WeightLedger
+from tests.unit.protocol.ledgers import PhotonCharge
 
 Photons = NDArray[np.float64]
 
 
-def linear_bits(verified: Photons, unverified: Photons) -> Photons:
-    """One bit per unverified photon, a tenth per verified one: sums are easy to do by hand."""
-    return 0.1 * verified + unverified
+linear_bits = PhotonCharge(lambda verified, unverified: 0.1 * verified + unverified)
+"""One bit per unverified photon, a tenth per verified one: sums are easy to do by hand."""
 
 
 def in_memory(budget: float | None = 1.0) -> WeightLedger:
@@ -55,12 +55,12 @@ def test_repeated_transmissions_are_charged_like_one_of_their_sum() -> None:
 
     def spy(verified: Photons, unverified: Photons) -> Photons:
         seen.append((float(verified[0]), float(unverified[0])))
-        return linear_bits(verified, unverified)
+        return linear_bits.of_photons(verified, unverified)
 
     ledger = in_memory()
-    ledger.settle(ledger.debit("s", 0, 0, 4, 0.25, spy), True)
-    ledger.debit("s", 0, 0, 4, 0.125, spy)
-    ledger.debit("s", 0, 0, 4, 0.125, spy)
+    ledger.settle(ledger.debit("s", 0, 0, 4, 0.25, PhotonCharge(spy)), True)
+    ledger.debit("s", 0, 0, 4, 0.125, PhotonCharge(spy))
+    ledger.debit("s", 0, 0, 4, 0.125, PhotonCharge(spy))
     assert seen == [(0.0, 0.25), (0.25, 0.125), (0.25, 0.25)]
 
 
@@ -200,8 +200,9 @@ def test_debit_refuses_rows_that_are_not_there(
 )
 def test_debit_refuses_a_leakage_that_makes_no_sense(answer: Any, message: str) -> None:
     ledger = in_memory()
+    nonsense = PhotonCharge(lambda v, u: np.broadcast_to(answer, np.shape(answer) or 1))
     with pytest.raises(LedgerError, match=message):
-        ledger.debit("s", 0, 0, 4, 0.1, lambda v, u: np.broadcast_to(answer, np.shape(answer) or 1))
+        ledger.debit("s", 0, 0, 4, 0.1, nonsense)
     assert ledger.totals().entries == 0
 
 

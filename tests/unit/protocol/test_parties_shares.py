@@ -15,20 +15,14 @@ from protocol.client_policy import ClientPolicy, check_dither
 from protocol.messages import Offer, encode_message
 from protocol.server_records import ServerPolicy
 from sim_backend.settings import DetectorSettings, LinkSettings
-from tests.unit.protocol.session_bench import Bench, SpyServerOptics, normals, perceptron
+from tests.unit.protocol.session_bench import LAB, Bench, SpyServerOptics, normals, perceptron
 
 RECEIVERS: list[Receiver] = [
     Amplifier(gain=1.5),
     FeedForwardTap(tap_fraction=0.3),
     PassiveTap(tap_fraction=0.2),
 ]
-LAB = DetectorSettings(
-    efficiency=0.85,
-    visibility=0.98,
-    electronic_noise_snu=0.05,
-    phase_error_rad=0.03,
-    phase_memory_frames=50.0,
-)
+STEADY = replace(LAB, oscillator_drift=0.0)
 SIZES = (24, 20)
 
 
@@ -41,7 +35,7 @@ def bench_of(
     lab: bool = False,
     **more: object,
 ) -> Bench:
-    detector = LAB if lab else DetectorSettings()
+    detector = STEADY if lab else DetectorSettings()
     return Bench(
         model=perceptron(SIZES, bias=False),
         link_settings=LinkSettings(

@@ -196,9 +196,11 @@ def test_from_dict_and_check_graph_refuse_by_name_when_any_field_is_replaced(
     )
     changed = edited(plan, data.draw(st.sampled_from(paths)), data.draw(junk))
     try:
-        Plan.from_dict(copy.deepcopy(changed)).check_graph(graph)
+        found = Plan.from_dict(copy.deepcopy(changed))
+        found.check_graph(graph)
     except VeilightError:
         return
+    assert json.loads(json.dumps(found.to_dict())) == changed
 
 
 def test_check_graph_refuses_when_the_plan_is_of_another_network() -> None:

@@ -8,13 +8,14 @@ from drivers.backend import Block, EarlyBits
 from drivers.errors import ConfigurationError, OpticsError
 from drivers.optics.homodyne_choice import OperatingSystemCoins, QuadratureChoice, SeededCoins
 from drivers.receivers import Amplifier
-from protocol.plan import LayerPlan, Plan
+from protocol.plan import Plan
 from protocol.randomness import OperatingSystemBits, SeededBits
 from protocol.verification import Verifier, expected_return
 from protocol.verification.acceptance import acceptance_limits
 from protocol.verification.session_limits import session_limits
 from sim_backend.settings import LinkSettings
 from sim_backend.symbol_link import SymbolLink
+from tests.plans import layer_plan
 
 BLOCK = Block(run=0, layer=0, tile=0, first_input=0, inputs=400, first_row=0, rows=3, modes=4)
 RECEIVER = Amplifier(gain=1.3)
@@ -57,16 +58,7 @@ def test_early_choice_follows_the_share_of_the_engine(
 
 
 def _plan() -> Plan:
-    layer = LayerPlan(
-        layer=0,
-        rows=10,
-        entries=20,
-        positions=1,
-        encoding="real",
-        photons_per_symbol=0.5,
-        scale_snu=1.0,
-        tiles=(20,),
-    )
+    layer = layer_plan(rows=10, modes=20, photons_per_symbol=0.5)
     return Plan(layers=(layer,), samples_per_block=5)
 
 

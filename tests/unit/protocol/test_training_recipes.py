@@ -65,7 +65,8 @@ def test_recipes_fit_the_networks_that_they_name_when_checked() -> None:
         (mlp((64,), (128,), 10), DIGITS_NARROW),
     ]
     for graph, settings in pairs:
-        check_signal_to_noise(graph, settings.signal_to_noise)
+        ratios = settings.signal_to_noise
+        assert tuple(check_signal_to_noise(graph, ratios).values()) == ratios
 
 
 def test_centred_scaling_gives_the_shortest_data_vectors_when_compared() -> None:

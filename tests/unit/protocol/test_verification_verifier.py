@@ -19,7 +19,7 @@ from protocol.verification.expected import largest_alignment
 from sim_backend.settings import DetectorSettings, LinkSettings
 from sim_backend.symbol_link import SymbolLink
 from tests.blocks import block_of
-from tests.unit.protocol.session_bench import Bench, normals, perceptron
+from tests.unit.protocol.session_bench import LAB, Bench, normals, perceptron
 
 RECEIVERS: tuple[Receiver, ...] = (
     Amplifier(gain=2.0),
@@ -27,15 +27,6 @@ RECEIVERS: tuple[Receiver, ...] = (
     PassiveTap(tap_fraction=0.4),
 )
 IDEAL = DetectorSettings()
-LAB = DetectorSettings(
-    efficiency=0.85,
-    visibility=0.98,
-    electronic_noise_snu=0.05,
-    phase_error_rad=0.03,
-    phase_memory_frames=50.0,
-    oscillator_drift=0.001,
-    oscillator_memory_inputs=100.0,
-)
 
 
 def settings_of(receiver: Receiver, detector: DetectorSettings, seed: int) -> LinkSettings:

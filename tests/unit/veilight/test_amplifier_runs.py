@@ -12,8 +12,9 @@ from drivers.backend import Block
 from drivers.errors import CalibrationError, LimitError, SafetyError
 from drivers.instruments import Attenuator, Instrument, Laser, OpticalAmplifier
 from drivers.optics.amplifier_optics import AmplifierBenchLink
-from protocol.plan import LayerPlan, Plan
+from protocol.plan import Plan
 from tests.amplifier_files import PORTS, FileBenches, amplifier_results, open_file_benches
+from tests.plans import layer_plan
 from veilight.amplifier_runs import (
     calibrated_amplifier_values,
     lit_amplifier_bench,
@@ -164,16 +165,7 @@ def test_settings_of_the_routines_follow_the_agreed_gain(benches: FileBenches) -
 
 def test_long_bursts_are_refused_before_any_is_sent(benches: FileBenches) -> None:
     agreement = port_agreement(pair_of(benches))
-    layer = LayerPlan(
-        layer=2,
-        rows=2_000_000,
-        entries=PORTS,
-        positions=1,
-        encoding="real",
-        photons_per_symbol=1.0,
-        scale_snu=1.0,
-        tiles=(PORTS,),
-    )
+    layer = layer_plan(layer=2, rows=2_000_000, modes=PORTS)
     with pytest.raises(LimitError, match=r"layer 2: .* set rows_per_block lower"):
         refuse_long_port_bursts(agreement, Plan(layers=(layer,)))
     refuse_long_port_bursts(agreement, Plan(layers=(layer,), rows_per_block=10_000))

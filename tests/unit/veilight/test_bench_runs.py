@@ -10,6 +10,7 @@ from calibration.store import Store
 from drivers.errors import CalibrationError, LimitError
 from drivers.optics.bench_frames import BenchFrames
 from protocol.plan import LayerPlan, Plan
+from tests.plans import layer_plan
 from veilight.bench_runs import bench_frames, calibrated_values, refuse_long_bursts
 from veilight.bench_session import open_pair
 
@@ -18,16 +19,7 @@ PATHS = [EXAMPLES / "server.toml", EXAMPLES / "client.toml"]
 
 
 def _layer(layer: int, *, rows: int, modes: int, positions: int = 1) -> LayerPlan:
-    return LayerPlan(
-        layer=layer,
-        rows=rows,
-        entries=modes,
-        positions=positions,
-        encoding="real",
-        photons_per_symbol=1.0,
-        scale_snu=1.0,
-        tiles=(modes,),
-    )
+    return layer_plan(layer=layer, rows=rows, modes=modes, positions=positions)
 
 
 PLAN = Plan(

@@ -4,25 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.frontier_specs import SOURCE, SPEC
 from veilight.cli import _frontier_train
 from veilight.cli._frontier_options import TrainingOptions, WorkerOptions
 from veilight.cli._screen import Screen
 from veilight.frontier import sweep
-from veilight.frontier.networks import DataSource, FailedNetwork, NetworkSpec
+from veilight.frontier.networks import FailedNetwork
 from veilight.frontier.store import ResultStore
 from veilight.frontier.sweep import LostNetwork, SweepProgress, SweepResult
-
-SOURCE = DataSource(spec="digits", sha256="ab" * 32)
-SPEC = NetworkSpec(
-    dataset="digits",
-    dataset_sha256="ab" * 32,
-    architecture="mlp",
-    hidden=(16,),
-    signal_to_noise=(0.25, 0.5),
-    epochs=10,
-    batch_size=64,
-    learning_rate=1e-2,
-)
 
 
 def _trained(

@@ -8,21 +8,11 @@ from typing import Any, cast
 import pytest
 from distributed import Client
 
+from tests.frontier_specs import SPEC
 from veilight.frontier import dispatch
 from veilight.frontier.dispatch import Dispatcher, Lost
-from veilight.frontier.networks import DataSource, FailedNetwork, NetworkSpec, Outcome
+from veilight.frontier.networks import FailedNetwork, NetworkSpec, Outcome
 
-SOURCE = DataSource(spec="digits", sha256="ab" * 32)
-SPEC = NetworkSpec(
-    dataset="digits",
-    dataset_sha256="ab" * 32,
-    architecture="mlp",
-    hidden=(16,),
-    signal_to_noise=(0.25, 0.5),
-    epochs=10,
-    batch_size=64,
-    learning_rate=1e-2,
-)
 SPECS = tuple(replace(SPEC, seed=seed) for seed in range(3))
 ADDRESS = "tcp://cluster:8786"
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.budget import bits_per_weight
 from protocol.leakage import weight_bits_client_keeps_all_gaussian_real
 from protocol.models.graph import Conv2d, Flatten, Graph, Linear, Relu
-from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
+from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of, with_queries
 from veilight.frontier.link import receiver_on_link
 from veilight.frontier.shapes import LayerShape, shapes_of
 
@@ -144,11 +145,27 @@ def test_certificate_is_the_untested_figure_when_nothing_comes_back() -> None:
     assert figures.weight_bits_certified == pytest.approx(figures.weight_bits, rel=1e-9)
 
 
+def test_certificate_charges_what_the_calibrations_may_be_wrong_by() -> None:
+    exact = LinkAssumptions(tested_symbols=1e8)
+    certified = [
+        privacy(link).weight_bits_certified or 0.0
+        for link in (
+            exact,
+            replace(exact, gain_uncertainty=1e-3),
+            replace(exact, shot_noise_uncertainty=1e-3),
+            replace(exact, gain_uncertainty=1e-3, shot_noise_uncertainty=1e-3),
+        )
+    ]
+    assert 1.2 * certified[0] < min(certified[1:3])
+    assert max(certified[1:3]) < certified[3]
+    said = [privacy(link).assumptions for link in (exact, replace(exact, gain_uncertainty=1e-3))]
+    assert any("taken as known exactly" in line for line in said[0])
+    assert any("known to 0.001" in line for line in said[1])
+
+
 def test_queries_are_those_counted_one_by_one() -> None:
     budget = 2.0
-    allowed = privacy_of(
-        SHAPES, RATIOS, TAP, "real", LinkAssumptions(), budget_bits_per_weight=budget
-    ).queries_allowed
+    allowed = _with_queries(SHAPES, RATIOS, TAP, budget).queries_allowed
     noise = receiver_on_link(TAP, LinkAssumptions()).excess_noise_x_snu
 
     def spent(queries: int, ratio: float, modes: int) -> float:
@@ -170,16 +187,41 @@ def test_queries_are_those_counted_one_by_one() -> None:
 
 
 def test_queries_are_charged_as_kept_when_nothing_comes_back() -> None:
-    allowed = privacy_of(
-        SHAPES[:1],
-        RATIOS[:1],
-        PassiveTap(tap_fraction=1.0),
-        "real",
-        LinkAssumptions(),
-        budget_bits_per_weight=1.0,
-    ).queries_allowed
+    found = _with_queries(SHAPES[:1], RATIOS[:1], PassiveTap(tap_fraction=1.0), 1.0)
     kept = [weight_bits_client_keeps_all_gaussian_real(k * 0.3 / 4) for k in range(1, 50)]
-    assert allowed == sum(bits <= 1.0 for bits in kept)
+    assert found.queries_allowed == sum(bits <= 1.0 for bits in kept)
+    assert found.queries_allowed_with_memory == found.queries_allowed
+
+
+def test_queries_are_fewer_when_a_memory_meets_all_copies() -> None:
+    budget = 2.0
+    found = _with_queries(SHAPES, RATIOS, TAP, budget)
+    noise = receiver_on_link(TAP, LinkAssumptions()).excess_noise_x_snu
+
+    def read(queries: int, ratio: float, modes: int) -> float:
+        """The last query is kept, the others are measured without demolition in the noise of X."""
+        modulation, returned = ratio / 0.4 * 4, queries - 1
+        back_action = noise / modes
+        measured = modulation * back_action * returned**2 / (1 + back_action * returned)
+        return 0.5 * math.log2(1 + measured + modulation)
+
+    most = min(
+        next(queries for queries in range(1, 5000) if read(queries, ratio, modes) > budget) - 1
+        for ratio, modes in zip(RATIOS, (64, 31), strict=True)
+    )
+    assert found.queries_allowed is not None
+    assert found.queries_allowed_with_memory is not None
+    assert 0 < found.queries_allowed_with_memory <= most
+    assert found.queries_allowed_with_memory < 0.8 * found.queries_allowed
+
+
+def _with_queries(
+    shapes: tuple[LayerShape, ...], ratios: tuple[float, ...], receiver: Receiver, budget: float
+) -> Privacy:
+    link = LinkAssumptions()
+    figures = privacy_of(shapes, ratios, receiver, "real", link)
+    assert figures.queries_allowed is None
+    return with_queries(figures, shapes, ratios, link, budget)
 
 
 def test_probing_server_gains_with_the_light_that_the_client_lets_in() -> None:
@@ -262,6 +304,8 @@ def test_design_is_refused_when_the_receiver_cannot_take_the_encoding() -> None:
         ("tested_symbols", 0.0),
         ("tested_share_x", 1.0),
         ("failure", 0.0),
+        ("gain_uncertainty", -1e-9),
+        ("shot_noise_uncertainty", math.nan),
         ("copies", 0),
         ("copies", 1.0),
         ("probe_photons_per_mode", -1.0),

@@ -10,10 +10,9 @@ import pytest
 
 from drivers.errors import ConfigurationError
 from protocol.leakage.conventions import Encoding
-from protocol.models.recipes import mlp
+from tests.frontier_specs import trained_perceptron
 from veilight.frontier.couplings import GRID, couplings_within, fits, receiver_at, settings_of
 from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
-from veilight.frontier.networks import NetworkSpec, TrainedNetwork
 from veilight.frontier.objective import Weights
 from veilight.frontier.optimise import (
     FrontierPoint,
@@ -33,29 +32,6 @@ CASES = [
     ("feed-forward-tap", "real"),
     ("passive-tap", "complex"),
 ]
-
-
-def network(accuracy: float, ratios: tuple[float, ...], seed: int = 0) -> TrainedNetwork:
-    return TrainedNetwork(
-        spec=NetworkSpec(
-            dataset="digits",
-            dataset_sha256="0" * 64,
-            architecture="mlp",
-            hidden=(60,),
-            signal_to_noise=ratios,
-            epochs=1,
-            batch_size=8,
-            learning_rate=1e-3,
-            seed=seed,
-        ),
-        graph=mlp((64,), (60,), 10).to_dict(),
-        accuracy=accuracy,
-        accuracy_error=0.001,
-        accuracy_noise_free=0.99,
-        test_samples=100,
-        seconds=1.0,
-        model_file="models/none.safetensors",
-    )
 
 
 @pytest.mark.parametrize("rule", ["worst", "sum"])
@@ -151,7 +127,9 @@ def test_setting_is_refused_when_no_coupling_is_dim_enough() -> None:
     link = LinkAssumptions(most_photons_per_symbol=0.01)
     with pytest.raises(ConfigurationError, match=r"within 0\.01 photons"):
         best_setting(SHAPES, RATIOS, "amplifier", "real", link, LIMITS)
-    assert frontier([network(0.9, RATIOS)], ["amplifier"], ["real"], link, [LIMITS]) == ()
+    assert (
+        frontier([trained_perceptron(0.9, RATIOS)], ["amplifier"], ["real"], link, [LIMITS]) == ()
+    )
 
 
 @pytest.mark.parametrize("kind", ["amplifier", "feed-forward-tap", "passive-tap"])
@@ -293,8 +271,8 @@ def _data(privacy: Privacy) -> tuple[float, float]:
 
 
 def test_frontier_keeps_what_no_other_point_of_its_receiver_beats() -> None:
-    good, faint = network(0.97, (0.5, 1.0)), network(0.95, (0.2, 0.4))
-    wasteful = network(0.94, (0.5, 1.0), seed=1)
+    good, faint = trained_perceptron(0.97, (0.5, 1.0)), trained_perceptron(0.95, (0.2, 0.4))
+    wasteful = trained_perceptron(0.94, (0.5, 1.0), seed=1)
     seen: list[float] = []
     points = frontier(
         [good, faint, wasteful],
@@ -325,7 +303,7 @@ def test_frontier_keeps_what_no_other_point_of_its_receiver_beats() -> None:
 
 def test_frontier_of_certified_figures_has_points_along_the_trade() -> None:
     link = LinkAssumptions(tested_symbols=1e7)
-    points = frontier([network(0.97, RATIOS)], ["feed-forward-tap"], ["real"], link, [])
+    points = frontier([trained_perceptron(0.97, RATIOS)], ["feed-forward-tap"], ["real"], link, [])
     assert len(points) > 5
     by_data = sorted(points, key=lambda point: point.privacy.data_bits_any)
     bits = [point.privacy.charged_weight_bits for point in by_data]

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from drivers.errors import ConfigurationError, DataError, OutputError
-from protocol.models.recipes import mlp
+from tests.frontier_specs import SPEC, trained_perceptron
 from veilight.frontier.link import LinkAssumptions
 from veilight.frontier.networks import (
     FailedNetwork,
-    NetworkSpec,
     TrainedNetwork,
-    model_file_of,
 )
 from veilight.frontier.plots import draw_frontier, published_map, write_frontier_plot
 from veilight.frontier.report import (
@@ -28,16 +26,6 @@ from veilight.frontier.report import (
 from veilight.frontier.report_file import read_report, report_to_dict, write_report
 from veilight.frontier.targets import Target
 
-SPEC = NetworkSpec(
-    dataset="digits",
-    dataset_sha256="ab" * 32,
-    architecture="mlp",
-    hidden=(16,),
-    signal_to_noise=(0.25, 0.5),
-    epochs=10,
-    batch_size=64,
-    learning_rate=1e-2,
-)
 KINDS = ("amplifier", "feed-forward-tap", "passive-tap")
 LOOSE = Target(
     name="loose",
@@ -53,16 +41,8 @@ LOOSE = Target(
 def _network(
     accuracy: float, first: float, last: float, hidden: int = 16, seed: int = 0
 ) -> TrainedNetwork:
-    spec = replace(SPEC, signal_to_noise=(first, last), hidden=(hidden,), seed=seed)
-    return TrainedNetwork(
-        spec=spec,
-        graph=mlp((64,), (hidden,), 10).to_dict(),
-        accuracy=accuracy,
-        accuracy_error=0.01,
-        accuracy_noise_free=0.98,
-        test_samples=359,
-        seconds=1.0,
-        model_file=model_file_of(spec),
+    return trained_perceptron(
+        accuracy, (first, last), hidden=hidden, accuracy_error=0.01, seed=seed
     )
 
 
@@ -190,7 +170,7 @@ def test_report_is_read_back_when_it_was_written(report: FrontierReport, tmp_pat
         ("{", "cannot be read"),
         ("[]", "not the report"),
         ('{"format": "veilight-frontier", "version": 9}', "another version"),
-        ('{"format": "veilight-frontier", "version": 1, "data": ""}', "cannot be used"),
+        ('{"format": "veilight-frontier", "version": 2, "data": ""}', "cannot be used"),
     ],
     ids=["torn", "foreign", "version", "keys"],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.errors import ConfigurationError, DataError, OutputError
+from tests import frontier_specs
 from veilight.frontier.networks import (
     FailedNetwork,
     NetworkSpec,
@@ -21,16 +22,7 @@ from veilight.frontier.networks import (
 from veilight.frontier.store import ResultStore
 from veilight.frontier.training import train_network
 
-SPEC = NetworkSpec(
-    dataset="digits",
-    dataset_sha256="ab" * 32,
-    architecture="mlp",
-    hidden=(64,),
-    signal_to_noise=(0.25, 0.5),
-    epochs=3,
-    batch_size=64,
-    learning_rate=1e-2,
-)
+SPEC = replace(frontier_specs.SPEC, hidden=(64,), epochs=3)
 
 
 def _model(spec: NetworkSpec = SPEC) -> TrainedModel:

@@ -11,6 +11,7 @@ import pytest
 from distributed import Client
 
 from drivers.errors import ConfigurationError, DataError
+from tests.frontier_specs import SOURCE, SPEC
 from veilight.frontier import cluster, dispatch
 from veilight.frontier.cluster import worker_cluster
 from veilight.frontier.networks import (
@@ -25,17 +26,6 @@ from veilight.frontier.networks import (
 from veilight.frontier.store import ResultStore
 from veilight.frontier.sweep import LostNetwork, SweepProgress, Trainer, run_sweep
 
-SOURCE = DataSource(spec="digits", sha256="ab" * 32)
-SPEC = NetworkSpec(
-    dataset="digits",
-    dataset_sha256="ab" * 32,
-    architecture="mlp",
-    hidden=(16,),
-    signal_to_noise=(0.25, 0.5),
-    epochs=10,
-    batch_size=64,
-    learning_rate=1e-2,
-)
 SPECS = tuple(replace(SPEC, seed=seed) for seed in range(5))
 
 Connect = Callable[[], AbstractContextManager[Client]]

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
 
 import pytest
 
 from drivers.errors import ConfigurationError
 from drivers.receivers import FeedForwardTap
 from protocol.leakage.conventions import Encoding
-from protocol.models.recipes import mlp
+from tests.frontier_specs import trained_perceptron
 from veilight.frontier.figures import LinkAssumptions, Privacy, privacy_of
-from veilight.frontier.networks import NetworkSpec, TrainedNetwork
+from veilight.frontier.networks import TrainedNetwork
 from veilight.frontier.optimise import FrontierPoint, best_setting
 from veilight.frontier.shapes import LayerShape
 from veilight.frontier.target_points import closest_points, excess_of
@@ -56,25 +55,7 @@ def point(accuracy: float = 0.975, name: str = "a", **figures: float | str) -> F
 
 
 def trained(accuracy: float, ratios: tuple[float, float]) -> TrainedNetwork:
-    return TrainedNetwork(
-        spec=NetworkSpec(
-            dataset="mnist",
-            dataset_sha256="0" * 64,
-            architecture="mlp",
-            hidden=(784,),
-            signal_to_noise=ratios,
-            epochs=1,
-            batch_size=8,
-            learning_rate=1e-3,
-        ),
-        graph=MappingProxyType(mlp((784,), (784,), 10).to_dict()),
-        accuracy=accuracy,
-        accuracy_error=0.001,
-        accuracy_noise_free=0.99,
-        test_samples=10_000,
-        seconds=1.0,
-        model_file="models/none.safetensors",
-    )
+    return trained_perceptron(accuracy, ratios, inputs=784, hidden=784)
 
 
 def _examined(

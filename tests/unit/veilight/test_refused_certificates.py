@@ -1,16 +1,18 @@
 """What a session that a running test refused states of itself, held to its ledger."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from drivers.receivers import PassiveTap
 from protocol.certificates import ledger_mismatches, session_record_from
-from protocol.certificates.build import RunFacts, server_statement
+from protocol.certificates.build import server_statement
 from protocol.ledger import WeightLedger, read_history
 from sim_backend.adversaries import measures_only_x
 from sim_backend.settings import LinkSettings
+from tests.unit.protocol.run_facts import FACTS
 from tests.unit.protocol.session_bench import normals, perceptron
 from veilight.certificate_record import certificate_record
 from veilight.runs import InferenceRequest, run_inference
@@ -43,16 +45,7 @@ def test_certificate_counts_as_many_copies_as_the_ledger_holds(
     assert result.accepted is (noise == 0)
     assert (unverified > 2) is (noise > 0)
 
-    facts = RunFacts(
-        simulated=True,
-        title="a run",
-        started="2026-01-01T00:00:00+00:00",
-        accepted=result.accepted,
-        backend="symbol",
-        taints=(),
-        result_sha256="00" * 32,
-    )
-    statement = server_statement(facts, record)
+    statement = server_statement(replace(FACTS, accepted=result.accepted), record)
     history = read_history(path)
     assert bool(history.refusals) is (noise > 0)
     stated = json.loads(json.dumps(statement, default=vars))

@@ -106,4 +106,7 @@ def test_build_benches_makes_no_watchdog_for_a_registry_of_the_callers() -> None
     files = load_benches([EXAMPLES / "server.toml", EXAMPLES / "client.toml"])
     for bench in build_benches(files):
         with bench:
+            bench.make_safe("a test")
+            # A bench that needs a watchdog refuses this without one.
             bench.safety.rearm("operator")
+            assert not bench.safety.is_latched

@@ -43,7 +43,7 @@ from drivers.instruments import (
     Trigger,
     WaveformGenerator,
 )
-from tests.contract.instruments.paper import PaperClock
+from tests.wire.scripted import ScriptedClock
 
 
 @dataclass
@@ -336,10 +336,10 @@ MODELS: dict[str, tuple[Any, InstrumentLimits]] = {
 
 
 def paper_registry(
-    paper: Paper, clock: PaperClock | None = None, backend: str = "sim"
+    paper: Paper, clock: ScriptedClock | None = None, backend: str = "sim"
 ) -> ModelRegistry:
     """All paper models, as simulations unless another backend is named."""
-    registry = ModelRegistry(clock or PaperClock())
+    registry = ModelRegistry(clock or ScriptedClock())
     for name, (maker, limits) in MODELS.items():
 
         def make(entry: InstrumentEntry, context: BuildContext, maker: Any = maker) -> Instrument:

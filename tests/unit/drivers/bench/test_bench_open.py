@@ -7,7 +7,6 @@ import pytest
 from drivers.bench import Bench, ModelRegistry, parse_bench
 from drivers.errors import ConfigurationError, InstrumentError, SafetyError
 from drivers.instruments import Attenuator, Laser, LaserLimits
-from tests.contract.instruments.paper import PaperClock
 from tests.unit.drivers.bench.paper_bench import (
     MODELS,
     Paper,
@@ -16,6 +15,7 @@ from tests.unit.drivers.bench.paper_bench import (
     paper_registry,
     server_table,
 )
+from tests.wire.scripted import ScriptedClock
 
 
 def _build_error(table: dict[str, Any]) -> str:
@@ -27,7 +27,7 @@ def _build_error(table: dict[str, Any]) -> str:
 def test_build_gives_narrowed_limits_and_the_clock_to_the_instruments() -> None:
     table = server_table()
     table["instruments"]["laser"]["limits"] = {"power_dbm_max": 10.0}
-    clock = PaperClock()
+    clock = ScriptedClock()
     file = parse_bench(table, "bench file paper.toml")
     bench = Bench.build(file, paper_registry(Paper(), clock))
     limits = bench.get("laser", Laser).limits
@@ -63,7 +63,7 @@ def test_build_names_the_file_when_a_limit_is_impossible() -> None:
 
 
 def test_build_names_the_role_when_a_factory_refuses_a_setting() -> None:
-    registry = ModelRegistry(PaperClock())
+    registry = ModelRegistry(ScriptedClock())
     for name, (maker, limits) in MODELS.items():
 
         def refuse(entry: Any, context: Any) -> Any:

@@ -16,6 +16,7 @@ from drivers.bench.ownership import Ownership, runtime_folder
 from drivers.errors import InstrumentError, OwnershipError
 from tests.unit.drivers.bench.paper_bench import Paper, paper_bench, server_table
 from tests.unit.drivers.bench.real_paper import real_bench
+from tests.wire.scripted import ScriptedClock
 
 HOLD = """
 import os, sys
@@ -116,15 +117,9 @@ def test_claim_is_free_when_only_a_fork_of_the_owner_is_left(holder: Holder, fol
 def test_claim_waits_for_an_owner_that_is_about_to_end(holder: Holder, folder: Path) -> None:
     other = holder("GPIB0::4::INSTR")
 
-    class Clock:
-        def __init__(self) -> None:
-            self.time_s = 0.0
-
-        def now(self) -> float:
-            return self.time_s
-
+    class Clock(ScriptedClock):
         def sleep(self, duration_s: float) -> None:
-            self.time_s += duration_s
+            super().sleep(duration_s)
             if self.time_s > 1.0 and other.poll() is None:
                 other.kill()
                 other.wait()

@@ -20,7 +20,6 @@ from drivers.bench.watchdog import Watchdog, WatchdogSpec
 from drivers.bench.watchdog_process import Channel, Reason, attend, drive, end_program
 from drivers.bench.watchdog_spec import WatchdogOrders
 from drivers.errors import ConfigurationError, SafetyError, WatchdogError
-from tests.contract.instruments.paper import PaperClock
 from tests.unit.drivers.bench.paper_bench import (
     Paper,
     client_table,
@@ -28,6 +27,7 @@ from tests.unit.drivers.bench.paper_bench import (
     server_table,
 )
 from tests.unit.drivers.bench.real_paper import real_bench
+from tests.wire.scripted import ScriptedClock
 
 ACTIONS = "tests.unit.drivers.bench.watchdog_actions"
 DEADLINE_S = 10.0
@@ -75,7 +75,7 @@ def _pid(watchdog: Watchdog) -> int:
 
 
 def test_life_signs_hang_when_there_is_light_and_silence() -> None:
-    clock = PaperClock()
+    clock = ScriptedClock()
     life = LifeSigns(60.0, clock)
     clock.sleep(1000.0)
     assert not life.hangs()  # silence in the dark harms nobody
@@ -96,7 +96,7 @@ def test_life_signs_hang_when_there_is_light_and_silence() -> None:
 
 
 def test_life_signs_take_a_busy_program_for_alive_as_long_as_it_said() -> None:
-    clock = PaperClock()
+    clock = ScriptedClock()
     life = LifeSigns(60.0, clock)
     life.set_light("server", True)
     life.alive(busy_s=600.0)

@@ -10,17 +10,8 @@ import pytest
 from drivers.dialects.itla import Itla, ItlaError
 from drivers.dialects.itla_packets import Answer, parse, request
 from drivers.errors import AnswerError, InstrumentError, LinkError
+from tests.wire.pure_photonics_ppcl550 import sealed
 from tests.wire.scripted import Script
-
-
-def _sealed(head: int, register: int, value: int) -> bytes:
-    """A packet, its checksum by the agreement's words: the exclusive or of all half bytes."""
-    digits = f"{head:01x}{register:02x}{value:04x}"
-    total = 0
-    for digit in digits:
-        total ^= int(digit, 16)
-    return bytes.fromhex(f"{total:x}{digits}")
-
 
 _PUBLISHED = [
     "00000000", "54000010", "10000010", "F603000A", "B203000A", "B00B0000", "340B434F", "700B434F",
@@ -32,9 +23,9 @@ _PUBLISHED = [
 
 
 @pytest.mark.parametrize("text", _PUBLISHED)
-def test_packet_has_the_published_checksum_when_sealed(text: str) -> None:
+def test_packet_has_the_published_checksum_whensealed(text: str) -> None:
     packet = bytes.fromhex(text)
-    assert _sealed(packet[0] & 0x0F, packet[1], int.from_bytes(packet[2:], "big")) == packet
+    assert sealed(packet[0] & 0x0F, packet[1], int.from_bytes(packet[2:], "big")) == packet
     if packet[0] & 0x0F in (0, 1):
         value = int.from_bytes(packet[2:], "big")
         writes = bool(packet[0] & 1)
@@ -77,12 +68,12 @@ class _Noise(Script):
                 self._answer += self._rng.bytes(int(self._rng.integers(0, 12)))
             elif style == 1:
                 status = int(self._rng.integers(16))
-                self._answer += _sealed(status, packet[1], int(self._rng.integers(1 << 16)))
+                self._answer += sealed(status, packet[1], int(self._rng.integers(1 << 16)))
             elif style == 2:
                 packet[int(self._rng.integers(4))] ^= 1 << int(self._rng.integers(8))
                 self._answer += packet
             else:
-                self._answer += _sealed(4, packet[1], int(self._rng.integers(1 << 16)))
+                self._answer += sealed(4, packet[1], int(self._rng.integers(1 << 16)))
 
 
 def test_dialogue_raises_nothing_but_errors_of_the_link_when_answers_are_noise(
@@ -121,16 +112,16 @@ def _dialogue(*pairs: tuple[bytes, bytes]) -> tuple[Script, Itla]:
 
 
 def test_register_is_not_taken_as_missing_when_the_module_initialises() -> None:
-    refused = (_sealed(0, 0x67, 0), _sealed(5, 0x67, 0))
-    script, itla = _dialogue(refused, (bytes(4), _sealed(4, 0, 0x0005)))
+    refused = (sealed(0, 0x67, 0), sealed(5, 0x67, 0))
+    script, itla = _dialogue(refused, (bytes(4), sealed(4, 0, 0x0005)))
     with pytest.raises(ItlaError, match="CII"):
         itla.has(0x67)
     script.finish()
 
 
 def test_order_is_given_up_when_the_module_is_idle_and_says_that_it_is_busy() -> None:
-    refused = (_sealed(1, 0x31, 1000), _sealed(5, 0x31, 1000))
-    reason, idle = (bytes(4), _sealed(4, 0, 0x0014)), (bytes(4), _sealed(4, 0, 0x0010))
+    refused = (sealed(1, 0x31, 1000), sealed(5, 0x31, 1000))
+    reason, idle = (bytes(4), sealed(4, 0, 0x0014)), (bytes(4), sealed(4, 0, 0x0010))
     script, itla = _dialogue(*[refused, reason, idle] * 2, refused, reason)
     with pytest.raises(ItlaError, match="CIP"):
         itla.write(0x31, 1000, wait_s=0.1)

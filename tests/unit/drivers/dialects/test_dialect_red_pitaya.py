@@ -7,29 +7,12 @@ import pytest
 
 from drivers.dialects.red_pitaya import RedPitaya, probe_red_pitaya
 from drivers.errors import AnswerError, InstrumentError, RefusedError
-from drivers.transports.streams import Buffer
-from tests.wire.scripted import Script
+from tests.wire.scripted import Babble, Script
 
 ERROR = b"SYST:ERR:NEXT?\r\n"
 OK = b'0,"No error"\r\n'
 IDENTITY = b"REDPITAYA,INSTR2025,,01-21\r\n"
 BOARD = (b"SYST:BRD:Name?\r\n" + ERROR, b"STEMlab 125-14 v1.0\r\n" + OK)
-
-
-class Babble(Script):
-    """Answers the same to everything.
-
-    Args:
-        said: the answer.
-    """
-
-    def __init__(self, said: bytes) -> None:
-        super().__init__([])
-        self._said = said
-
-    def send(self, data: Buffer, timeout_s: float) -> None:
-        del data, timeout_s
-        self._answer += self._said
 
 
 def dialogue(*pairs: tuple[bytes, bytes], step: int = 0) -> tuple[RedPitaya, Script]:
@@ -179,6 +162,7 @@ def test_only_known_errors_come_when_the_answer_is_random(
     call: Callable[[RedPitaya], object],
 ) -> None:
     rng = np.random.default_rng(11)
+    refused = 0
     good = [b"TD\r\n" + OK, b"#18abcdefgh\r\n" + OK, IDENTITY + OK, b'9506,"x"\r\n', OK]
     for turn in range(2_500):
         data = bytearray(
@@ -191,4 +175,6 @@ def test_only_known_errors_come_when_the_answer_is_random(
         try:
             call(RedPitaya(link))
         except InstrumentError:
-            continue
+            refused += 1
+    # Half of the answers are damaged in one byte, which may do nothing; the others are rubbish.
+    assert refused > 1_250

@@ -11,10 +11,10 @@ from drivers.instruments import Clock, Identity, Instrument, SystemClock
 from tests.contract.instruments.paper import (
     BrokenLaser,
     DeafLaser,
-    PaperClock,
     PaperLaser,
     StuckLaser,
 )
+from tests.wire.scripted import ScriptedClock
 
 
 class Unplugged(PaperLaser):
@@ -66,7 +66,7 @@ class StoppedClock:
         assert duration_s > 0
 
 
-class OversleepingClock(PaperClock):
+class OversleepingClock(ScriptedClock):
     """A clock on which every sleep takes ten times as long as asked."""
 
     def sleep(self, duration_s: float) -> None:
@@ -225,7 +225,7 @@ def test_safety_error_of_close_has_a_note_when_disconnecting_fails_too() -> None
 
 
 def test_make_safe_waits_for_the_readback_when_it_comes_within_the_deadline() -> None:
-    clock = PaperClock()
+    clock = ScriptedClock()
     laser = Slow()
     vars(laser)["_clock"] = clock
     with laser:
@@ -233,7 +233,7 @@ def test_make_safe_waits_for_the_readback_when_it_comes_within_the_deadline() ->
 
 
 def test_make_safe_gives_up_when_the_readback_comes_after_the_deadline() -> None:
-    clock = PaperClock()
+    clock = ScriptedClock()
     laser = Slow()
     laser.looks = 1000
     vars(laser)["_clock"] = clock
@@ -257,7 +257,7 @@ def test_wait_gives_up_at_the_deadline_when_sleeping_takes_too_long() -> None:
 
 
 def test_wait_looks_again_at_the_deadline_when_it_comes_before_the_next_look() -> None:
-    clock = PaperClock()
+    clock = ScriptedClock()
     laser = PaperLaser()
     vars(laser)["_clock"] = clock
     timeout_s = 0.4 * laser.poll_interval_s

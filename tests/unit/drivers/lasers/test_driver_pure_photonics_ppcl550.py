@@ -26,6 +26,7 @@ from drivers.lasers.pure_photonics_ppcl550 import (
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.twins.pure_photonics_ppcl550 import PurePhotonicsPPCL550Twin
 from tests.wire.built import from_bench_file
+from tests.wire.pure_photonics_ppcl550 import sealed
 from tests.wire.rigs import loopback_link
 from tests.wire.scripted import Script, ScriptedLine
 
@@ -37,28 +38,19 @@ _LIMITS = LaserLimits(
 Pair = tuple[bytes, bytes]
 
 
-def _sealed(head: int, register: int, value: int) -> bytes:
-    """A packet, its checksum by the agreement's words: the exclusive or of all half bytes."""
-    digits = f"{head:01x}{register:02x}{value:04x}"
-    total = 0
-    for digit in digits:
-        total ^= int(digit, 16)
-    return bytes.fromhex(f"{total:x}{digits}")
-
-
 def _ask(register: int, value: int, *, status: int = 0, mark: int = 4) -> Pair:
-    return _sealed(0, register, 0), _sealed(mark | status, register, value & 0xFFFF)
+    return sealed(0, register, 0), sealed(mark | status, register, value & 0xFFFF)
 
 
 def _put(register: int, value: int, *, status: int = 0) -> Pair:
     value &= 0xFFFF
-    return _sealed(1, register, value), _sealed(4 | status, register, value)
+    return sealed(1, register, value), sealed(4 | status, register, value)
 
 
 def _echo(sent: str) -> bytes:
     """The same with status 0."""
     packet = bytes.fromhex(sent)
-    return _sealed(4, packet[1], int.from_bytes(packet[2:], "big"))
+    return sealed(4, packet[1], int.from_bytes(packet[2:], "big"))
 
 
 def _hex(*pairs: tuple[str, str]) -> list[Pair]:
@@ -75,7 +67,7 @@ def _text(register: int, text: str) -> list[Pair]:
 _ZEROS = [(b"\0", b"")] * 3 + [(b"\0", bytes.fromhex("54000010"))]
 _NOP = _hex(("00 00 00 00", "54 00 00 10"))
 _ALIGNED = [_ask(0x20, 0)]
-_OFF = [(bytes.fromhex("01320000"), _sealed(4, 0x32, 0)), _ask(0x32, 0)]
+_OFF = [(bytes.fromhex("01320000"), sealed(4, 0x32, 0)), _ask(0x32, 0)]
 _DARK = [_ask(0x32, 0)]
 _LIT = [_ask(0x32, 8)]
 
@@ -91,7 +83,7 @@ def _greeting(
     strings = _strings(kind, serial)
     if kind != "CW ITLA":
         return [*_ZEROS, *_ALIGNED, *_NOP, *strings]
-    refused = [_ask(0x67, 0, status=1), (bytes(4), _sealed(4, 0, 0x0011))]
+    refused = [_ask(0x67, 0, status=1), (bytes(4), sealed(4, 0, 0x0011))]
     own = [_ask(0x67, 0)] if in_mhz else refused
     own += [_ask(0x4F, fine_mhz), _ask(0x4F, fine_mhz), _ask(0x50, 700), _ask(0x51, 1350)]
     for first, last in (((0x52, 191), (0x53, 5000)), ((0x54, 196), (0x55, 2500))):
@@ -203,7 +195,7 @@ def test_itla_refuses_and_says_what_to_do_when_lit_and_the_target_is_far() -> No
 def test_itla_waits_for_pending_work_when_switched_on() -> None:
     pairs = _hex(
         ("81 32 00 08", "77 32 01 00"),
-        ("10 32 00 00", _sealed(4, 0x32, 8).hex()),
+        ("10 32 00 00", sealed(4, 0x32, 8).hex()),
         ("00 00 00 00", "44 00 01 10"),
         ("00 00 00 00", "54 00 00 10"),
     )
@@ -236,8 +228,8 @@ def test_itla_is_settled_when_power_and_frequency_are(
 
 
 def test_itla_waits_and_sends_again_when_the_module_says_it_was_busy() -> None:
-    pairs = [_put(0x31, 1000, status=1), (bytes(4), _sealed(4, 0, 0x0114))]
-    pairs += [(bytes(4), _sealed(4, 0, 0x0114)), *_NOP, _put(0x31, 1000), _ask(0x31, 1000)]
+    pairs = [_put(0x31, 1000, status=1), (bytes(4), sealed(4, 0, 0x0114))]
+    pairs += [(bytes(4), sealed(4, 0, 0x0114)), *_NOP, _put(0x31, 1000), _ask(0x31, 1000)]
     _run(pairs, lambda laser: laser.set_power(10e-3))
 
 
@@ -281,13 +273,13 @@ def test_itla_asks_for_the_last_answer_when_one_is_damaged() -> None:
 
 
 def test_itla_sends_again_when_the_module_got_the_request_damaged() -> None:
-    damaged = _sealed(0x0D, 0x71, 0x03E8)
+    damaged = sealed(0x0D, 0x71, 0x03E8)
     pairs = [(bytes.fromhex("613103E8"), damaged), _put(0x31, 1000), _ask(0x31, 1000)]
     _run(pairs, lambda laser: laser.set_power(10e-3))
 
 
 def test_itla_gives_up_when_requests_arrive_damaged_twice() -> None:
-    damaged = _sealed(0x0D, 0x31, 0x03E8)
+    damaged = sealed(0x0D, 0x31, 0x03E8)
     pair = (bytes.fromhex("613103E8"), damaged)
 
     def body(laser: PurePhotonicsPPCL550) -> None:
@@ -333,7 +325,7 @@ def test_itla_says_what_to_look_at_when_nothing_answers() -> None:
 
 
 def test_itla_finds_the_boundary_when_the_module_holds_bytes_of_another_program() -> None:
-    shifted = _sealed(0x0D, 0xAD, 0)
+    shifted = sealed(0x0D, 0xAD, 0)
     begin = [(b"\0", b""), (b"\0", shifted), *_ALIGNED]
     script = ScriptedLine([*begin, *_greeting()[5:], *_OFF, *_OFF])
     with _laser(script):
@@ -343,7 +335,7 @@ def test_itla_finds_the_boundary_when_the_module_holds_bytes_of_another_program(
 
 def test_itla_looks_again_when_the_boundary_was_not_found_at_once() -> None:
     ask, _ = _ALIGNED[0]
-    wrong = [*_ZEROS, (ask, _sealed(0x0D, 0x20, 0))]
+    wrong = [*_ZEROS, (ask, sealed(0x0D, 0x20, 0))]
     script = Script([*wrong, *_greeting(), *_OFF, *_OFF])
     with _laser(script):
         pass
@@ -352,8 +344,8 @@ def test_itla_looks_again_when_the_boundary_was_not_found_at_once() -> None:
 
 def test_itla_goes_to_whisper_and_back_when_asked() -> None:
     whisper, dither = (bytes.fromhex(one) for one in ("A1 90 00 02", "81 90 00 00"))
-    pairs = [(whisper, _sealed(4, 0x90, 2)), _ask(0x90, 2), *_OFF]
-    pairs += [_ask(0x90, 2), (dither, _sealed(7, 0x90, 0x0100)), *_NOP, _put(0x32, 8), *_LIT]
+    pairs = [(whisper, sealed(4, 0x90, 2)), _ask(0x90, 2), *_OFF]
+    pairs += [_ask(0x90, 2), (dither, sealed(7, 0x90, 0x0100)), *_NOP, _put(0x32, 8), *_LIT]
 
     def body(laser: PurePhotonicsPPCL550) -> None:
         laser.set_noise_mode(NoiseMode.WHISPER)
@@ -420,7 +412,7 @@ def test_itla_is_made_dark_and_set_again_when_its_module_lost_its_settings() -> 
         laser.set_emission(True)
         laser.wait_settled(60.0)
         bench.scene.server_laser.set_power_w(10e-3)  # what the module has stored
-        twin.session().feed(_sealed(1, 0x32, 1) + b"\0")
+        twin.session().feed(sealed(1, 0x32, 1) + b"\0")
         with pytest.raises(ReadbackError, match="had forgotten power, emission"):
             laser.power_w()
         assert not laser.emission()
@@ -447,7 +439,7 @@ def test_itla_is_found_when_it_is_probed(model: DriverModel) -> None:
 
 
 def test_itla_is_not_opened_when_it_does_not_start() -> None:
-    starting = [(bytes(4), _sealed(4, 0, 0))] * 22
+    starting = [(bytes(4), sealed(4, 0, 0))] * 22
     script = Script([*_ZEROS, *_ALIGNED, *starting])
     laser = _laser(script, settings=ItlaSettings(tune_timeout_s=1.0))
     with pytest.raises(InstrumentError, match="laser: the module has not started after 1 s"):
@@ -455,7 +447,7 @@ def test_itla_is_not_opened_when_it_does_not_start() -> None:
 
 
 def test_itla_gives_up_when_the_module_stays_busy() -> None:
-    busy = (bytes(4), _sealed(4, 0, 0x0114))
+    busy = (bytes(4), sealed(4, 0, 0x0114))
     script = Script([*_greeting(), *_OFF, _put(0x31, 1000, status=1), *[busy] * 40])
     laser = _laser(script, settings=ItlaSettings(tune_timeout_s=1.0))
     laser.open()
@@ -472,7 +464,7 @@ def _leave_out_safety(laser: PurePhotonicsPPCL550) -> None:
 
 def test_itla_names_the_mode_when_it_is_not_taken() -> None:
     whisper = bytes.fromhex("A1900002")
-    pairs = [(whisper, _sealed(4, 0x90, 2)), _ask(0x90, 7), *_OFF]
+    pairs = [(whisper, sealed(4, 0x90, 2)), _ask(0x90, 7), *_OFF]
 
     def body(laser: PurePhotonicsPPCL550) -> None:
         with pytest.raises(ReadbackError, match=r"noise mode was set to WHISPER .* as 7"):

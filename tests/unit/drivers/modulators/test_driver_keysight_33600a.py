@@ -14,8 +14,9 @@ from drivers.errors import (
     RefusedError,
     SafetyError,
 )
-from drivers.instruments import GeneratorLimits, Range, Trigger
+from drivers.instruments import Trigger
 from drivers.modulators.keysight_33600a import MODELS, Keysight33600A
+from tests.wire.keysight_33600a import LIMITS
 from tests.wire.scripted import Script
 
 OK = b'+0,"No error"\n'
@@ -104,13 +105,6 @@ SAFE = [
     state(b"DC", b'"vrest1"'),
     asked(b":OUTP1?", b"0"),
 ]
-LIMITS = GeneratorLimits(
-    channels=1,
-    volts=Range(lowest=-1.0, highest=1.0),
-    sample_rate_hz=Range(lowest=1e3, highest=1e9),
-    samples=1000,
-    bits=14,
-)
 WAVE = np.array([0, 1, 0, -1], dtype=np.float32)
 
 

@@ -22,8 +22,8 @@ from drivers.errors import (
 )
 from drivers.instruments import PhaseDriverLimits
 from drivers.modulators.qontrol_q8iv import MODELS, Q8ivSettings, QontrolQ8iv
-from drivers.transports.streams import Buffer
-from tests.wire.scripted import Script, ScriptedLine
+from tests.wire.raw import rubbish
+from tests.wire.scripted import Babble, Script, ScriptedLine
 
 GREETING = [
     (b"id?\n", b"Q8iv-0123\n"),
@@ -277,32 +277,17 @@ def test_outputs_are_those_of_the_chain_behind_the_channel() -> None:
     assert Q8ivSettings(modules=16, outputs=64).used(65) == 64
 
 
-class Babble(Script):
-    """Answers everything with the same bytes."""
-
-    said = b""
-
-    def send(self, data: Buffer, timeout_s: float) -> None:
-        self._answer[:] = self.said
-
-
 def test_parser_survives_ten_thousand_random_and_damaged_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL, "veilight.links")
-    rng = np.random.default_rng(8)
     good = measured(1.0, 2.0)[1]
-    babble = Babble([])
+    babble = Babble()
     link = babble.link(chatty=True)
     link.attach("fuzz", lambda: None)
     expected = Expected(form=re.compile(rb"[+-]\d+\.\d+ V"), count=8, what="a voltage")
     faults = 0
-    for count in range(10_000):
-        answer = bytearray(good)
-        for place in rng.integers(0, len(answer), 1 + count % 3):
-            answer[place] = rng.integers(0, 256)
-        random = rng.integers(0, 256, 12, np.uint8).tobytes()
-        babble.said = bytes(answer) if count % 4 else random
+    for babble.said in rubbish([good], 10_000, seed=8):
         try:
             found = ask(link, "vall?", expected)
         except (AnswerError, LinkError, RefusedError):

@@ -3,21 +3,15 @@
 import numpy as np
 
 from drivers.dialects.keysight_33600a import Keysight33600ASettings
-from drivers.instruments import GeneratorLimits, Range, Trigger
+from drivers.instruments import GeneratorLimits, Trigger
 from drivers.modulators.keysight_33600a import MODELS, Keysight33600A
 from sim_backend.instruments import SimulatedBench
 from sim_backend.instruments.parts import DigitiserPart, GeneratorPart
 from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.twins.keysight_33600a import Keysight33600ATwin
+from tests.wire.keysight_33600a import LIMITS
 from tests.wire.rigs import loopback_link
 
-LIMITS = GeneratorLimits(
-    channels=1,
-    volts=Range(lowest=-1.0, highest=1.0),
-    sample_rate_hz=Range(lowest=1e3, highest=1e9),
-    samples=1000,
-    bits=14,
-)
 WAVE = np.array([0, 1, 0, -1], dtype=np.float32)
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from drivers.errors import (
@@ -16,8 +15,8 @@ from drivers.errors import (
 )
 from drivers.instruments import AttenuatorLimits, Range
 from drivers.path.ozoptics_dd100 import OZOpticsDD100, identify
-from drivers.transports.streams import Buffer
-from tests.wire.scripted import Script, ScriptedLine
+from tests.wire.raw import rubbish
+from tests.wire.scripted import Babble, Script, ScriptedLine
 
 Pair = tuple[bytes, bytes]
 END = b"Done\r\n\r\n"
@@ -66,11 +65,13 @@ def test_open_goes_home_when_the_position_is_unknown() -> None:
 def test_blank_lines_do_not_matter(end: bytes) -> None:
     script = ScriptedLine([(sent, said.replace(END, end)) for sent, said in [*GREETING, *SAFE]])
     driver_of(script).open()
+    script.finish()
 
 
 def test_echo_is_left_off() -> None:
     script = ScriptedLine([(sent, sent + said) for sent, said in [*GREETING, *SAFE]])
     driver_of(script).open()
+    script.finish()
 
 
 def test_open_is_refused_when_the_unit_is_not_dark_enough() -> None:
@@ -172,30 +173,15 @@ def test_query_waits_for_the_motor_when_an_order_was_left_under_way() -> None:
     script.finish()
 
 
-class Babble(Script):
-    """Answers everything with the same bytes."""
-
-    said = b""
-
-    def send(self, data: Buffer, timeout_s: float) -> None:
-        self._answer[:] = self.said
-
-
 def test_parser_survives_ten_thousand_random_and_damaged_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("CRITICAL", "veilight.links")
-    rng = np.random.default_rng(8)
-    babble = Babble([])
+    babble = Babble()
     link = babble.link(chatty=True)
     link.attach("fuzz", lambda: None)
     faults = 0
-    for count in range(10_000):
-        answer = bytearray(OPEN[1])
-        for place in rng.integers(0, len(answer), 1 + count % 3):
-            answer[place] = rng.integers(0, 256)
-        random = rng.integers(0, 256, 12, np.uint8).tobytes()
-        babble.said = bytes(answer) if count % 4 else random
+    for babble.said in rubbish([OPEN[1]], 10_000, seed=8):
         try:
             identify(link)
         except (AnswerError, LinkError, RefusedError):

@@ -1,10 +1,7 @@
 """VXI-11 and HiSLIP through pyvisa-py when something goes wrong: no wrong answer, no long wait."""
 
-import gc
-import logging
 import re
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,26 +15,29 @@ from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.proxy import FaultProxy
 from sim_backend.wire.server import TwinEvent, TwinServer
 from sim_backend.wire.wire_faults import WireDirection, WireFault, WireFaultKind
-from tests.wire.lan_twins import BOXES, EchoTwin, served, visa_link
+from tests.wire.lan_twins import (
+    BOXES,
+    IDENTITY,
+    PROTOCOLS,
+    UNCLOSED,
+    EchoTwin,
+    served,
+    sockets_collected,
+    visa_link,
+)
 
-UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-IDENTITY = b"Maker,Echo,SIM01,1"
 RECORD = np.random.default_rng(3).bytes(1_000_000)
 
 
-@pytest.fixture(params=["VXI-11", "HiSLIP"])
+@pytest.fixture(params=PROTOCOLS)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(autouse=True)
 def _tidy(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """pyvisa-py leaves the socket of a failed opening to the garbage collector, and logs it."""
-    caplog.set_level(logging.CRITICAL, "pyvisa")
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    with sockets_collected(caplog):
+        yield
 
 
 class Echo:

@@ -1,10 +1,7 @@
 """VXI-11 and HiSLIP through pyvisa-py: real drivers and links on twins that speak them."""
 
-import gc
-import logging
 import socket
 import threading
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,28 +34,31 @@ from sim_backend.wire.session import Session
 from sim_backend.wire.twins.keysight_33600a import Keysight33600ATwin
 from sim_backend.wire.twins.keysight_infiniivision import KeysightInfiniiVisionTwin
 from sim_backend.wire.twins.keysight_n771x import KeysightN771xTwin
-from tests.wire.lan_twins import BOXES, EchoTwin, served, visa_link
+from tests.wire.lan_twins import (
+    BOXES,
+    IDENTITY,
+    PROTOCOLS,
+    UNCLOSED,
+    EchoTwin,
+    served,
+    sockets_collected,
+    visa_link,
+)
 from tests.wire.ramp_scene import RampScene
 
 SPEED = 100.0
-UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-IDENTITY = b"Maker,Echo,SIM01,1"
 RECORD = np.random.default_rng(3).bytes(1_000_000)
 
 
-@pytest.fixture(params=["VXI-11", "HiSLIP"])
+@pytest.fixture(params=PROTOCOLS)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(autouse=True)
 def _tidy(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """pyvisa-py leaves the socket of a failed opening to the garbage collector, and logs it."""
-    caplog.set_level(logging.CRITICAL, "pyvisa")
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    with sockets_collected(caplog):
+        yield
 
 
 def test_laser_is_set_and_read_back_over_the_network(protocol: str) -> None:

@@ -12,6 +12,7 @@ from protocol.ledger import WeightLedger
 from protocol.models.graph import Graph, Linear, Relu
 from protocol.models.model import LayerWeights, Model
 from protocol.models.training import TrainingSettings, train
+from tests.unit.protocol.ledgers import no_bits
 
 GRAPH = Graph(
     input_shape=(6,),
@@ -105,7 +106,7 @@ def test_old_light_tells_nothing_or_all_at_the_ends() -> None:
 def test_retired_ledger_refuses_light_when_it_is_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "old.ledger"
     with WeightLedger.create(path, "old", {0: 4}, None) as ledger:
-        entry = ledger.debit("s", 0, 0, 4, 1.0, lambda v, u: v + u)
+        entry = ledger.debit("s", 0, 0, 4, 1.0, no_bits)
         ledger.retire("new")
         assert ledger.successor == "new"
         # What was sent before may still be settled.
@@ -117,7 +118,7 @@ def test_retired_ledger_refuses_light_when_it_is_opened_again(tmp_path: Path) ->
             assert ledger.successor == "new"
             assert ledger.verified_photons(0).tolist() == [1.0] * 4
             with pytest.raises(BudgetError, match="retired"):
-                ledger.debit("t", 0, 0, 4, 1.0, lambda v, u: v + u)
+                ledger.debit("t", 0, 0, 4, 1.0, no_bits)
 
 
 def test_ledger_is_not_retired_in_favour_of_itself() -> None:

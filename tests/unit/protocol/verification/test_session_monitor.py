@@ -14,7 +14,7 @@ from drivers.errors import ConfigurationError, VerificationError
 from drivers.receivers import Amplifier, FeedForwardTap, PassiveTap, Receiver
 from protocol.client_policy import ClientPolicy, batch_kinds
 from protocol.dummies import batch_commitment, dummy_vectors, new_batch, seeded_batch
-from protocol.plan import LayerPlan, Plan
+from protocol.plan import Plan
 from protocol.verification import Verdict, Verifier, expected_return
 from protocol.verification.expected import ReturnExpectation
 from protocol.verification.outcome_tests import SHARES, OutcomeMonitor, OutcomeSettings
@@ -28,31 +28,14 @@ from protocol.verification.session_limits import (
 )
 from protocol.verification.verifier import TestScore
 from sim_backend.settings import DetectorSettings, LinkSettings
-from tests.unit.protocol.session_bench import Bench, normals, perceptron
+from tests.plans import layer_plan
+from tests.unit.protocol.session_bench import LAB, Bench, normals, perceptron
 
 ROWS, MODES, INPUTS = 10, 20, 5
-LAB = DetectorSettings(
-    efficiency=0.85,
-    visibility=0.98,
-    electronic_noise_snu=0.05,
-    phase_error_rad=0.03,
-    phase_memory_frames=50.0,
-    oscillator_drift=0.001,
-    oscillator_memory_inputs=100.0,
-)
 
 
 def plan_of(samples_per_block: int = INPUTS) -> Plan:
-    layer = LayerPlan(
-        layer=0,
-        rows=ROWS,
-        entries=MODES,
-        positions=1,
-        encoding="real",
-        photons_per_symbol=0.5,
-        scale_snu=1.0,
-        tiles=(MODES,),
-    )
+    layer = layer_plan(rows=ROWS, modes=MODES, photons_per_symbol=0.5)
     return Plan(layers=(layer,), samples_per_block=samples_per_block)
 
 

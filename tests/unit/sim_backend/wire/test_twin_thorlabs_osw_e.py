@@ -1,11 +1,11 @@
 """The twin of the Thorlabs OSW-E switches in its exact bytes."""
 
-import numpy as np
 import pytest
 
 from sim_backend.instruments import SimulatedBench
 from sim_backend.wire.session import Session
 from sim_backend.wire.twins.thorlabs_osw_e import ThorlabsOSWETwin
+from tests.wire.raw import rubbish
 
 
 def lit(state: int = 1) -> tuple[SimulatedBench, Session]:
@@ -68,11 +68,8 @@ def test_twin_is_silent_and_unmoved_when_it_does_not_understand(text: bytes) -> 
 
 def test_twin_survives_ten_thousand_random_and_damaged_inputs() -> None:
     bench, session = lit()
-    rng = np.random.default_rng(6)
-    for count in range(10_000):
-        text = bytearray((b"S 1\n", b"S?\n", b"I?\n", b"S 2\n")[count % 4])
-        text[rng.integers(0, len(text))] = rng.integers(0, 256)
-        session.feed(bytes(text) if count % 2 else rng.integers(0, 256, 8, np.uint8).tobytes())
+    for message in rubbish([b"S 1\n", b"S?\n", b"I?\n", b"S 2\n"], 10_000, seed=6):
+        session.feed(message)
     session.take()
     said(session, b"\nS 2\n")
     bench.clock.sleep(0.2)

@@ -2,7 +2,6 @@
 
 import random
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +9,7 @@ from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.hislip import HislipTwin
 from sim_backend.wire.scpi_session import Call, ErrorQueue, Later, ScpiSession, block
 from sim_backend.wire.session import Session, Twin
+from tests.wire.raw import damaged_streams
 
 INITIALIZE, INITIALIZE_RESPONSE, FATAL, ERROR, LOCK, LOCK_RESPONSE, DATA, DATA_END = range(8)
 CLEAR_COMPLETE, CLEAR_ACKNOWLEDGE, REMOTE, REMOTE_RESPONSE, TRIGGER = range(8, 13)
@@ -332,26 +332,6 @@ def test_hislip_lock_is_free_when_its_holder_has_gone(client: Client, bench: Ben
     assert told(other.async_.take()) == [(LOCK_RESPONSE, 1, 0, b"")]
 
 
-def mutated(messages: tuple[bytes, ...], source: random.Random) -> Iterator[bytes]:
-    """Random bytes, and messages with bytes changed, lost or put in."""
-    for _ in range(10_000):
-        kind = source.random()
-        if kind < 0.1:
-            yield source.randbytes(source.randrange(1, 80))
-            continue
-        data = bytearray(b"".join(source.choices(messages, k=source.randrange(1, 4))))
-        for _ in range(source.randrange(1, 4)):
-            # The first bytes of a message are what matters.
-            place = source.randrange(min(len(data), 40))
-            if kind < 0.8:
-                data[place] = source.randrange(256)
-            elif kind < 0.9:
-                del data[place]
-            else:
-                data.insert(place, source.randrange(256))
-        yield bytes(data)
-
-
 def test_hislip_bears_ten_thousand_messages_that_are_not_what_they_should_be(
     bench: Bench,
 ) -> None:
@@ -373,8 +353,8 @@ def test_hislip_bears_ten_thousand_messages_that_are_not_what_they_should_be(
         message(ASYNC_INITIALIZE, 0, 1),
     )
     one = Client(bench)
-    both = zip(mutated(talk, source), mutated(calls, source), strict=True)
-    for index, (talked, called) in enumerate(both):
+    both = (damaged_streams(sent, source, rubbish_share=0.1, first=40) for sent in (talk, calls))
+    for index, (talked, called) in enumerate(zip(*both, strict=True)):
         # A wrong length leaves a connection deaf for long.
         if one.sync.finished or one.async_.finished or index % 20 == 0:
             one.sync.close()

@@ -2,7 +2,6 @@
 
 import random
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +9,7 @@ from sim_backend.scene.clock import SimulatedClock
 from sim_backend.wire.scpi_session import Call, ErrorQueue, Later, ScpiSession, block
 from sim_backend.wire.session import Session, Twin
 from sim_backend.wire.vxi11 import ABORT, CORE, Vxi11Twin
+from tests.wire.raw import damaged_streams
 
 CREATE, WRITE, READ, STATUS, CLEAR, LOCK, UNLOCK, DESTROY = 10, 11, 12, 13, 15, 18, 19, 23
 ABORT_CALL = 1
@@ -400,25 +400,6 @@ def test_rpc_hangs_up_on_who_does_not_speak_it(bench: Bench, data: bytes) -> Non
     assert client.session.finished
 
 
-def mutated(messages: tuple[bytes, ...], source: random.Random) -> Iterator[bytes]:
-    """Random bytes, and messages with bytes changed, lost or put in."""
-    for _ in range(10_000):
-        kind = source.random()
-        if kind < 0.2:
-            yield source.randbytes(source.randrange(1, 80))
-            continue
-        data = bytearray(b"".join(source.choices(messages, k=source.randrange(1, 4))))
-        for _ in range(source.randrange(1, 6)):
-            place = source.randrange(len(data))
-            if kind < 0.8:
-                data[place] = source.randrange(256)
-            elif kind < 0.9 and len(data) > 1:
-                del data[place]
-            else:
-                data.insert(place, source.randrange(256))
-        yield bytes(data)
-
-
 def test_vxi11_bears_ten_thousand_messages_that_are_not_what_they_should_be(bench: Bench) -> None:
     messages = (
         call(CREATE, struct.pack(">3I", 5, 0, 0) + xdr(b"inst0")),
@@ -430,7 +411,7 @@ def test_vxi11_bears_ten_thousand_messages_that_are_not_what_they_should_be(benc
         call(3, struct.pack(">4I", CORE, 1, 6, 0), program=100000, version=2),
     )
     client = bench.client()
-    for data in mutated(messages, random.Random(11)):
+    for data in damaged_streams(messages, random.Random(11), rubbish_share=0.2):
         if client.session.finished:
             client.session.close()
             client = bench.client()
