@@ -11,6 +11,7 @@ from protocol.leakage.conventions import (
     signal_variance_snu,
     weights_per_mode,
 )
+from protocol.leakage.copies import weight_bits_with_memory
 from protocol.leakage.data import (
     data_bits_server_any_measurement,
     data_bits_server_any_measurement_cap,
@@ -192,6 +193,7 @@ __all__ = [
     "weight_bits_client_verified_complex",
     "weight_bits_client_verified_real",
     "weight_bits_client_x_only_tested_real",
+    "weight_bits_with_memory",
     "weight_figures_for_layer",
     "weights_per_mode",
 ]

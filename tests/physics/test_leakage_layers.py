@@ -296,7 +296,9 @@ def test_figure_refuses_when_total_does_not_fit() -> None:
 OF_CERTIFICATES = (
     "certified",
     "certified_corner",
+    "certified_design",
     "certified_mean",
+    "certified_memory",
     "certified_plane",
     "certified_search",
     "certified_statistics",

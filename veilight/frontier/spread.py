@@ -1,6 +1,7 @@
 """The same work for many pieces: in this process, or on Dask workers."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from drivers.errors import OutputError
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["Spread", "in_order", "in_this_process", "on_workers"]
+
+PARCELS = 200
+"""Into how many parts work is cut for a cluster, at most: many more than it has threads."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,13 +75,22 @@ def on_workers(client: "Client", on_notice: Callable[[str], None] = lambda _: No
     def spread(
         work: Callable[[Item], Result], items: Sequence[Item]
     ) -> Iterator[tuple[int, Result]]:
-        dispatcher: Dispatcher[Item, Result] = Dispatcher(client, work, on_notice=on_notice)
-        for place, outcome in dispatcher.outcomes(items):
+        # A message for each piece would take longer than a small piece does.
+        size = -(-len(items) // PARCELS)
+        parcels = [items[first : first + size] for first in range(0, len(items), size or 1)]
+        dispatcher: Dispatcher[Sequence[Item], list[Result]] = Dispatcher(
+            client, partial(_all_of, work), on_notice=on_notice
+        )
+        for parcel, outcome in dispatcher.outcomes(parcels):
             if isinstance(outcome, Lost):
                 raise OutputError(
                     f"the figures are not complete: {outcome.reason}; the networks are kept, "
                     "work them out again with `veilight frontier evaluate`"
                 )
-            yield place, outcome
+            yield from enumerate(outcome, parcel * size)
 
     return spread
+
+
+def _all_of(work: Callable[[Item], Result], parcel: Sequence[Item]) -> list[Result]:
+    return list(map(work, parcel))

@@ -9,6 +9,7 @@ from distributed import Client
 
 from drivers.errors import OutputError
 from veilight.frontier import dispatch
+from veilight.frontier import spread as spread_module
 from veilight.frontier.spread import in_order, in_this_process, on_workers
 
 Item = TypeVar("Item")
@@ -89,6 +90,13 @@ def test_workers_do_what_this_process_does_when_they_are_there() -> None:
     statuses = iter(["finished", "cancelled", *["finished"] * 9])
     spread = on_workers(cast(Client, _Client(statuses)))
     assert in_order(spread, _square, [3, 1, 2]) == [9, 1, 4]
+
+
+def test_small_pieces_travel_together_when_they_are_many() -> None:
+    statuses = iter(["finished"] * spread_module.PARCELS)
+    spread = on_workers(cast(Client, _Client(statuses)))
+    many = range(5 * spread_module.PARCELS + 3)
+    assert in_order(spread, _square, many) == [value * value for value in many]
 
 
 def test_error_says_how_to_go_on_when_a_piece_is_lost() -> None:
