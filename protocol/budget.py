@@ -19,9 +19,21 @@ well; these lose nothing where all sessions are alike. Light that leaked stays c
 session adds is in the sums, and the bound of more light at any channel is at least what a client
 who did its worst in the sessions before has already.
 
-What is not charged: a memory that meets several copies of a weight in turn (the noise of the
-combined return is then not the copies' mean), and what sessions let pass that are too short to see
-it.
+That is the rule "copies apart". A memory that meets several copies of a weight makes noise that is
+correlated over the copies, so that the noise of the combined return is not their mean. The rule
+"with memory" charges for it. The K returned copies have K - 1 modes more than the combined one, in
+which nothing is left of the sent light, whatever the T_i and v_i are: these are orthogonal to b.
+Traces over copies do not change when modes are merged, and know nothing of brightness, so
+
+(sum v_x - V_x)(sum v_p - V_p) >= (K - 1)^2
+
+for the variances V of the combined return, with sums over the K copies of what each one's own
+session saw, v = 1 + e. The bound is that of `protocol.leakage.copies` for K copies of V/K photons
+each at the gain h, and the mean over copies of e in X and P. Every copy counts alike there, so that
+a dim and noisy copy hides as much as a bright one. How the noise is spread over sessions is not
+made use of: where one is far noisier than the others, the bound is loose.
+
+What neither rule charges: what sessions let pass that are too short to see it.
 """
 
 from collections.abc import Callable
@@ -32,11 +44,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.errors import ConfigurationError
 from protocol.honest_channel import honest_channel
 from protocol.leakage.certified_statistics import ServerTrust
 from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
-from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general
-from protocol.ledger.light import LightChannel, RowLight
+from protocol.leakage.copies import weight_bits_with_memory
+from protocol.leakage.general_bound import (
+    ReturnedChannel,
+    weight_bits_general,
+    weight_bits_general_untested,
+)
+from protocol.ledger.light import ChargeRule, LightChannel, RowLight
 from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.verification import ReturnExpectation
 
@@ -53,6 +71,9 @@ Array: TypeAlias = NDArray[np.float64]
 BitsOfPhotons: TypeAlias = Callable[[Array, Array], Array]
 """From verified and unverified photons per weight, each `(n,)`, to bits per weight `(n,)`."""
 
+# Photons over photons per copy round.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
@@ -60,9 +81,14 @@ class Charge:
 
     Args:
         channel: how light of this session comes back where its return passes.
+        rule: whom the bits are charged for.
+        photons_per_copy: of this session, per weight; only a call for this session's light alone
+            needs it, with the rule "with memory".
     """
 
     channel: LightChannel
+    rule: ChargeRule = "copies apart"
+    photons_per_copy: float | None = None
 
     def bits(self, light: RowLight) -> Array:
         """Bits per weight of all light of each row, `(rows,)`.
@@ -75,14 +101,14 @@ class Charge:
             ConfigurationError: it has another encoding.
         """
         placed = light.more(self.channel)
-        columns = (
-            placed.verified + placed.unverified,
-            placed.returned,
-            placed.noise_x,
-            placed.noise_p,
-        )
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        return np.array([_merged_bits(self.channel.encoding, *row) for row in rows])
+        photons, returned = placed.verified + placed.unverified, placed.returned
+        encoding = self.channel.encoding
+        if self.rule == "with memory":
+            copies, noise_x, noise_p = placed.copies, placed.copies_noise_x, placed.copies_noise_p
+            table = np.stack([photons, returned, copies, noise_x, noise_p], axis=1)
+            return np.array([_remembered_bits(encoding, *row) for row in table.tolist()])
+        table = np.stack([photons, returned, placed.noise_x, placed.noise_p], axis=1)
+        return np.array([_merged_bits(encoding, *row) for row in table.tolist()])
 
     def __call__(self, verified: Array, unverified: Array) -> Array:
         """Bits per weight where there is no light but this session's.
@@ -90,8 +116,21 @@ class Charge:
         Args:
             verified: photons per weight in blocks that passed, `(n,)`.
             unverified: in all others, `(n,)`.
+
+        Raises:
+            ConfigurationError: the rule is "with memory", and nobody said how bright a copy is.
         """
-        return self.bits(RowLight.received(self.channel, verified, unverified))
+        copies = np.zeros_like(verified) if self.rule == "copies apart" else self._copies(verified)
+        return self.bits(RowLight.received(self.channel, verified, unverified, copies))
+
+    def _copies(self, verified: Array) -> Array:
+        """Copies that so many photons are in; a copy of which a part was sent is one."""
+        if not self.photons_per_copy:
+            raise ConfigurationError(
+                "charge with memory: the photons per copy are not known; give them, or ask for the "
+                "bits of light that says how many copies it was"
+            )
+        return np.ceil(verified / self.photons_per_copy * (1 - _ROUNDING))
 
 
 def bits_per_weight(
@@ -157,8 +196,48 @@ def _merged_bits(
     return found / weights_per_mode(encoding)
 
 
+@lru_cache(maxsize=65536)
+def _remembered_bits(
+    encoding: Encoding,
+    photons: float,
+    returned: float,
+    copies: float,
+    noise_x: float,
+    noise_p: float,
+) -> float:
+    """Bits per weight to one memory over all copies; see the module.
+
+    Args:
+        encoding: of all light.
+        photons: V, with those that were kept.
+        returned: sum of T v.
+        copies: K, of the light that came back.
+        noise_x: sum of e_x over these copies.
+        noise_p: sum of e_p.
+    """
+    if not photons > 0:
+        return 0.0
+    share = weights_per_mode(encoding)
+    m_x = signal_variance_snu(photons, encoding)
+    m_p = m_x if encoding == "complex" else 0.0
+    number = round(copies)
+    if number == 0 or not returned > 0:
+        return weight_bits_general_untested(m_x, m_p) / share
+    gain = min(1.0, returned / photons) ** 0.5
+    merged = ReturnedChannel(
+        gain_x=gain,
+        gain_p=gain,
+        excess_noise_x_snu=noise_x / number,
+        excess_noise_p_snu=noise_p / number,
+    )
+    return weight_bits_with_memory(m_x / number, m_p / number, merged, number) / share
+
+
 def charge_for_layer(
-    layer: LayerPlan, expectation: ReturnExpectation, trust: ServerTrust
+    layer: LayerPlan,
+    expectation: ReturnExpectation,
+    trust: ServerTrust,
+    rule: ChargeRule = "copies apart",
 ) -> Charge:
     """The charge of one layer's rows, as the ledger wants it.
 
@@ -170,6 +249,7 @@ def charge_for_layer(
         layer: the layer's plan.
         expectation: the honest return, with its dither of P.
         trust: of the server's detector.
+        rule: of the ledger.
     """
     agreed = honest_channel(layer, expectation, trust)
     return Charge(
@@ -178,7 +258,9 @@ def charge_for_layer(
             transmittance=min(1.0, agreed.gain_x**2) if expectation.verifiable else 0.0,
             excess_noise_x_snu=agreed.excess_noise_x_snu,
             excess_noise_p_snu=agreed.excess_noise_p_snu or 0.0,
-        )
+        ),
+        rule=rule,
+        photons_per_copy=layer.photons_per_symbol,
     )
 
 

@@ -75,12 +75,14 @@ class PlannedCertificate:
     Attributes:
         plan: that it is for.
         bits: certified, per real weight.
+        bits_with_memory: the same against one memory that meets all copies.
         asymptotic_bits: with endless symbols, the dither as planned.
         untested_bits: if nothing was tested.
     """
 
     plan: CertificatePlan
     bits: float
+    bits_with_memory: float
     asymptotic_bits: float
     untested_bits: float
 
@@ -103,22 +105,27 @@ def planned_certificate(plan: CertificatePlan) -> PlannedCertificate:
     m_x = signal_variance_snu(plan.photons_per_symbol, plan.encoding)
     m_p = m_x if plan.encoding == "complex" else 0.0
     symbols_x = round(plan.symbols * plan.x_share)
-    bits = expected_certificate(
-        channel,
-        modulation_x_snu=m_x,
-        modulation_p_snu=m_p,
-        copies=plan.copies,
-        symbols_x=symbols_x,
-        symbols_p=plan.symbols - symbols_x,
-        failure=plan.failure,
-        trust=trust,
-        dither_p_snu=plan.dither_snu,
+    bits, bits_with_memory = (
+        expected_certificate(
+            channel,
+            modulation_x_snu=m_x,
+            modulation_p_snu=m_p,
+            copies=plan.copies,
+            symbols_x=symbols_x,
+            symbols_p=plan.symbols - symbols_x,
+            failure=plan.failure,
+            trust=trust,
+            dither_p_snu=plan.dither_snu,
+            with_memory=with_memory,
+        )
+        for with_memory in (False, plan.copies > 1)
     )
     all_x, all_p = plan.copies * m_x, plan.copies * m_p
     seen = plan.dither_snu > 0
     return PlannedCertificate(
         plan=plan,
         bits=bits / share,
+        bits_with_memory=bits_with_memory / share,
         asymptotic_bits=weight_bits_general(all_x, all_p, channel, gain_p_seen=seen) / share,
         untested_bits=weight_bits_general_untested(all_x, all_p) / share,
     )

@@ -9,7 +9,8 @@ nothing here ever starts from zero by itself.
 from protocol.ledger._head import LedgerHead
 from protocol.ledger.data import DataEntry, DataLedger, DataTotals
 from protocol.ledger.history import LedgerHistory, read_history
-from protocol.ledger.light import LightChannel, RowLight
+from protocol.ledger._weight_budget import bits_with_block
+from protocol.ledger.light import ChargeRule, LightChannel, RowLight
 from protocol.ledger.weights import (
     LightCharge,
     ThresholdsCommitment,
@@ -19,6 +20,7 @@ from protocol.ledger.weights import (
 )
 
 __all__ = [
+    "ChargeRule",
     "DataEntry",
     "DataLedger",
     "DataTotals",
@@ -31,5 +33,6 @@ __all__ = [
     "WeightEntry",
     "WeightLedger",
     "WeightTotals",
+    "bits_with_block",
     "read_history",
 ]

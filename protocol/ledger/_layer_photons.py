@@ -24,8 +24,8 @@ class LayerPhotons:
     def __init__(self, rows: int) -> None:
         self.channel: LightChannel | None = None
         self._unverified = np.zeros(rows)
-        # Photons, and their sums of T v, T v e_x and T v e_p.
-        self._verified = np.zeros((4, rows))
+        # Photons, and their sums of T v, T v e_x and T v e_p; copies, and their sums of e_x and e_p.
+        self._verified = np.zeros((7, rows))
         self._untold = np.zeros(rows)
         # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.
         self._open_blocks = np.zeros(rows, dtype=np.int64)
@@ -54,13 +54,16 @@ class LayerPhotons:
 
     def light(self) -> RowLight:
         """All of it; untold light at the channel of the first debit that told one."""
-        verified, returned, noise_x, noise_p = self._verified
+        verified, returned, noise_x, noise_p, copies, copies_x, copies_p = self._verified
         so_far = RowLight(
             verified=verified + self._untold,
             unverified=self.unverified,
             returned=returned.copy(),
             noise_x=noise_x.copy(),
             noise_p=noise_p.copy(),
+            copies=copies.copy(),
+            copies_noise_x=copies_x.copy(),
+            copies_noise_p=copies_p.copy(),
             unplaced=self.untold,
             encoding=None,
         )
@@ -73,18 +76,22 @@ class LayerPhotons:
         self._unverified[block] += photons
         self._open_blocks[block] += 1
 
-    def verify(self, block: slice, photons: float, channel: LightChannel | None) -> None:
+    def verify(
+        self, block: slice, photons: float, copies: int, channel: LightChannel | None
+    ) -> None:
         """Move photons that were reserved for exactly this block to the verified ones."""
         if channel is None:
             self._untold[block] += photons
             self._untold_blocks[block] += 1
         else:
-            self._verified[:, block] += _sums(photons, channel)
+            self._verified[:, block] += _sums(photons, copies, channel)
             self._passed_blocks[block] += 1
         self._open_blocks[block] -= 1
         self._unverified[block] = _less(self._unverified[block], photons, self._open_blocks[block])
 
-    def take_back(self, block: slice, photons: float, channel: LightChannel | None) -> None:
+    def take_back(
+        self, block: slice, photons: float, copies: int, channel: LightChannel | None
+    ) -> None:
         """Move verified photons of exactly this block back to the unverified ones."""
         self._unverified[block] += photons
         self._open_blocks[block] += 1
@@ -94,20 +101,16 @@ class LayerPhotons:
         else:
             self._passed_blocks[block] -= 1
             self._verified[:, block] = _less(
-                self._verified[:, block], _sums(photons, channel), self._passed_blocks[block]
+                self._verified[:, block],
+                _sums(photons, copies, channel),
+                self._passed_blocks[block],
             )
 
 
-def _sums(photons: float, channel: LightChannel) -> NDArray[np.float64]:
+def _sums(photons: float, copies: int, channel: LightChannel) -> NDArray[np.float64]:
     returned = channel.transmittance * photons
-    return np.array(
-        [
-            [photons],
-            [returned],
-            [returned * channel.excess_noise_x_snu],
-            [returned * channel.excess_noise_p_snu],
-        ]
-    )
+    noises = np.array([1.0, channel.excess_noise_x_snu, channel.excess_noise_p_snu])
+    return np.concatenate([[photons], returned * noises, copies * noises])[:, np.newaxis]
 
 
 def _less(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from drivers.errors import BudgetError, LedgerError
 from protocol.ledger import _arguments
-from protocol.ledger.light import LightChannel, Photons, RowLight
+from protocol.ledger.light import ChargeRule, LightChannel, Photons, RowLight
 
-__all__ = ["LightCharge", "worst_bits_after"]
+__all__ = ["LightCharge", "bits_with_block", "worst_bits_after"]
 
 
 class LightCharge(Protocol):
@@ -21,6 +21,11 @@ class LightCharge(Protocol):
         """How light of this session comes back where its return passes."""
         ...
 
+    @property
+    def rule(self) -> ChargeRule:
+        """Whom the bits are charged for."""
+        ...
+
     def bits(self, light: RowLight, /) -> NDArray[np.floating[Any]]:
         """Bits per weight, `(rows,)`: row by row, and no less when photons are added.
 
@@ -29,7 +34,28 @@ class LightCharge(Protocol):
         ...
 
 
-_BISECTIONS = 40
+_BISECTIONS = 30
+
+
+def bits_with_block(
+    charge: LightCharge, light: RowLight, photons: float, copies: int | None
+) -> NDArray[np.floating[Any]]:
+    """Bits per weight of rows with one more block, `(rows,)`, whatever becomes of the block.
+
+    A block that is out counts as kept. Against one memory over all copies what comes back may tell
+    more than that: its noise is room for that memory to hide what it does to other, quieter copies.
+
+    Args:
+        charge: of the block's session.
+        light: of the rows so far.
+        photons: of the block, per weight.
+        copies: of a weight in the block; needed with the rule "with memory" alone.
+    """
+    kept = charge.bits(light.more(charge.channel, unverified=photons))
+    if charge.rule == "copies apart" or charge.channel.transmittance == 0:
+        return kept
+    back = light.more(charge.channel, verified=photons, copies=copies or 0)
+    return np.maximum(kept, charge.bits(back))
 
 
 def worst_bits_after(
@@ -37,6 +63,7 @@ def worst_bits_after(
     first_row: int,
     light: RowLight,
     photons: float,
+    copies: int | None,
     budget: float,
     charge: LightCharge,
 ) -> float:
@@ -47,6 +74,7 @@ def worst_bits_after(
         first_row: number of the first row, for messages.
         light: of the block's rows so far.
         photons: what is asked for, per weight.
+        copies: that these photons are in; None where nobody said it.
         budget: bits per weight.
         charge: what light leaks.
 
@@ -58,7 +86,7 @@ def worst_bits_after(
     limit = budget * (1 + _arguments.ROUNDING)
 
     def after(amount: float) -> Photons:
-        return _checked(where, charge, distinct.more(charge.channel, unverified=amount))
+        return _checked(where, bits_with_block(charge, distinct, amount, copies), distinct)
 
     asked = after(photons)
     worst = int(np.argmax(asked))
@@ -89,8 +117,8 @@ def _largest_that_fits(fits: Callable[[float], bool], asked: float) -> float:
     return low
 
 
-def _checked(where: str, charge: LightCharge, light: RowLight) -> Photons:
-    answer = np.asarray(charge.bits(light), dtype=np.float64)
+def _checked(where: str, found: NDArray[np.floating[Any]], light: RowLight) -> Photons:
+    answer = np.asarray(found, dtype=np.float64)
     if answer.shape != light.verified.shape:
         raise LedgerError(
             f"{where}: the leakage of {len(light.verified)} rows came back with shape "

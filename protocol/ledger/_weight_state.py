@@ -125,7 +125,7 @@ class WeightState:
     def _settle(self, entry: WeightEntry, passed: bool) -> None:
         if passed:
             layer, block = self.block_of(entry)
-            layer.verify(block, entry.photons, entry.channel)
+            layer.verify(block, entry.photons, entry.copies or 0, entry.channel)
         state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
         self.entries[entry.entry] = replace(entry, state=state)
         self.testing.discard(entry.session)
@@ -135,7 +135,7 @@ class WeightState:
             entry = self.refusable(body["session"], number)
             if entry.state == "verified":
                 layer, block = self.block_of(entry)
-                layer.take_back(block, entry.photons, entry.channel)
+                layer.take_back(block, entry.photons, entry.copies or 0, entry.channel)
             self.entries[number] = replace(entry, state="unverified")
         self.testing.discard(body["session"])
 

@@ -30,6 +30,7 @@ class WeightEntry:
             in all others, and in entries of ledgers of version 1.
         channel: how its light comes back where it passes; None in entries of ledgers of versions
             before 4.
+        copies: times that a weight is in this light; None where the debit did not say it.
     """
 
     entry: int
@@ -44,6 +45,7 @@ class WeightEntry:
     state: Literal["reserved", "verified", "unverified"] = "reserved"
     thresholds_sha256: str | None = None
     channel: LightChannel | None = None
+    copies: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,16 @@
 """How a row's light was received: what the ledger remembers of it besides the photons.
 
 The light of all sessions is in one client's hands, so it has to be charged together, each part at
-the channel at which its own session received it. Five numbers per row are enough, as sums over the
+the channel at which its own session received it. A few numbers per row are enough, as sums over the
 transmissions i of v_i photons that came back through a channel (T_i, e_i): the photons that passed,
-those that did not, and the sums of T_i v_i, T_i v_i e_x,i and T_i v_i e_p,i. `protocol.budget` has
-what they are worth, and why.
+those that did not, and the sums of T_i v_i, T_i v_i e_x,i and T_i v_i e_p,i. Against one memory
+over all copies there are three more, which do not ask how bright a copy was: the number of copies
+that passed and the sums of their e_x,i and e_p,i. `protocol.budget` has what they are worth, and
+why.
 """
 
-from dataclasses import dataclass, replace
-from typing import Self, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,19 @@ from drivers.errors import ConfigurationError
 from protocol.ledger import _arguments
 from protocol.plan import Encoding
 
-__all__ = ["LightChannel", "Photons", "RowLight", "require_one_encoding"]
+__all__ = [
+    "ChargeRule",
+    "LightChannel",
+    "Photons",
+    "RowLight",
+    "require_one_encoding",
+    "require_rule",
+]
 
 Photons: TypeAlias = NDArray[np.float64]
+ChargeRule: TypeAlias = Literal["copies apart", "with memory"]
+"""Whom a ledger charges for: clients whose memory meets one copy of a weight each, or any client,
+one memory over all copies included. Fixed when the ledger is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +76,9 @@ class RowLight:
         returned: of the verified ones, what came back: sum of T v.
         noise_x: sum of T v e_x, in photons times SNU.
         noise_p: sum of T v e_p.
+        copies: how many times a weight came back with a return that passed.
+        copies_noise_x: sum of e_x over these copies, in SNU, however bright they were.
+        copies_noise_p: sum of e_p.
         unplaced: of the verified ones, those of which nobody wrote down how they came back; they
             are in `verified` and not in the sums.
         encoding: of all of it; None where nothing tells it.
@@ -74,17 +89,23 @@ class RowLight:
     returned: Photons
     noise_x: Photons
     noise_p: Photons
+    copies: Photons
+    copies_noise_x: Photons
+    copies_noise_p: Photons
     unplaced: Photons
     encoding: Encoding | None
 
     @classmethod
-    def received(cls, channel: LightChannel, verified: Photons, unverified: Photons) -> Self:
+    def received(
+        cls, channel: LightChannel, verified: Photons, unverified: Photons, copies: Photons
+    ) -> Self:
         """Light that was all received in one way.
 
         Args:
             channel: at which the verified part came back.
             verified: photons per weight, `(rows,)`.
             unverified: likewise.
+            copies: that the verified photons were in.
         """
         returned = channel.transmittance * verified
         return cls(
@@ -93,17 +114,28 @@ class RowLight:
             returned=returned,
             noise_x=channel.excess_noise_x_snu * returned,
             noise_p=channel.excess_noise_p_snu * returned,
+            copies=copies,
+            copies_noise_x=channel.excess_noise_x_snu * copies,
+            copies_noise_p=channel.excess_noise_p_snu * copies,
             unplaced=np.zeros_like(verified),
             encoding=channel.encoding,
         )
 
-    def more(self, channel: LightChannel, *, verified: float = 0, unverified: float = 0) -> Self:
+    def more(
+        self,
+        channel: LightChannel,
+        *,
+        verified: float = 0,
+        unverified: float = 0,
+        copies: float = 0,
+    ) -> Self:
         """All rows after more light; what is unplaced gets the channel of the new light.
 
         Args:
             channel: of the new light.
             verified: photons per weight that come back and pass.
             unverified: the others.
+            copies: that the new verified photons are in.
 
         Raises:
             ConfigurationError: the light so far has another encoding.
@@ -117,6 +149,9 @@ class RowLight:
             returned=self.returned + returned,
             noise_x=self.noise_x + channel.excess_noise_x_snu * returned,
             noise_p=self.noise_p + channel.excess_noise_p_snu * returned,
+            copies=self.copies + copies,
+            copies_noise_x=self.copies_noise_x + channel.excess_noise_x_snu * copies,
+            copies_noise_p=self.copies_noise_p + channel.excess_noise_p_snu * copies,
             unplaced=np.zeros_like(self.unplaced),
             encoding=channel.encoding,
         )
@@ -134,28 +169,13 @@ class RowLight:
         return self._of_columns(table), first
 
     def _table(self) -> Photons:
-        return np.stack(
-            [
-                self.verified,
-                self.unverified,
-                self.returned,
-                self.noise_x,
-                self.noise_p,
-                self.unplaced,
-            ]
-        )
+        return np.stack([getattr(self, name) for name in _COLUMNS])
 
     def _of_columns(self, table: Photons) -> Self:
-        verified, unverified, returned, noise_x, noise_p, unplaced = table
-        return replace(
-            self,
-            verified=verified,
-            unverified=unverified,
-            returned=returned,
-            noise_x=noise_x,
-            noise_p=noise_p,
-            unplaced=unplaced,
-        )
+        return replace(self, **dict(zip(_COLUMNS, table, strict=True)))
+
+
+_COLUMNS = tuple(field.name for field in fields(RowLight) if field.name != "encoding")
 
 
 def require_one_encoding(where: str, before: Encoding | None, now: Encoding) -> None:
@@ -177,3 +197,18 @@ def require_one_encoding(where: str, before: Encoding | None, now: Encoding) -> 
             "for; light of both together cannot be charged, and none was sent. Keep the encoding "
             f"{before!r}; {now!r} begins with the ledger of a renewed network (veilight renew)"
         )
+
+
+def require_rule(value: object) -> ChargeRule:
+    """The rule that a ledger's file or a caller names.
+
+    Raises:
+        ConfigurationError: there is no such rule.
+    """
+    for rule in get_args(ChargeRule):
+        if value == rule:
+            known: ChargeRule = rule
+            return known
+    raise ConfigurationError(
+        f"ledger: charge rule {value!r} is unknown; it must be one of {get_args(ChargeRule)}"
+    )

@@ -33,7 +33,14 @@ from protocol.ledger._store import Row, Store
 from protocol.ledger._weight_budget import LightCharge, worst_bits_after
 from protocol.ledger._weight_state import WeightState
 from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry, WeightTotals
-from protocol.ledger.light import LightChannel, Photons, RowLight, require_one_encoding
+from protocol.ledger.light import (
+    ChargeRule,
+    LightChannel,
+    Photons,
+    RowLight,
+    require_one_encoding,
+    require_rule,
+)
 
 __all__ = [
     "LightCharge",
@@ -66,6 +73,7 @@ class WeightLedger(Ledger):
         budget_bits_per_weight: float | None,
         note: str = "",
         *,
+        rule: ChargeRule = "copies apart",
         clock: Clock = time.time,
     ) -> Self:
         """Make a ledger in which nothing is spent, and open it.
@@ -77,6 +85,8 @@ class WeightLedger(Ledger):
             budget_bits_per_weight: most that any weight may leak, above 0; None for no limit,
                 which the ledger records.
             note: free text, for instance which client it is for.
+            rule: whom it charges for, for good; "with memory" for clients with one memory over all
+                copies of a weight.
             clock: seconds since 1970, for time labels only.
 
         Raises:
@@ -98,6 +108,7 @@ class WeightLedger(Ledger):
                 "budget per weight", budget_bits_per_weight
             ),
             "note": note,
+            "rule": require_rule(rule),
         }
         ledger = cls(path, model_digest, unlimited=False)
         ledger._store = Store.create(path, body, ledger._apply, clock)
@@ -149,6 +160,11 @@ class WeightLedger(Ledger):
         return self._budget
 
     @property
+    def rule(self) -> ChargeRule:
+        """Whom it charges for; files that do not say it hold "copies apart"."""
+        return self._rule
+
+    @property
     def successor(self) -> str | None:
         """Identity of the weights that took these weights' place; None while they may be sent."""
         return self._state.successor
@@ -167,6 +183,7 @@ class WeightLedger(Ledger):
         photons: float,
         charge: LightCharge,
         *,
+        copies: int | None = None,
         thresholds_sha256: str | None = None,
     ) -> int:
         """Charge a block of rows before its light is sent; durable when this returns.
@@ -179,6 +196,7 @@ class WeightLedger(Ledger):
             photons: photons per symbol times the number of copies in this block, >= 0.
             charge: how this light comes back if it passes, and what light leaks; the latter is not
                 asked when nothing limits the ledger.
+            copies: times that a weight is in this light, >= 1; needed with the rule "with memory".
             thresholds_sha256: fingerprint of the session's thresholds; with its first debit alone,
                 so that they stand in the hash chain before any of its light.
 
@@ -188,14 +206,18 @@ class WeightLedger(Ledger):
         Raises:
             BudgetError: a weight would leak more than the budget, or the ledger is retired; nothing
                 was charged.
-            ConfigurationError: an argument is out of range or NaN, or the layer was sent with the
-                other encoding before.
+            ConfigurationError: an argument is out of range or NaN, the layer was sent with the
+                other encoding before, or `charge` follows another rule than the ledger.
             LedgerError: no such rows, `charge` answers with NaN, the session has been debited
                 before it gave its thresholds, or the entry cannot be written.
         """
         session = _arguments.text("name of the session", session)
         amount = _arguments.non_negative("photons per weight", photons, "photons")
+        self._require_rule(charge, copies)
         fixed: dict[str, object] = {}
+        told: dict[str, object] = {}
+        if copies is not None:
+            told["copies"] = _arguments.whole("number of copies", copies, 1)
         if thresholds_sha256 is not None:
             fixed["thresholds_sha256"] = _arguments.text(
                 "fingerprint of the thresholds", thresholds_sha256
@@ -221,9 +243,10 @@ class WeightLedger(Ledger):
                 "first_row": block.start,
                 "rows": block.stop - block.start,
                 "photons": amount,
-                "bits_per_weight": self._worst_bits(layer, block, amount, charge),
+                "bits_per_weight": self._worst_bits(layer, block, amount, copies, charge),
                 "override": self._unlimited,
                 "channel": asdict(channel),
+                **told,
                 **fixed,
             }
             return self._store.append("debit", body)
@@ -433,6 +456,7 @@ class WeightLedger(Ledger):
         self._state.begin(dict(body["layers"]))
         self._budget = body["budget_bits_per_weight"]
         self._note = body["note"]
+        self._rule = require_rule(body.get("rule", "copies apart"))
 
     def _layer(self, layer: int) -> LayerPhotons:
         try:
@@ -460,8 +484,20 @@ class WeightLedger(Ledger):
             where = f"{self._name}: layer {layer}"
             require_one_encoding(where, before.encoding, channel.encoding)
 
+    def _require_rule(self, charge: LightCharge, copies: int | None) -> None:
+        if charge.rule != self._rule:
+            raise ConfigurationError(
+                f"{self._name}: it charges {self._rule!r}, the session asks for {charge.rule!r}; a "
+                "ledger keeps the rule that it was made with. Take the charge by the ledger's rule"
+            )
+        if copies is None and self._rule == "with memory":
+            raise ConfigurationError(
+                f"{self._name}: it charges one memory over all copies of a weight, and the debit "
+                "does not say how many copies it is for; give their number"
+            )
+
     def _worst_bits(
-        self, layer: int, block: slice, photons: float, charge: LightCharge
+        self, layer: int, block: slice, photons: float, copies: int | None, charge: LightCharge
     ) -> float | None:
         if self._budget is None or self._unlimited:
             return None
@@ -470,6 +506,7 @@ class WeightLedger(Ledger):
             block.start,
             self._layer(layer).light().rows(block),
             photons,
+            copies,
             self._budget,
             charge,
         )

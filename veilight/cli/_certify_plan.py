@@ -63,7 +63,11 @@ def certify_plan(
     screen.table(
         f"Certified bits per weight, {link.receiver.kind} at {link.receiver.setting:g}, "
         f"{photons:g} photons, {round(symbols):,} symbols, confidence 1 - {plan.failure:.2g}",
-        ("dither [SNU]", "share of X", "", "certified", "asymptotic", "ratio", "untested"),
+        (
+            *("dither [SNU]", "share of X", "", "certified", "asymptotic", "ratio"),
+            *(["with memory"] if copies > 1 else []),
+            "untested",
+        ),
         [
             (
                 f"{found.plan.dither_snu:g}",
@@ -72,12 +76,18 @@ def certify_plan(
                 bits(found.bits),
                 bits(found.asymptotic_bits),
                 f"{found.ratio:.2f}" if found.asymptotic_bits > 0 else "",
+                *([bits(found.bits_with_memory)] if copies > 1 else []),
                 bits(found.untested_bits),
             )
             for kind, found in rows
         ],
-        numbers=(0, 1, 3, 4, 5, 6),
+        numbers=(0, 1, *range(3, 8 if copies > 1 else 7)),
     )
+    if copies > 1:
+        screen.say(
+            "Certified for a channel without memory from copy to copy; with memory: certified "
+            "against one memory that meets all copies."
+        )
     if any(values) and not link.receiver.preserves_p:
         screen.tell(
             "With this receiver displacements of P tell of the data: `veilight leakage "
@@ -124,6 +134,7 @@ def _plain(found: "PlannedCertificate") -> dict[str, Any]:
         "dither_snu": found.plan.dither_snu,
         "x_share": found.plan.x_share,
         "bits_per_weight": found.bits,
+        "bits_per_weight_with_memory": found.bits_with_memory,
         "asymptotic_bits_per_weight": found.asymptotic_bits,
         "untested_bits_per_weight": found.untested_bits,
     }

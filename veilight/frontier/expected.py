@@ -19,6 +19,7 @@ from protocol.leakage.certified_mean import (
     certified_mean_bits,
     mean_design,
 )
+from protocol.leakage.certified_memory import certified_bits_with_memory
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
 
 __all__ = ["expected_certificate", "expected_mean_certificate"]
@@ -38,6 +39,7 @@ def expected_certificate(
     failure: float,
     trust: ServerTrust,
     dither_p_snu: float = 0.0,
+    with_memory: bool = False,
 ) -> float:
     """Bits per optical symbol, at most, if the estimates come out as an honest return makes them.
 
@@ -55,6 +57,7 @@ def expected_certificate(
         failure: probability that the certificate is wrong.
         trust: what of losses and noise is the server's own.
         dither_p_snu: of one copy, where the adversary begins; `channel` then has its gain.
+        with_memory: whether one memory may meet all copies (`protocol.leakage.certified_memory`).
 
     Raises:
         ConfigurationError: a value is out of range.
@@ -73,8 +76,7 @@ def expected_certificate(
         trust=trust,
         dither_p_snu=dither_p_snu,
     )
-    certified = certified_weight_bits(
-        design,
+    tested = (
         _expected_sums(
             symbols_x, modulation_x_snu, channel.gain_x, channel.excess_noise_x_snu, trust
         ),
@@ -85,9 +87,13 @@ def expected_certificate(
             channel.excess_noise_p_snu or 0.0,
             trust,
         ),
-        trust=trust,
     )
-    return untested if certified is None else min(untested, certified.bits_per_symbol)
+    if with_memory:
+        bits = certified_bits_with_memory(design, *tested, trust=trust)
+    else:
+        certified = certified_weight_bits(design, *tested, trust=trust)
+        bits = None if certified is None else certified.bits_per_symbol
+    return untested if bits is None else min(untested, bits)
 
 
 def expected_mean_certificate(

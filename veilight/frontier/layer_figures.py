@@ -156,7 +156,7 @@ def queries_allowed(design: LayerDesign, budget_bits_per_weight: float) -> int:
     from protocol.budget import bits_per_weight, queries_within_budget
 
     seen = receiver_on_link(design.receiver, design.link)
-    channel = seen.channel(design.modes)
+    channel = seen.channel(design.modes, dither_snu=design.dither_p_snu * seen.reaching)
 
     def charge(verified: "np.ndarray", unverified: "np.ndarray") -> "np.ndarray":
         # Without a return nothing is ever verified.
@@ -193,7 +193,7 @@ def queries_allowed_with_memory(design: LayerDesign, budget_bits_per_weight: flo
     from protocol.budget import last_that_fits
 
     seen = receiver_on_link(design.receiver, design.link)
-    channel = seen.channel(design.modes)
+    channel = seen.channel(design.modes, dither_snu=design.dither_p_snu * seen.reaching)
     positions, pending = design.shape.positions, design.block_inputs
     budget = budget_bits_per_weight * weights_per_mode(design.encoding)
 

@@ -75,3 +75,9 @@ def test_plan_refuses_what_is_out_of_range() -> None:
     ):
         with pytest.raises(ConfigurationError, match=text):
             replace(PLAN, **changes)
+
+
+def test_memory_is_feared_only_when_there_are_several_copies() -> None:
+    one, ten = (planned_certificate(replace(PLAN, copies=copies)) for copies in (1, 10))
+    assert one.bits_with_memory == one.bits
+    assert 5 * ten.bits < ten.bits_with_memory < ten.untested_bits
