@@ -11,7 +11,7 @@ import numpy as np
 
 from drivers.errors import BudgetError
 from protocol.budget import Charge, last_that_fits
-from protocol.ledger import RowLight, WeightLedger
+from protocol.ledger import RowLight, WeightLedger, bits_with_block
 from protocol.plan import LayerPlan, Plan
 
 __all__ = ["fitting_inputs_per_block", "inputs_within_budget"]
@@ -44,9 +44,10 @@ def inputs_within_budget(
     distinct, _ = spent.distinct()
 
     def fits(block: int) -> bool:
-        done = (inputs - block) * photons_per_input
-        after = distinct.more(charge.channel, verified=done, unverified=block * photons_per_input)
-        return bool(np.all(charge.bits(after) <= budget))
+        done = inputs - block
+        so_far = distinct.more(charge.channel, verified=done * photons_per_input, copies=done)
+        after = bits_with_block(charge, so_far, block * photons_per_input, block)
+        return bool(np.all(after <= budget))
 
     return last_that_fits(fits, largest)
 

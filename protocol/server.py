@@ -114,6 +114,7 @@ class ServerParty:
                 entry,
                 expected_return(self._info, policy.receiver, dither_snu=policy.dither_snu),
                 server_trust(self._info),
+                ledger.rule,
             )
             for entry in plan.layers
         }
@@ -329,7 +330,7 @@ class ServerParty:
         return self._account.debit(
             block,
             self.light.ledger_rows(layer, block.first_row, block.rows),
-            self.light.photons(layer) * block.inputs,
+            self.light.photons(layer),
             None if fixed is None else fixed.sha256,
         )
 

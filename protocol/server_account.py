@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from drivers.backend import Block
 from drivers.errors import ProtocolError
 from protocol.budget import Charge
-from protocol.ledger import WeightLedger
+from protocol.ledger import BlockTests, WeightLedger
 from protocol.server_records import BlockRecord
 
 __all__ = ["SessionAccount"]
@@ -41,7 +41,7 @@ class SessionAccount:
         Args:
             block: about to be sent.
             ledger_rows: first row and number of rows that are charged.
-            photons: per weight.
+            photons: per weight and copy; every data vector of the block is a copy.
             thresholds: fingerprint of what the session has fixed; goes into its first debit.
 
         Returns:
@@ -58,8 +58,9 @@ class SessionAccount:
                 self._session,
                 block.layer,
                 *ledger_rows,
-                photons,
+                photons * block.inputs,
                 self._charges[block.layer],
+                copies=block.inputs,
                 thresholds_sha256=thresholds if first else None,
             )
         if key not in self._open:
@@ -78,7 +79,14 @@ class SessionAccount:
             self._ledger.end_test(self._session)
 
     def settle(
-        self, found: BlockRecord, entry: int, *, number: int, clean: int, last_tile: bool
+        self,
+        found: BlockRecord,
+        entry: int,
+        *,
+        number: int,
+        clean: int,
+        last_tile: bool,
+        tested: BlockTests | None,
     ) -> None:
         """Write down how a block and, where it passed by itself, the session's tests ended.
 
@@ -88,11 +96,12 @@ class SessionAccount:
             number: of the session's blocks so far, this one included.
             clean: blocks that tests which failed do not speak against, from the first on.
             last_tile: whether all tiles of the rows are back.
+            tested: what the tests of all its tiles counted; None for nothing to keep.
         """
         if found.session_failed:
             self._ledger.refuse(self._session, [*self._since(clean), entry])
         elif last_tile or not found.accepted:
-            self._ledger.settle(entry, found.verified)
+            self._ledger.settle(entry, found.verified, tested)
             if found.verified:
                 self._passed.append((number, entry))
         elif found.verified:

@@ -17,6 +17,7 @@ from protocol.server_account import SessionAccount
 from protocol.server_audits import AuditDesk
 from protocol.server_limits import fixed_for_session, honest_return
 from protocol.server_records import BlockRecord, ServerPolicy, ServerRecord
+from protocol.server_sums import BlockSums
 from protocol.uninterrupted import uninterrupted
 from protocol.verification import Evidence, ReturnExpectation, Verdict, Verifier
 from protocol.verification.expected import largest_alignment
@@ -71,6 +72,7 @@ class ReturnTests:
         self._optics, self._plan, self._policy, self._light = optics, plan, policy, light
         self._record, self._account, self._desk = record, account, desk
         self._info = optics.describe()
+        self._sums = BlockSums(light)
         self._verifiers: dict[tuple[int, int, int, int], Verifier] = {}
         self._planned_blocks = 0
         self._fixed: SessionMonitor | None = None
@@ -150,13 +152,19 @@ class ReturnTests:
         """Write down what the tests of a block said."""
         block, record = launched.block, self._record
         record.blocks.append(found)
-        clean = self._monitor.clean_blocks
+        clean, plan = self._monitor.clean_blocks, self._plan.of_layer(block.layer)
+        last_tile, tested = block.tile == len(plan.tiles) - 1, None
+        if last_tile and found.verified and record.thresholds is not None:
+            tested = self._sums.settled(
+                launched.entry, plan, record.thresholds, self._expectation()
+            )
         self._account.settle(
             found,
             launched.entry,
             number=len(record.blocks),
             clean=clean,
-            last_tile=block.tile == len(self._plan.of_layer(block.layer).tiles) - 1,
+            last_tile=last_tile,
+            tested=tested,
         )
         if found.session_failed:
             record.recharge(clean)
@@ -186,7 +194,9 @@ class ReturnTests:
         failed = self._test_session(launched, summary, own.verdict, law, watch)
         if not failed:
             evidence = self._record.evidence.setdefault(own.block.layer, Evidence())
-            evidence.add(self._light.of_weights(own.block, summary))
+            of_weights = self._light.of_weights(own.block, summary)
+            evidence.add(of_weights)
+            self._sums.count(launched.entry, of_weights)
         return replace(own, session_failed=failed)
 
     def _watched(

@@ -44,7 +44,8 @@ def with_fitting_blocks(
     samples = _samples(request, plan)
     law = expected_return(info, receiver, dither_snu=request.dither_snu)
     charges = {
-        entry.layer: charge_for_layer(entry, law, server_trust(info)) for entry in plan.layers
+        entry.layer: charge_for_layer(entry, law, server_trust(info), ledger.rule)
+        for entry in plan.layers
     }
     try:
         fits = fitting_inputs_per_block(plan, samples, charges, ledger)

@@ -168,7 +168,7 @@ def draw_leakage_against_symbols(
         fontsize="medium",
     )
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=3)
     return figure
 
 

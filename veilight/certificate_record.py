@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.certificates.ledger_pool import pooled_lights
+from protocol.certificates.pooled import NoiseShape
 from protocol.certificates.record import LayerRecord, LedgerRecord, SessionRecord
 from protocol.encoding import encode_weights
 from protocol.leakage.certified import NoiseDependence, TestedQuadrature
@@ -51,6 +53,7 @@ def _layer_record(result: RunResult, layer: LayerResult) -> LayerRecord:
         dependence=_dependence(result, layer, evidence),
         bits_charged=float(layer.bits_charged),
         ledger_photons=photons,
+        pooled=() if photons is None else pooled_lights(layer.tested, layer.plan.encoding),
     )
 
 
@@ -89,32 +92,17 @@ def _tested(
 def _dependence(
     result: RunResult, layer: LayerResult, evidence: Evidence | None
 ) -> NoiseDependence:
-    """Correlations of an honest return's noise: the data mode, and phase errors of whole frames."""
+    """Correlations of an honest return's noise; none where nothing is tested."""
     plan, law = layer.plan, layer.expectation
     if evidence is None or not law.verifiable:
         return NoiseDependence()
     aligned, uneven = _means_shape(result, layer)
-    modes, white = min(plan.tiles), law.white_variance
-    excess = max(law.data_mode_excess_x, law.data_mode_excess_p)
-    mean = white + excess / modes
-    squares = ((modes - 1) * white**2 + (white + excess) ** 2) / modes
-    frames = float(evidence.frames.sum())
-    clump = float(law.frames_per_phase(frames, plan.rows))
-    on_x, on_p = (
-        float(energy / count) if count else 0.0
-        for energy, count in zip(evidence.mean_energy_snu, evidence.frames, strict=True)
+    shape = NoiseShape.of(
+        law, rows=plan.rows, modes=min(plan.tiles), alignment=aligned, unevenness=uneven
     )
-    same, cross = law.gain_variance, law.cross_gain_variance
-    # What a phase error moves, of the quadrature that it moves most of.
-    moving = max(same * on_x + cross * on_p, same * on_p + cross * on_x)
-    # The gain of either quadrature is taken from its own frames.
-    rarest = min(float(count) for count in evidence.frames if count)
-    wobble = same * frames / rarest + cross
-    phase = (2 * moving**2 * clump * uneven + 4 * white * moving) / (2 * modes * mean**2)
-    return NoiseDependence(
-        variance_inflation=float(max(1.0, squares / mean**2 + phase)),
-        gain_inflation=float(max(1.0, (white + excess * aligned) / mean)),
-        gain_wobble=float(clump * uneven * wobble / frames),
+    frames, energy = evidence.frames, evidence.mean_energy_snu
+    return shape.dependence(
+        (float(frames[0]), float(frames[1])), (float(energy[0]), float(energy[1]))
     )
 
 

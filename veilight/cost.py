@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from drivers.optics.burst import BurstFormat
     from drivers.receivers import Receiver
     from protocol.leakage import ChannelEstimate, LeakageFigure
+    from protocol.ledger import ChargeRule
     from protocol.models.graph import Graph
     from protocol.plan import Encoding, LayerPlan
     from sim_backend.settings import LinkSettings
@@ -220,6 +221,7 @@ def cost_of(
     largest_burst_samples: int = 1 << 24,
     queries: int = 1,
     budget_bits_per_weight: float | None = None,
+    rule: "ChargeRule" = "copies apart",
     return_efficiency: float = 1.0,
 ) -> NetworkCost:
     """Cost and leakage of one query.
@@ -239,6 +241,7 @@ def cost_of(
         queries: after which `weight_bits` and `least_squares_snr` are counted; all the same
             weights, by clients who may collude.
         budget_bits_per_weight: of the server's ledger.
+        rule: whom that ledger charges for.
         return_efficiency: of losses behind the client that a server cannot remove.
 
     Raises:
@@ -273,7 +276,7 @@ def cost_of(
                 link.receiver,
                 frames,
                 queries,
-                budget_bits_per_weight,
+                None if budget_bits_per_weight is None else (budget_bits_per_weight, rule),
                 return_efficiency,
             )
             for load, plan in zip(loads, setting.plan.layers, strict=True)
@@ -339,7 +342,7 @@ def _layer_cost(
     receiver: "Receiver",
     frames: "Frames",
     queries: int,
-    budget: float | None,
+    budget: "tuple[float, ChargeRule] | None",
     return_efficiency: float,
 ) -> LayerCost:
     from protocol.encoding import signal_to_noise
@@ -370,8 +373,8 @@ def _layer_cost(
         ),
         data_bits_homodyne=max(data[name] for name in HOMODYNE),
         data_bits_any=max(data[name] for name in ANY),
-        queries_allowed=None if budget is None else _allowed(plan, setting, budget, block),
-        queries_allowed_finest=None if budget is None else _allowed(plan, setting, budget, 1),
+        queries_allowed=None if budget is None else _allowed(plan, setting, *budget, block),
+        queries_allowed_finest=None if budget is None else _allowed(plan, setting, *budget, 1),
     )
 
 
@@ -419,11 +422,13 @@ def _bits(figures: "Sequence[LeakageFigure]") -> dict[str, float]:
     return {figure.adversary: figure.bits_per_symbol for figure in figures}
 
 
-def _allowed(plan: "LayerPlan", setting: "Setting", budget: float, block: int) -> int:
+def _allowed(
+    plan: "LayerPlan", setting: "Setting", budget: float, rule: "ChargeRule", block: int
+) -> int:
     """Queries with blocks of so many data vectors, of one query at most."""
     from protocol.budget import charge_for_layer, queries_within_budget
     from protocol.honest_channel import server_trust
 
-    charge = charge_for_layer(plan, setting.expectation, server_trust(setting.info))
+    charge = charge_for_layer(plan, setting.expectation, server_trust(setting.info), rule)
     per_query = plan.photons_per_symbol * plan.positions
     return queries_within_budget(charge, per_query, budget, block / plan.positions)

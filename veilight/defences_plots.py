@@ -47,6 +47,6 @@ def draw_defences(points: Sequence[DefencePoint], title: str) -> Figure:
     axes.set_xlabel("queries whose light was kept")
     axes.set_ylabel("bits per weight (dotted: averaged without matching)")
     axes.set_title(title, fontsize="medium")
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     axes.grid(alpha=0.3)
     return figure

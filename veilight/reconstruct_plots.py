@@ -63,7 +63,7 @@ def draw_inputs(pictures: Pictures, title: str, way: str = "principal\ncomponent
 
 def draw_success(attacks: Sequence[DictionaryAttack], title: str) -> Figure:
     """Success against rows, solid; Fano's bound with what is stated, dashed."""
-    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+    figure = Figure(figsize=(6.8, 5.0), layout="constrained")
     axes = figure.subplots()
     for attack, colour in zip(attacks, _COLOURS, strict=False):
         label = f"{attack.receiver.kind} at {attack.receiver.setting:.3g}"
@@ -78,13 +78,13 @@ def draw_success(attacks: Sequence[DictionaryAttack], title: str) -> Figure:
     axes.set_ylabel("probability that the input is found")
     axes.set_title(f"{title}\ndashed: at most (Fano), dotted: stated rows", fontsize="medium")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     return figure
 
 
 def draw_weights(points: Sequence[WeightPoint], title: str) -> Figure:
     """Bits per weight against queries or copies: measured, stated, any measurement."""
-    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+    figure = Figure(figsize=(6.8, 5.0), layout="constrained")
     axes = figure.subplots()
     for way, colour in zip(dict.fromkeys(point.way for point in points), _COLOURS, strict=False):
         own = [point for point in points if point.way == way]
@@ -92,12 +92,12 @@ def draw_weights(points: Sequence[WeightPoint], title: str) -> Figure:
         bars = [3 * point.gain.bits_error for point in own]
         measured = [point.gain.bits for point in own]
         axes.errorbar(copies, measured, yerr=bars, fmt="o", color=colour, label=f"{way}, measured")
-        axes.plot(copies, [p.bits_bound for p in own], color=colour, label="stated")
+        axes.plot(copies, [p.bits_bound for p in own], color=colour, label=f"{way}, stated")
         axes.plot(copies, [p.bits_holevo for p in own], color=colour, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="queries or copies", ylabel="bits per weight")
     axes.set_title(f"{title}\ndashed: at most, any measurement", fontsize="medium")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     return figure
 
 
@@ -114,7 +114,7 @@ def draw_rows(
         title: above them.
     """
     columns = max(len(entries) for _, entries in lines) + 1
-    figure = Figure(figsize=(1.5 * columns, 1.9 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(1.5 * columns, 2.1 * len(lines)), layout="constrained")
     axes = figure.subplots(len(lines), columns, squeeze=False)
     for panel in axes.flat:
         panel.set_xticks([])
@@ -135,13 +135,22 @@ def draw_rows(
 
 def draw_model(points: Sequence[ModelPoint], title: str) -> Figure:
     """What a student decides like its teacher, and what it knows of the weights, by queries."""
-    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     queries = [point.queries for point in points]
-    left.plot(queries, [p.agreement for p in points], color=_COLOURS[0], marker="o")
-    left.axhline(points[0].teacher_accuracy, color="0.5", linestyle="--")
-    left.set(xscale="log", ylim=(0, 1.02), xlabel="queries", ylabel="decides like the teacher")
-    left.set_title("dashed: accuracy of the teacher", fontsize="small")
+    alike, right_answers = "student decides like the teacher", "student's accuracy"
+    left.plot(queries, [p.agreement for p in points], color=_COLOURS[1], marker="o", label=alike)
+    left.plot(
+        queries,
+        [p.student_accuracy for p in points],
+        color=_COLOURS[2],
+        marker="s",
+        label=right_answers,
+    )
+    left.axhline(
+        points[0].teacher_accuracy, color="0.5", linestyle="--", label="teacher's accuracy"
+    )
+    left.set(xscale="log", ylim=(0, 1.02), xlabel="queries", ylabel="share of the test inputs")
     for name, gains, colour in (
         ("read layer by layer", [p.read.bits for p in points], _COLOURS[0]),
         ("student of the outputs", [p.student.bits for p in points], _COLOURS[1]),
@@ -151,7 +160,8 @@ def draw_model(points: Sequence[ModelPoint], title: str) -> Figure:
     right.plot(queries, [p.bits_holevo for p in points], color="0.3", linestyle="--")
     right.set(xscale="log", yscale="log", xlabel="queries", ylabel="bits per weight")
     right.set_title("dashed: at most, any measurement", fontsize="small")
-    right.legend(fontsize="small")
+    for panel in (left, right):
+        panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.suptitle(title, fontsize="medium")
     return figure
 

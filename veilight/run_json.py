@@ -43,6 +43,7 @@ def result_to_dict(result: RunResult) -> dict[str, Any]:
         "data_leaked": [asdict(figure) for figure in result.data_leaked],
         "budget_bits_per_weight": result.budget_bits_per_weight,
         "budget_lifted": result.budget_lifted,
+        "charge_rule": result.charge_rule,
         "backend": result.server_info.backend,
         "taints": list(result.request.taints),
         "defences": defences_to_dict(result),

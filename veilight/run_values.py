@@ -18,7 +18,14 @@ from protocol.defences import (
     DisguiseRecord,
 )
 from protocol.leakage import ChannelEstimate, LeakageSummary
-from protocol.ledger import DataLedger, LedgerHead, ThresholdsCommitment, WeightLedger
+from protocol.ledger import (
+    ChargeRule,
+    DataLedger,
+    LedgerHead,
+    PooledTests,
+    ThresholdsCommitment,
+    WeightLedger,
+)
 from protocol.models.model import Model
 from protocol.plan import Encoding, LayerPlan, Plan
 from protocol.server import BlockRecord
@@ -61,6 +68,7 @@ class InferenceRequest:
             dither as well; None takes the policy's.
         ledger: the server's ledger; None makes one in memory with `budget_bits_per_weight`.
         budget_bits_per_weight: budget of the ledger in memory; None for unlimited.
+        against_memory: whether the ledger in memory charges one memory over all copies.
         data_ledger: the client's ledger, or None.
         title: for the report.
         data_name: for the report.
@@ -91,6 +99,7 @@ class InferenceRequest:
     probe_photons_per_mode: float | None = None
     ledger: WeightLedger | None = None
     budget_bits_per_weight: float | None = None
+    against_memory: bool = False
     data_ledger: DataLedger | None = None
     title: str = "Secure inference"
     data_name: str = "data"
@@ -140,6 +149,7 @@ class LayerResult:
         untold_photons: of the verified ones, those in entries of older ledgers, which do not tell
             how they came back; most that a row has.
         disguised: what its disguises were; None if it is sent as it is.
+        tested: what the ledger has of the tests of all sessions.
     """
 
     plan: LayerPlan
@@ -155,6 +165,7 @@ class LayerResult:
     photons_in_ledger: float
     untold_photons: float = 0.0
     disguised: DisguiseRecord | None = None
+    tested: tuple[PooledTests, ...] = ()
 
     @property
     def launched_photons_per_symbol(self) -> float:
@@ -194,6 +205,7 @@ class RunResult:
         weights_leaked_at_10000: after 10,000 queries.
         data_leaked: about one sample, to the server.
         budget_bits_per_weight: of the ledger.
+        charge_rule: whom the ledger charges for.
         budget_lifted: True if the ledger was told to let everything pass.
         simulated: always True for a run on a simulated link.
         seed: of the link.
@@ -232,6 +244,7 @@ class RunResult:
     weights_leaked_at_10000: tuple[LeakageSummary, ...]
     data_leaked: tuple[LeakageSummary, ...]
     budget_bits_per_weight: float | None
+    charge_rule: ChargeRule
     budget_lifted: bool
     simulated: bool
     seed: int | None

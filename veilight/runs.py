@@ -121,7 +121,13 @@ def _ledger_in_memory(request: InferenceRequest) -> WeightLedger:
     """A ledger that ends with the run."""
     graph = request.model.graph
     rows = {index: graph.optical_layer(index).rows for index in graph.optical}
-    return WeightLedger.create(None, request.model.digest, rows, request.budget_bits_per_weight)
+    return WeightLedger.create(
+        None,
+        request.model.digest,
+        rows,
+        request.budget_bits_per_weight,
+        rule="with memory" if request.against_memory else "copies apart",
+    )
 
 
 def _server_policy(request: InferenceRequest, receiver: Receiver) -> ServerPolicy:
@@ -235,6 +241,7 @@ def _result(
         ),
         budget_bits_per_weight=session.ledger.budget_bits_per_weight,
         budget_lifted=session.ledger.unlimited,
+        charge_rule=session.ledger.rule,
         simulated=server_info.simulated,
         seed=server_info.seed,
         link_settings=session.link.settings,
@@ -302,7 +309,8 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
     server_info, client_info = session.link.server.describe(), session.link.client.describe()
     expectation = expected_return(server_info, client_info.receiver, dither_snu=request.dither_snu)
     evidence = session.server.evidence.get(layer.layer)
-    charge = charge_for_layer(layer, expectation, server_trust(server_info))
+    rule = session.ledger.rule
+    charge = charge_for_layer(layer, expectation, server_trust(server_info), rule)
     light = session.ledger.light(layer.layer)
     budget = session.ledger.budget_bits_per_weight
     return LayerResult(
@@ -330,6 +338,7 @@ def _layer_result(request: InferenceRequest, session: _Session, layer: LayerPlan
         photons_in_ledger=float((light.verified + light.unverified).max()),
         untold_photons=session.ledger.totals().most_untold_photons[layer.layer],
         disguised=session.light.disguised.get(layer.layer),
+        tested=session.ledger.tested(layer.layer),
     )
 
 

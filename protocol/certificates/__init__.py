@@ -8,6 +8,7 @@ from protocol.certificates.build import RunFacts, client_statement, server_state
 from protocol.certificates.canonical import canonical_json, fingerprint, parse_json
 from protocol.certificates.formats import earlier_format
 from protocol.certificates.ledger_check import ledger_mismatches
+from protocol.certificates.ledger_pool import pool_mismatches
 from protocol.certificates.record import (
     LayerRecord,
     LayerThresholds,
@@ -58,6 +59,7 @@ __all__ = [
     "generate_key",
     "ledger_mismatches",
     "parse_json",
+    "pool_mismatches",
     "public_key_text",
     "read_private_key",
     "require_real_light",

@@ -295,6 +295,7 @@ def _total(layers: Sequence[LayerBits], everything: Sequence[LightBits | None]) 
         all_sessions_worst_bits_with_memory=(
             max(bits.with_memory for bits in known) if in_ledger else None
         ),
+        all_sessions_tested_share=min(bits.tested_share for bits in known) if in_ledger else None,
     )
 
 

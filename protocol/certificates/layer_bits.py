@@ -1,8 +1,9 @@
 """What one layer's light can have leaked of its weights, as a certificate states it.
 
-Copies that did not pass, and the light of other sessions where a ledger knows of it, are kept
-light: they are certified together with the copies that passed, as one transmission of which a part
-comes back, and never by a sum of bits (`protocol.leakage.certified`).
+Copies that did not pass are kept light: they are certified together with the copies that passed, as
+one transmission of which a part comes back, and never by a sum of bits
+(`protocol.leakage.certified`). Over all sessions of a ledger the tests of all of them are taken
+together (`protocol.leakage.certified_pool`); light of which the ledger has no sums is kept light.
 """
 
 import math
@@ -24,6 +25,7 @@ from protocol.leakage.certified_mean import (
     mean_design,
 )
 from protocol.leakage.certified_memory import certified_bits_with_memory
+from protocol.leakage.certified_pool import pooled_weight_bits
 from protocol.leakage.certified_statistics import LEAST_SYMBOLS
 from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
 from protocol.leakage.general_bound import weight_bits_general_untested
@@ -41,10 +43,12 @@ class LightBits:
     Attributes:
         without_memory: behind a channel without memory from copy to copy.
         with_memory: to one memory over all copies, at most.
+        tested_share: of all photons, those whose return is known by tests.
     """
 
     without_memory: float
     with_memory: float
+    tested_share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,8 @@ class CertifiedLayer:
 
     Attributes:
         bits: of the session.
-        everything: of all sessions that the ledger knows, this one's tests and the light of all
-            others as kept; None without a ledger.
+        everything: of all sessions that the ledger knows, by the tests of all of them; None without
+            a ledger.
         estimates: with their confidence region; none where nothing was tested.
     """
 
@@ -116,7 +120,7 @@ class _Light:
         """Of this light and of so many earlier copies that are taken as kept."""
         plan, counted = self.plan, self.counted
         untested = _untested(plan, self.sent + earlier)
-        nothing = LightBits(without_memory=untested, with_memory=untested), None
+        nothing = LightBits(without_memory=untested, with_memory=untested, tested_share=0.0), None
         if not plan.verifiable or counted.tested_x is None or counted.copies_verified == 0:
             return nothing
         m_x, m_p = _modulation(plan)
@@ -145,17 +149,45 @@ class _Light:
         bits = min(untested, certified.bits_per_symbol / share)
         remembered = bits if design.copies == 1 else min(untested, worst / share)
         # The worst corner with a memory is no better than that without; a search rounds.
-        found = LightBits(without_memory=bits, with_memory=max(bits, remembered))
+        found = LightBits(
+            without_memory=bits,
+            with_memory=max(bits, remembered),
+            tested_share=design.returned_share,
+        )
         return found, certified
 
 
 def _everything(light: _Light, alone: LightBits) -> LightBits | None:
-    """This session's light with all other light of the ledger as if it had been kept."""
-    photons = light.counted.ledger_photons
+    """All light of the ledger, by all tests that it has sums of.
+
+    Which tests count is decided by how much light they are of, and not by what they found.
+    """
+    plan, photons = light.plan, light.counted.ledger_photons
     if photons is None:
         return None
-    earlier = photons / light.plan.photons_per_symbol - light.sent
-    return alone if earlier <= _NO_COPY else light.bits(earlier)[0]
+    earlier = photons / plan.photons_per_symbol - light.sent
+    if earlier <= _NO_COPY:
+        return alone
+    by_this = light.bits(earlier)[0]
+    lights = light.counted.pooled
+    if not lights:
+        return by_this
+    sent = max(photons, math.fsum(one.photons for one in lights))
+    modulation = signal_variance_snu(sent, plan.encoding)
+    pooled = pooled_weight_bits(
+        [one.light for one in lights],
+        modulation_snu=modulation,
+        complex_encoding=plan.encoding == "complex",
+        failure=light.failure,
+    )
+    if pooled is None or pooled.returned_share <= by_this.tested_share:
+        return by_this
+    share = weights_per_mode(plan.encoding)
+    return LightBits(
+        without_memory=pooled.certified.bits_per_symbol / share,
+        with_memory=pooled.with_memory_bits / share,
+        tested_share=pooled.returned_share,
+    )
 
 
 def mean_as_one(

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from drivers.errors import ConfigurationError, DataError
 from protocol.certificates.canonical import fingerprint
+from protocol.certificates.pooled import PooledLight, TestSettings
 from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
 from protocol.leakage.conventions import Encoding
 from protocol.leakage.general_bound import ReturnedChannel
@@ -24,6 +25,7 @@ __all__ = [
     "TestRecord",
     "Thresholds",
     "session_record_from",
+    "test_settings_from",
 ]
 
 
@@ -108,6 +110,8 @@ class LayerRecord:
         bits_charged: worst row of the ledger, bits per weight, all sessions.
         ledger_photons: most photons per symbol that a row was ever sent with, this session
             included; None without a ledger.
+        pooled: what the tests of all sessions in the ledger counted, this one's included; empty
+            without a ledger, and in records of earlier versions.
     """
 
     layer: int
@@ -118,6 +122,7 @@ class LayerRecord:
     dependence: NoiseDependence
     bits_charged: float
     ledger_photons: float | None
+    pooled: tuple[PooledLight, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +199,10 @@ class SessionRecord:
     audit_symbols: int = 0
 
 
+# Fields that records of earlier versions do not have; they mean the same without them.
+_LATER = {(LayerRecord, "pooled")}
+
+
 def session_record_from(data: object) -> SessionRecord:
     """Read a session's record back from plain data.
 
@@ -202,6 +211,17 @@ def session_record_from(data: object) -> SessionRecord:
     """
     value = _read(SessionRecord, data, "certificate record")
     assert isinstance(value, SessionRecord)
+    return value
+
+
+def test_settings_from(data: object) -> TestSettings:
+    """Read back from plain data under which settings sums were made.
+
+    Raises:
+        DataError: a field is missing, surplus, of another type or out of range.
+    """
+    value = _read(TestSettings, data, "settings of tests")
+    assert isinstance(value, TestSettings)
     return value
 
 
@@ -233,13 +253,17 @@ def _read_dataclass(kind: type, data: object, where: str) -> object:
         raise DataError(f"{where}: an object was expected")
     hints = get_type_hints(kind)
     names = {field.name for field in fields(kind)}
-    if set(data) != names:
-        odd = ", ".join(sorted(str(name) for name in set(data) ^ names))
+    missing = {name for name in names - set(data) if (kind, name) not in _LATER}
+    if missing or set(data) - names:
+        odd = ", ".join(sorted(str(name) for name in missing | (set(data) - names)))
         raise DataError(
             f"{where}: fields are missing or surplus: {odd}. The run was recorded by another "
             "version of veilight, or by hand; make the certificate with the version of the run."
         )
-    values = {name: _read(hints[name], data[name], f"{where}.{name}") for name in sorted(names)}
+    values = {
+        name: _read(hints[name], data[name], f"{where}.{name}")
+        for name in sorted(names & set(data))
+    }
     try:
         return kind(**values)
     except ConfigurationError as error:

@@ -108,9 +108,9 @@ class TotalBits:
         worst_bits_per_value: its bits.
         mean_bits_per_value: total_bits over all values.
         total_bits: of this session.
-        all_sessions_worst_bits: worst layer over all sessions that the ledger knows: what this
-            session's tests say of its light and of all other light together, which is taken as
-            kept. At the statement's confidence, jointly over the layers, but by itself and not
+        all_sessions_worst_bits: worst layer over all sessions that the ledger knows: what the tests
+            of all of them say of all their light together; what has no sums in the ledger is taken
+            as kept. At the statement's confidence, jointly over the layers, but by itself and not
             jointly with the session's own figures. None without a ledger.
         mean_certified_as_one: the mean once more, of this session, certified as one number: at the
             statement's confidence, but by itself and not jointly with the layers. None where a
@@ -118,6 +118,8 @@ class TotalBits:
         worst_bits_with_memory: of all layers, to an adversary with one memory over all copies;
             None for data.
         all_sessions_worst_bits_with_memory: likewise over all sessions.
+        all_sessions_tested_share: of all photons that the ledger knows, those whose return stands
+            behind these figures; the layer with fewest. None without a ledger.
     """
 
     worst_layer: str
@@ -128,6 +130,7 @@ class TotalBits:
     mean_certified_as_one: float | None = None
     worst_bits_with_memory: float | None = None
     all_sessions_worst_bits_with_memory: float | None = None
+    all_sessions_tested_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ class WeightLight:
             tiles = encode_weights(matrix, layer)
             self._means[layer.layer] = tiles
             record = self.disguised[layer.layer]
-            record.unevenness = max(record.unevenness, *(_unevenness(part) for part in tiles))
+            record.unevenness = max(record.unevenness, *(unevenness(part) for part in tiles))
         return self._means[layer.layer][tile]
 
     def photons(self, layer: LayerPlan) -> float:
@@ -176,7 +176,12 @@ class WeightLight:
             known.most = max(known.most, photons)
 
 
-def _unevenness(means: Tensor) -> float:
+def unevenness(means: Tensor) -> float:
+    """Mean square of the rows' energies over their squared mean; 1 where all are alike.
+
+    Args:
+        means: `(rows, modes)`, SNU.
+    """
     energies = means.abs().square().sum(1).double()
     mean = float(energies.mean())
     return float(energies.square().mean()) / mean**2 if mean else 1.0

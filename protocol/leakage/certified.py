@@ -66,6 +66,7 @@ __all__ = [
     "TestedQuadrature",
     "calibration_multiplier",
     "certification_design",
+    "certified_at",
     "certified_weight_bits",
     "normal_multiplier",
     "sub_gaussian_multiplier",
@@ -125,10 +126,24 @@ def certified_weight_bits(
         ConfigurationError: an argument is out of range, or the sums contradict each other.
     """
     own, law = trust or ServerTrust(), dependence or NoiseDependence()
-    untested = weight_bits_general_untested(design.modulation_x_snu, design.modulation_p_snu)
     returned = design.estimates(tested_x, tested_p, own, law)
-    if not returned:
-        return None
+    return certified_at(design, returned) if returned else None
+
+
+def certified_at(
+    design: CertificationDesign, returned: Sequence[EstimatedQuadrature]
+) -> CertifiedBits:
+    """What can have leaked, at most, given estimates of the returned copies' channel.
+
+    Args:
+        design: fixed beforehand.
+        returned: X, and P where it was tested; their guard intervals and calibrations fail with no
+            more than the design leaves to them.
+
+    Raises:
+        ConfigurationError: no quantum channel lies in the guard intervals.
+    """
+    untested = weight_bits_general_untested(design.modulation_x_snu, design.modulation_p_snu)
     parts = [design.merged(part) for part in returned]
     bounds: dict[FoundBy, float] = {"untested": untested}
     for name, plane, share in zip(_PLANES, design.planes, PLANE_SHARES, strict=True):

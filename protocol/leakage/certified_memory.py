@@ -15,6 +15,7 @@ instead of k v^2: k times those of independent copies. Returns of different weig
 but for what `NoiseDependence` states.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from protocol.leakage.certified import (
@@ -24,10 +25,11 @@ from protocol.leakage.certified import (
     TestedQuadrature,
 )
 from protocol.leakage.certified_corner import worst_corner_bits
+from protocol.leakage.certified_statistics import EstimatedQuadrature
 from protocol.leakage.copies import weight_bits_with_memory
 from protocol.leakage.general_bound import ReturnedChannel, weight_bits_general_untested
 
-__all__ = ["certified_bits_with_memory"]
+__all__ = ["certified_bits_with_memory", "remembered_at"]
 
 
 def certified_bits_with_memory(
@@ -64,9 +66,21 @@ def certified_bits_with_memory(
         gain_inflation=design.copies * law.gain_inflation,
     )
     estimates = design.estimates(tested_x, tested_p, own, correlated)
-    parts = [design.merged(part) for part in estimates]
-    if not parts:
-        return None
+    return remembered_at(design, estimates) if estimates else None
+
+
+def remembered_at(design: CertificationDesign, returned: Sequence[EstimatedQuadrature]) -> float:
+    """What one memory over all copies can have got, at most, within guard intervals.
+
+    Args:
+        design: fixed beforehand.
+        returned: X, and P where it was tested, with the errors that such a memory can make: the
+            gain of the merged return, and the variance of a copy, mean over the copies.
+
+    Raises:
+        ConfigurationError: no quantum channel lies in the guard intervals.
+    """
+    parts = [design.merged(part) for part in returned]
     m_x, m_p = design.modulation_x_snu, design.modulation_p_snu
     untested = weight_bits_general_untested(m_x, m_p)
 

@@ -33,6 +33,7 @@ __all__ = [
     "TestedQuadrature",
     "calibration_multiplier",
     "normal_multiplier",
+    "relative_error",
     "sub_gaussian_multiplier",
 ]
 
@@ -244,7 +245,7 @@ class EstimatedQuadrature:
         """
         eta, root = trust.efficiency, math.sqrt(trust.efficiency)
         gain, variance = tested.gain, tested.variance_snu
-        unit, lag = _relative_error(tested.symbols - 1, law.variance_inflation)
+        unit, lag = relative_error(tested.symbols - 1, law.variance_inflation)
         share = GUARD_SHARE * failure
         # Whichever is the smaller: it is known before the light is on.
         guard = min(normal_multiplier(share) + lag / unit, sub_gaussian_multiplier(share))
@@ -274,12 +275,16 @@ class EstimatedQuadrature:
         )
 
 
-def _relative_error(degrees: int, inflation: float) -> tuple[float, float]:
+def relative_error(degrees: int, inflation: float) -> tuple[float, float]:
     """Standard deviation of a variance estimate and its lag, over the variance.
 
     With powers p_g of the mean one and n_g degrees each, the squares sum up to the inflation I and
     the lag is the sum of p_g (2 + 2/n_g)/n. Two groups: the white one has p <= 1, the data's mode
     p <= 1 + sqrt((I - 1) n/n_g), and no group has fewer than 3 degrees.
+
+    Args:
+        degrees: of freedom, symbols less what was fitted.
+        inflation: I >= 1.
     """
     unit = math.sqrt(2 * inflation / degrees)
     if degrees < _LEAST_DEGREES:

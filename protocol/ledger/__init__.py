@@ -7,9 +7,10 @@ nothing here ever starts from zero by itself.
 """
 
 from protocol.ledger._head import LedgerHead
-from protocol.ledger.data import DataEntry, DataLedger, DataTotals
-from protocol.ledger.history import LedgerHistory, read_history
+from protocol.ledger._tested_sums import BlockTests, PooledTests, QuadratureSums
 from protocol.ledger._weight_budget import bits_with_block
+from protocol.ledger.data import DataEntry, DataLedger, DataTotals
+from protocol.ledger.history import LedgerHistory, read_history, read_tests
 from protocol.ledger.light import ChargeRule, LightChannel, RowLight
 from protocol.ledger.weights import (
     LightCharge,
@@ -20,6 +21,7 @@ from protocol.ledger.weights import (
 )
 
 __all__ = [
+    "BlockTests",
     "ChargeRule",
     "DataEntry",
     "DataLedger",
@@ -28,6 +30,8 @@ __all__ = [
     "LedgerHistory",
     "LightChannel",
     "LightCharge",
+    "PooledTests",
+    "QuadratureSums",
     "RowLight",
     "ThresholdsCommitment",
     "WeightEntry",
@@ -35,4 +39,5 @@ __all__ = [
     "WeightTotals",
     "bits_with_block",
     "read_history",
+    "read_tests",
 ]

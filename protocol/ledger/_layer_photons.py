@@ -24,7 +24,7 @@ class LayerPhotons:
     def __init__(self, rows: int) -> None:
         self.channel: LightChannel | None = None
         self._unverified = np.zeros(rows)
-        # Photons, and their sums of T v, T v e_x and T v e_p; copies, and their sums of e_x and e_p.
+        # Photons and their sums of T v, T v e_x and T v e_p; copies and their sums of e_x and e_p.
         self._verified = np.zeros((7, rows))
         self._untold = np.zeros(rows)
         # Photons subtracted again may leave 1e-17; a row that owes nothing is exactly zero.

@@ -50,12 +50,15 @@ def bits_with_block(
         light: of the rows so far.
         photons: of the block, per weight.
         copies: of a weight in the block; needed with the rule "with memory" alone.
+
+    Returns:
+        The larger of both outcomes, by that rule; of a block that is kept, by the other.
     """
     kept = charge.bits(light.more(charge.channel, unverified=photons))
     if charge.rule == "copies apart" or charge.channel.transmittance == 0:
         return kept
     back = light.more(charge.channel, verified=photons, copies=copies or 0)
-    return np.maximum(kept, charge.bits(back))
+    return np.asarray(np.maximum(kept, charge.bits(back)))
 
 
 def worst_bits_after(

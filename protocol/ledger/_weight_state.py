@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from drivers.errors import LedgerError
 from protocol.ledger._layer_photons import LayerPhotons
 from protocol.ledger._store import Row
-from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry
+from protocol.ledger._tested_sums import TestedPool
+from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry, WeightTotals
 from protocol.ledger.light import LightChannel
 
 __all__ = ["WeightState"]
@@ -25,6 +28,7 @@ class WeightState:
         entries: blocks by number of their debit.
         commitments: first debit of every session.
         testing: sessions of which a test was begun and has not said how it ended.
+        tested: what the tests of blocks that passed have counted.
         successor: identity of the weights that took these weights' place.
 
     Args:
@@ -37,6 +41,7 @@ class WeightState:
         self.entries: dict[int, WeightEntry] = {}
         self.commitments: dict[str, ThresholdsCommitment] = {}
         self.testing: set[str] = set()
+        self.tested = TestedPool()
         self.successor: str | None = None
 
     def begin(self, rows_per_layer: Mapping[int, int]) -> None:
@@ -54,7 +59,7 @@ class WeightState:
                 self._debit(_entry(row))
             case "settle":
                 for number in row.body["entries"]:
-                    self._settle(self.reserved(number), row.body["verified"])
+                    self._settle(self.reserved(number), row.body)
             case "testing":
                 self.testing.add(row.body["session"])
             case "tested":
@@ -103,6 +108,25 @@ class WeightState:
             if entry.session == session and entry.state == "verified"
         ]
 
+    def totals(self) -> WeightTotals:
+        """Sums for reports."""
+        entries = self.entries.values()
+        states = [entry.state for entry in entries]
+        return WeightTotals(
+            entries=len(entries),
+            reserved=states.count("reserved"),
+            verified=states.count("verified"),
+            unverified=states.count("unverified"),
+            overridden=sum(entry.override for entry in entries),
+            most_photons={
+                index: float(np.max(layer.verified + layer.unverified))
+                for index, layer in self.layers.items()
+            },
+            most_untold_photons={
+                index: float(np.max(layer.untold)) for index, layer in self.layers.items()
+            },
+        )
+
     def block_of(self, entry: WeightEntry) -> tuple[LayerPhotons, slice]:
         """Where the photons of a block are counted."""
         return self.layers[entry.layer], slice(entry.first_row, entry.first_row + entry.rows)
@@ -122,10 +146,13 @@ class WeightState:
         fixed = ThresholdsCommitment(entry=entry.entry, thresholds_sha256=entry.thresholds_sha256)
         self.commitments.setdefault(entry.session, fixed)
 
-    def _settle(self, entry: WeightEntry, passed: bool) -> None:
+    def _settle(self, entry: WeightEntry, body: Mapping[str, Any]) -> None:
+        passed = body["verified"]
         if passed:
             layer, block = self.block_of(entry)
             layer.verify(block, entry.photons, entry.copies or 0, entry.channel)
+            if "tested" in body:
+                self.tested.add(entry, body["tested"])
         state: Literal["verified", "unverified"] = "verified" if passed else "unverified"
         self.entries[entry.entry] = replace(entry, state=state)
         self.testing.discard(entry.session)
@@ -136,6 +163,7 @@ class WeightState:
             if entry.state == "verified":
                 layer, block = self.block_of(entry)
                 layer.take_back(block, entry.photons, entry.copies or 0, entry.channel)
+                self.tested.forget(entry)
             self.entries[number] = replace(entry, state="unverified")
         self.testing.discard(body["session"])
 

@@ -3,15 +3,19 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivers.errors import LedgerError
-from protocol.ledger._database import GENESIS, check_database, refusals, row_hash
+from protocol.ledger._database import CREATED, GENESIS, check_database, refusals, row_hash
+from protocol.ledger._store import Row
+from protocol.ledger._tested_sums import PooledTests
+from protocol.ledger._weight_state import WeightState
 from protocol.ledger._weight_values import ThresholdsCommitment
 
-__all__ = ["LedgerHistory", "read_history"]
+__all__ = ["LedgerHistory", "read_history", "read_tests"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,44 @@ def read_history(path: Path | str) -> LedgerHistory:
     Raises:
         LedgerError: missing, in use, damaged, or of an unknown version.
     """
+    with _opened(path) as (connection, target):
+        return _chain(connection, target)
+
+
+def read_tests(path: Path | str, entries: int) -> dict[int, tuple[PooledTests, ...]]:
+    """What the tests of all blocks had counted when a server's ledger was so long, by layer.
+
+    Args:
+        path: of the server's ledger; `read_history` has checked its chain.
+        entries: rows that are taken into account.
+
+    Raises:
+        LedgerError: missing, in use, damaged, of an unknown version, or of data.
+    """
+    with _opened(path) as (connection, target):
+        state = WeightState(str(target))
+        query = "SELECT id, time, kind, body FROM entries WHERE id <= ? ORDER BY id"
+        try:
+            for entry, time, kind, text in connection.execute(query, (entries,)):
+                row = Row(entry=entry, time=time, kind=kind, body=json.loads(text))
+                if kind == CREATED:
+                    state.begin(dict(row.body["layers"]))
+                else:
+                    state.apply(row)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise LedgerError(
+                f"{target}: no ledger of weights of this version; give the one that the server "
+                "debited"
+            ) from error
+    return {
+        index: state.tested.pooled(index, layer.rows, state.entries)
+        for index, layer in state.layers.items()
+    }
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[tuple[sqlite3.Connection, Path]]:
+    """A ledger's database, read-only, checked for what kind of file it is."""
     target = Path(path).resolve()
     if not target.is_file():
         raise LedgerError(f"{target}: no ledger there; give the ledger that the run debited")
@@ -54,7 +96,7 @@ def read_history(path: Path | str) -> LedgerHistory:
         connection = sqlite3.connect(f"{target.as_uri()}?{mode}", uri=True, isolation_level=None)
         try:
             check_database(connection, target)
-            return _chain(connection, target)
+            yield connection, target
         finally:
             connection.close()
 

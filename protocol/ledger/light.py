@@ -10,7 +10,7 @@ why.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ __all__ = [
     "Photons",
     "RowLight",
     "require_one_encoding",
-    "require_rule",
 ]
 
 Photons: TypeAlias = NDArray[np.float64]
@@ -197,18 +196,3 @@ def require_one_encoding(where: str, before: Encoding | None, now: Encoding) -> 
             "for; light of both together cannot be charged, and none was sent. Keep the encoding "
             f"{before!r}; {now!r} begins with the ledger of a renewed network (veilight renew)"
         )
-
-
-def require_rule(value: object) -> ChargeRule:
-    """The rule that a ledger's file or a caller names.
-
-    Raises:
-        ConfigurationError: there is no such rule.
-    """
-    for rule in get_args(ChargeRule):
-        if value == rule:
-            known: ChargeRule = rule
-            return known
-    raise ConfigurationError(
-        f"ledger: charge rule {value!r} is unknown; it must be one of {get_args(ChargeRule)}"
-    )

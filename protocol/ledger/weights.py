@@ -4,8 +4,8 @@ K transmissions of the same weights at mu photons per symbol tell a client as mu
 so what a row has spent is one number of photons, or two: those whose return passed the server's
 tests, and those whose return did not, has not yet, or never came back. Each debit says how its
 light comes back, and light that passed stays charged at that, whatever later sessions are like.
-What light leaks in bits is the caller's function; this module only adds photons and never takes any
-away.
+What light leaks in bits is the caller's function, for whom is the ledger's own rule; this module
+only adds photons and never takes any away.
 
 Files of versions before 4 did not say how their light came back. It is taken to be like that of the
 first debit in the same layer that says it; `totals` tells how much that is.
@@ -29,7 +29,9 @@ from protocol.ledger import _arguments
 from protocol.ledger._base import Ledger
 from protocol.ledger._database import VERSION, Clock
 from protocol.ledger._layer_photons import LayerPhotons
+from protocol.ledger._rules import require_followed, require_rule, rule_of_file
 from protocol.ledger._store import Row, Store
+from protocol.ledger._tested_sums import BlockTests, PooledTests
 from protocol.ledger._weight_budget import LightCharge, worst_bits_after
 from protocol.ledger._weight_state import WeightState
 from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry, WeightTotals
@@ -39,7 +41,6 @@ from protocol.ledger.light import (
     Photons,
     RowLight,
     require_one_encoding,
-    require_rule,
 )
 
 __all__ = [
@@ -213,7 +214,7 @@ class WeightLedger(Ledger):
         """
         session = _arguments.text("name of the session", session)
         amount = _arguments.non_negative("photons per weight", photons, "photons")
-        self._require_rule(charge, copies)
+        require_followed(self._name, self._rule, charge, copies)
         fixed: dict[str, object] = {}
         told: dict[str, object] = {}
         if copies is not None:
@@ -274,18 +275,19 @@ class WeightLedger(Ledger):
                 )
             self._store.append("retire", {"successor": successor})
 
-    def settle(self, entry: int, verified: bool) -> None:
+    def settle(self, entry: int, verified: bool, tested: BlockTests | None = None) -> None:
         """Say how the return of a block was; durable when this returns.
 
         Args:
             entry: what `debit` returned.
             verified: it passed, its photons become verified ones; otherwise they stay as they are.
+            tested: what its tests counted, where it passed; None where nobody will add it up.
 
         Raises:
             ConfigurationError: `verified` is not a truth value.
             LedgerError: no such entry, settled already, or it cannot be written.
         """
-        self.settle_many([entry], verified)
+        self._settle([entry], verified, tested)
 
     def settle_many(self, entries: Iterable[int], verified: bool) -> None:
         """Settle several blocks alike in one commit: all of them or, on an error, none.
@@ -299,16 +301,21 @@ class WeightLedger(Ledger):
             LedgerError: one of them is unknown, settled already or named twice, or it cannot be
                 written.
         """
+        self._settle(entries, verified, None)
+
+    def _settle(self, entries: Iterable[int], verified: bool, tested: BlockTests | None) -> None:
         if not isinstance(verified, bool | np.bool_):
             raise ConfigurationError(f"ledger: verified is {verified!r}; it must be True or False")
         numbers = [_arguments.whole("number of an entry", entry, 0) for entry in entries]
         with self._in_use():
             if len(set(numbers)) != len(numbers):
                 raise LedgerError(f"{self._name}: an entry is named twice; a block is settled once")
-            for number in numbers:
-                self._state.reserved(number)
+            known = [self._state.reserved(number) for number in numbers]
+            body: dict[str, object] = {"entries": numbers, "verified": bool(verified)}
+            if verified and tested is not None:
+                body["tested"] = tested.body(known=self._state.tested.latest(known[0]))
             if numbers:
-                self._store.append("settle", {"entries": numbers, "verified": bool(verified)})
+                self._store.append("settle", body)
 
     def begin_test(self, session: str) -> None:
         """Say that a test of a whole session is about to be made; durable when this returns.
@@ -405,6 +412,18 @@ class WeightLedger(Ledger):
         with self._in_use():
             return self._layer(layer).light()
 
+    def tested(self, layer: int) -> tuple[PooledTests, ...]:
+        """What the tests of all blocks that passed counted, sums of like settings added.
+
+        Blocks of older files, and those settled without sums, are in none of them.
+
+        Raises:
+            LedgerError: no such layer, or the ledger must not be used.
+        """
+        with self._in_use():
+            rows = self._layer(layer).rows
+            return self._state.tested.pooled(layer, rows, self._state.entries)
+
     def entries(self) -> Iterator[WeightEntry]:
         """All blocks charged so far, oldest first, each in its present state.
 
@@ -420,24 +439,8 @@ class WeightLedger(Ledger):
         Raises:
             LedgerError: the ledger must not be used.
         """
-        entries = list(self.entries())
-        states = [entry.state for entry in entries]
-        with self._store.guard:
-            layers = dict(self._state.layers)
-            most = {
-                index: float(np.max(layer.verified + layer.unverified))
-                for index, layer in layers.items()
-            }
-            untold = {index: float(np.max(layer.untold)) for index, layer in layers.items()}
-        return WeightTotals(
-            entries=len(entries),
-            reserved=states.count("reserved"),
-            verified=states.count("verified"),
-            unverified=states.count("unverified"),
-            overridden=sum(entry.override for entry in entries),
-            most_photons=most,
-            most_untold_photons=untold,
-        )
+        with self._in_use():
+            return self._state.totals()
 
     def _apply(self, row: Row) -> None:
         if row.kind == "created":
@@ -456,7 +459,7 @@ class WeightLedger(Ledger):
         self._state.begin(dict(body["layers"]))
         self._budget = body["budget_bits_per_weight"]
         self._note = body["note"]
-        self._rule = require_rule(body.get("rule", "copies apart"))
+        self._rule = rule_of_file(self._name, body)
 
     def _layer(self, layer: int) -> LayerPhotons:
         try:
@@ -483,18 +486,6 @@ class WeightLedger(Ledger):
         if before is not None:
             where = f"{self._name}: layer {layer}"
             require_one_encoding(where, before.encoding, channel.encoding)
-
-    def _require_rule(self, charge: LightCharge, copies: int | None) -> None:
-        if charge.rule != self._rule:
-            raise ConfigurationError(
-                f"{self._name}: it charges {self._rule!r}, the session asks for {charge.rule!r}; a "
-                "ledger keeps the rule that it was made with. Take the charge by the ledger's rule"
-            )
-        if copies is None and self._rule == "with memory":
-            raise ConfigurationError(
-                f"{self._name}: it charges one memory over all copies of a weight, and the debit "
-                "does not say how many copies it is for; give their number"
-            )
 
     def _worst_bits(
         self, layer: int, block: slice, photons: float, copies: int | None, charge: LightCharge

@@ -226,3 +226,32 @@ def test_certify_refuses_when_the_folder_or_the_options_do_not_fit(
     status, _, error = certify(run_folder, "--overwrite", "--confidence", "1")
     assert status == 2
     assert "confidence is 1" in error
+
+
+def test_certificates_take_all_sessions_tests_together_when_a_ledger_has_more_than_one(
+    run_folder: Path, certify: Certify, tmp_path: Path
+) -> None:
+    base, again, ledger = run_folder.parent, tmp_path / "again", tmp_path / "w.ledger"
+    for name in ("w.ledger", "w.ledger.head"):
+        (tmp_path / name).write_bytes((base / name).read_bytes())
+    infer = ["infer", str(base / "m.safetensors"), "--signal-to-noise", "0.1,0.1"]
+    infer += ["--receiver", "amplifier", "--setting", "1.3", "--samples", "20", "--quiet"]
+    infer += ["--out", str(again), "--ledger", str(ledger), "--seed", "2"]
+    assert main(infer) == 0
+    status, out, _ = certify(again)
+    assert status == 0
+    assert "All sessions of the ledger, 100 % of their light tested" in out.replace("\n", " ")
+    file = again / "certificate.server.json"
+    total = json.loads(file.read_text())["statement"]["total"]
+    result = json.loads((again / "result.json").read_text())
+    assert total["all_sessions_tested_share"] == pytest.approx(1.0)
+    assert total["all_sessions_worst_bits"] > 0
+
+    # Whoever makes the sums look better is found by the ledger.
+    for layer in result["runs"][0]["certificate"]["layers"]:
+        layer["pooled"][0]["tested_x"]["residual_energy_snu"] *= 0.9
+    forged = tmp_path / "result.json"
+    forged.write_text(json.dumps(result))
+    status, _, error = certify("verify", file, "--ledger", ledger, "--result", forged)
+    assert status == 5
+    assert "the run has other sums than the ledger" in error.replace("\n", " ")

@@ -73,9 +73,9 @@ def test_defences_are_measured_beside_the_bound(
 
 
 def create_ledger(model: Model, path: Path) -> None:
-    """A ledger with a budget of half a bit per weight, closed."""
+    """A ledger with a budget of half a bit per weight, against any memory, closed."""
     rows = {index: model.graph.optical_layer(index).rows for index in model.graph.optical}
-    WeightLedger.create(path, model.digest, rows, 0.5).close()
+    WeightLedger.create(path, model.digest, rows, 0.5, rule="with memory").close()
 
 
 def test_network_is_renewed_and_its_old_ledger_retired(
@@ -93,6 +93,7 @@ def test_network_is_renewed_and_its_old_ledger_retired(
     assert values["accuracy_after"] >= values["accuracy_before"] - 0.1
     with WeightLedger.open(ledger, digest) as fresh:
         assert fresh.budget_bits_per_weight == 0.5
+        assert fresh.rule == "with memory"
         assert fresh.totals().entries == 0
         assert old.digest[:12] in fresh.note
     with WeightLedger.open(spent, old.digest) as closed:

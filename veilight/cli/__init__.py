@@ -72,8 +72,12 @@ def _run(arguments: list[str]) -> int:
         if explain is None:
             raise
         text = explain().strip()
+        if not text:
+            # A group without a command: its help has been shown.
+            return ExitCode.USAGE
         stop = "" if text.endswith((".", "?", "!")) else "."
-        return _failed(error, f"{text}{stop} See `veilight --help`.", ExitCode.USAGE)
+        command_path = getattr(getattr(error, "ctx", None), "command_path", "veilight")
+        return _failed(error, f"{text}{stop} See `{command_path} --help`.", ExitCode.USAGE)
     if status == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return int(status or 0)

@@ -189,6 +189,7 @@ def leakage(
     budget: Annotated[
         float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
     ] = None,
+    against_memory: options.AgainstMemory = None,
     config: options.ConfigFile = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -199,6 +200,7 @@ def leakage(
     configuration = light.configured(
         config,
         ledger__budget_bits_per_weight=budget,
+        ledger__against_memory=against_memory,
         leakage__confidence=confidence,
         leakage__probe_photons_per_mode=probe_photons,
     )

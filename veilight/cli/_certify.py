@@ -119,20 +119,26 @@ def certify_verify(
         earlier_format,
         ledger_mismatches,
         parse_json,
+        pool_mismatches,
         require_real_light,
         verify_certificate,
     )
-    from protocol.ledger import read_history
+    from protocol.ledger import read_history, read_tests
 
     screen = Screen(as_json=as_json)
     certificate = parse_json(_bytes(file), str(file))
     beside = result or file.with_name(RESULT)
     expected: dict[str, Any] = {}
+    record: SessionRecord | None = None
     if result is not None or beside.is_file():
-        expected = _expected(beside, certificate)
+        expected, record = _expected(beside, certificate)
     found = verify_certificate(certificate, public_key=_public_key(public_key), **expected)
     if ledger is not None:
-        found += ledger_mismatches(certificate, read_history(ledger))
+        against = ledger_mismatches(certificate, read_history(ledger))
+        server = certificate["statement"].get("side") == "server"
+        if server and not against and record is not None and record.ledger is not None:
+            against = pool_mismatches(record, read_tests(ledger, record.ledger.entries))
+        found += against
     statement, signature = certificate["statement"], certificate.get("signature") or {}
     earlier = earlier_format(statement)
     screen.result(
@@ -237,8 +243,8 @@ def _facts_and_record(
     return facts, session_record_from(result["certificate"])
 
 
-def _expected(path: Path, certificate: dict[str, Any]) -> dict[str, Any]:
-    """What the run's record says that a certificate must repeat."""
+def _expected(path: Path, certificate: dict[str, Any]) -> "tuple[dict[str, Any], SessionRecord]":
+    """What the run's record says that a certificate must repeat, and the record."""
     from protocol.certificates import client_statement, server_statement
 
     runs, digest = _read_runs(path)
@@ -259,13 +265,13 @@ def _expected(path: Path, certificate: dict[str, Any]) -> dict[str, Any]:
         "ledger_head": None if ledger is None else (ledger.entries, ledger.hash),
     }
     if record.thresholds.sha256 != record.thresholds_sha256:
-        return expected  # no statement can be made from it
+        return expected, record  # no statement can be made from it
     rebuilt = (
         server_statement(facts, record, statement.get("confidence"))
         if server
         else client_statement(facts, record, found[0]["data_leaked"])
     )
-    return {**expected, "rebuilt": rebuilt}
+    return {**expected, "rebuilt": rebuilt}, record
 
 
 def _bytes(path: Path) -> bytes:

@@ -133,7 +133,9 @@ def _tell_totals(screen: Screen, statement: "Statement") -> None:
     everything = total.all_sessions_worst_bits
     if everything is None:
         return
-    words = f"All sessions of the ledger, all other light as kept: {bits(everything)} bit"
+    share = total.all_sessions_tested_share
+    tested = "" if share is None else f", {100 * share:.3g} % of their light tested"
+    words = f"All sessions of the ledger{tested}, the rest as kept: {bits(everything)} bit"
     remembered = total.all_sessions_worst_bits_with_memory
     if remembered is not None and remembered > everything:
         words += f"; with a memory over copies at most {bits(remembered)} bit"

@@ -14,6 +14,7 @@ from veilight.cli._tables import bits, counted, seconds
 
 if TYPE_CHECKING:
     from drivers.optics.burst import BurstFormat
+    from protocol.ledger import ChargeRule
     from veilight.config import Configuration
     from veilight.cost import LayerCost, NetworkCost, OpticalLoad
 
@@ -54,6 +55,7 @@ def cost(
     budget: Annotated[
         float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
     ] = None,
+    against_memory: options.AgainstMemory = None,
     config: options.ConfigFile = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -67,6 +69,7 @@ def cost(
         signal_to_noise=signal_to_noise,
         protocol__encoding=encoding,
         ledger__budget_bits_per_weight=budget,
+        ledger__against_memory=against_memory,
         link__symbol_rate_hz=symbol_rate,
     )
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -122,6 +125,7 @@ def run_cost(
         assert model is not None
         network = _of_file(configuration, model)
     protocol, budget = configuration.protocol, configuration.ledger.budget_bits_per_weight
+    rule = configuration.ledger.rule()
     found = cost_of(
         network.loads,
         configuration.link.settings(),
@@ -133,6 +137,7 @@ def run_cost(
         inputs_per_block=inputs_per_block,
         queries=queries,
         budget_bits_per_weight=budget,
+        rule=rule,
     )
     receiver = configuration.link.client_receiver()
     screen.result(
@@ -146,13 +151,14 @@ def run_cost(
             "inputs_per_block": inputs_per_block,
             "queries": queries,
             "budget_bits_per_weight": budget,
+            "charge_rule": rule,
             "notes": list(network.notes),
             **_totals(found),
             "layers": [_plain(layer) for layer in found.layers],
         }
     )
     light = f"{receiver.kind} at {receiver.setting:g}"
-    _show(screen, found, f"{network.title}: {light}, one {network.query}", queries)
+    _show(screen, found, f"{network.title}: {light}, one {network.query}", queries, rule)
     for note in network.notes:
         screen.tell(f"  {note}")
     return 0
@@ -243,7 +249,9 @@ def _plain(layer: "LayerCost") -> dict[str, object]:
     return {**values.pop("load"), **values}
 
 
-def _show(screen: Screen, found: "NetworkCost", title: str, queries: int) -> None:
+def _show(
+    screen: Screen, found: "NetworkCost", title: str, queries: int, rule: "ChargeRule"
+) -> None:
     rows = [
         (
             layer.load.name + (f" (x {layer.load.count})" if layer.load.count > 1 else ""),
@@ -291,6 +299,7 @@ def _show(screen: Screen, found: "NetworkCost", title: str, queries: int) -> Non
         finest = found.queries_allowed_finest or 0
         screen.tell(
             f"The budget allows {counted(found.queries_allowed, 'query')}"
+            + (" against one memory over all copies" if rule == "with memory" else "")
             + (
                 f", and {finest:,} with blocks of one data vector (inputs_per_block = 1)."
                 if finest > found.queries_allowed

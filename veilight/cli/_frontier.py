@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drivers.errors import ConfigurationError, OutputError
+from drivers.errors import ConfigurationError, DataError, OutputError
 from veilight.cli import _options as options
 from veilight.cli._frontier_evaluate import evaluate_networks
 from veilight.cli._frontier_options import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["frontier_app"]
 
 PLOT_FILE = "frontier.png"
+_RUN = "`veilight frontier run`"
 
 frontier_app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +40,7 @@ frontier_app = typer.Typer(
     "for the least leakage at their accuracy.",
 )
 
-Folder = Annotated[Path, typer.Argument(help="Results folder of `veilight frontier run`.")]
+Folder = Annotated[Path, typer.Argument(help=f"Results folder of {_RUN}.")]
 
 
 @frontier_app.command("run")
@@ -94,6 +95,8 @@ def frontier_evaluate(
     from veilight.frontier.store import ResultStore
 
     screen = Screen(as_json=as_json, quiet=quiet)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the results folder of {_RUN}")
     store = ResultStore(folder, on_note=screen.say)
     _finish(screen, folder, evaluate_networks(screen, store, figures, workers))
     return 0
@@ -171,7 +174,15 @@ def _finish(screen: Screen, folder: Path, report: "FrontierReport") -> None:
 def _narrowed(
     report: "FrontierReport", kinds: tuple[str, ...], accuracy: float
 ) -> "FrontierReport":
-    """Only the points that are asked for."""
+    """Only the points that are asked for.
+
+    Raises:
+        ConfigurationError: a receiver is not known.
+    """
+    from veilight.frontier.couplings import settings_of
+
+    for kind in kinds:
+        settings_of(kind)
     return replace(
         report,
         frontiers=tuple(

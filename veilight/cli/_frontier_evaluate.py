@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from veilight.cli._frontier_show import duration
 from veilight.cli._screen import Advance, Screen
+from veilight.cli._tables import counted
 
 if TYPE_CHECKING:
     from veilight.cli._frontier_options import FigureOptions, WorkerOptions
@@ -41,7 +42,8 @@ def evaluate_networks(
     networks = store.networks()
     if networks:
         screen.say(
-            f"Working out what {len(networks)} networks leak at best, on {workers.where} ..."
+            f"Working out the least leakage of {counted(len(networks), 'network')}, on "
+            f"{workers.where} ..."
         )
     with screen.progress("figures", total=1.0) as advance:
         progress = _Progress(advance, lines=screen.talks_in_lines)

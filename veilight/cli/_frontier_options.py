@@ -1,5 +1,6 @@
 """The options of `veilight frontier`, in groups that several of its commands take."""
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,7 +54,7 @@ class GridOptions:
         str | None,
         typer.Option(
             "--hidden",
-            metavar="N[xN...],...",
+            metavar="N[xN],...",
             help="Networks by their hidden layers: 256,784 are two, 256x64 is one of two layers.",
         ),
     ] = None
@@ -75,9 +76,10 @@ class GridOptions:
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="The largest of the schedule.")
     ] = None
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all trainings.")] = 0
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all trainings.")] = 0
     draws: Annotated[
-        int, typer.Option("--draws", min=2, help="Of the noise, to measure the accuracy.")
+        int,
+        typer.Option("--draws", metavar="N", min=2, help="Of the noise, to measure the accuracy."),
     ] = 5
 
     def specs(self, source: "DataSource", parts: "TrainTest") -> "tuple[NetworkSpec, ...]":
@@ -134,7 +136,8 @@ class WorkerOptions:
     """
 
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes (default: one per core).")
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="Processes (default: one per core)."),
     ] = None
     scheduler: Annotated[
         str | None,
@@ -169,9 +172,9 @@ class WorkerOptions:
 class TrainingOptions:
     """How networks are trained."""
 
-    device: Annotated[str, typer.Option("--device", help="Of the workers: auto, cpu or cuda.")] = (
-        "auto"
-    )
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Of the workers: auto, cpu or cuda.")
+    ] = "auto"
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Train again what diverged earlier.")
     ] = False
@@ -179,7 +182,11 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureOptions:
-    """What leaks is worked out for which receivers, on what link."""
+    """What leaks is worked out for which receivers, on what link.
+
+    Raises:
+        ConfigurationError: the budget is NaN, infinite or not above 0.
+    """
 
     receivers: Receivers = ALL_RECEIVERS
     encodings: Annotated[str, typer.Option("--encodings", help="real, complex, or both.")] = (
@@ -193,12 +200,14 @@ class FigureOptions:
         float, typer.Option("--efficiency", help="Of the client's detector, above 0, at most 1.")
     ] = 1.0
     electronic_noise: Annotated[
-        float, typer.Option("--electronic-noise", help="Of the client's detector [SNU].")
+        float,
+        typer.Option("--electronic-noise", metavar="SNU", help="Of the client's detector [SNU]."),
     ] = 0.0
     tested_symbols: Annotated[
         float,
         typer.Option(
             "--tested-symbols",
+            metavar="N",
             min=0,
             help="Per session, for the certified figure; 0 leaves it out.",
         ),
@@ -213,6 +222,7 @@ class FigureOptions:
         float,
         typer.Option(
             "--gain-uncertainty",
+            metavar="U",
             min=0,
             help="Relative standard uncertainty of the sent amplitudes, for the certificate.",
         ),
@@ -220,17 +230,26 @@ class FigureOptions:
     shot_noise_uncertainty: Annotated[
         float,
         typer.Option(
-            "--shot-noise-uncertainty", min=0, help="Of the server's shot-noise unit, likewise."
+            "--shot-noise-uncertainty",
+            metavar="U",
+            min=0,
+            help="Of the server's shot-noise unit, likewise.",
         ),
     ] = 0.0
     probe_photons: Annotated[
         float,
-        typer.Option("--probe-photons", min=0, help="The client's limit on light in P, per mode."),
+        typer.Option(
+            "--probe-photons",
+            metavar="MU",
+            min=0,
+            help="The client's limit on light in P, per mode.",
+        ),
     ] = 0.01
     dither: Annotated[
         float,
         typer.Option(
             "--dither",
+            metavar="SNU",
             min=0,
             help="Known displacements of P that the server adds, mean square [SNU].",
         ),
@@ -238,13 +257,22 @@ class FigureOptions:
     inputs_per_block: Annotated[
         int,
         typer.Option(
-            "--inputs-per-block", min=0, help="Data vectors that are verified together; 0: all."
+            "--inputs-per-block",
+            metavar="N",
+            min=0,
+            help="Data vectors that are verified together; 0: all.",
         ),
     ] = 0
     budget: Annotated[
         float,
         typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak, for queries."),
     ] = 4.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.budget) and self.budget > 0):
+            raise ConfigurationError(
+                f"--budget is {self.budget:g} bits per weight; it must be finite and above 0"
+            )
 
     def link(self) -> "LinkAssumptions":
         """What is assumed.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from veilight.cli._screen import Screen
-from veilight.cli._tables import bits, seconds
+from veilight.cli._tables import bits, counted, seconds
 
 if TYPE_CHECKING:
     from veilight.frontier.optimise import FrontierPoint
@@ -35,7 +35,8 @@ def show_report(screen: Screen, report: "FrontierReport") -> None:
     """
     data = report.data or "the data"
     screen.tell(
-        f"{len(report.networks)} networks trained on {data} (SHA-256 {report.data_sha256[:16]}...)"
+        f"{counted(len(report.networks), 'network')} trained on {data} "
+        f"(SHA-256 {report.data_sha256[:16]}...)"
         + (f", {len(report.failed)} failed" if report.failed else "")
     )
     for part in report.frontiers:
@@ -57,6 +58,13 @@ def _show_frontier(screen: Screen, report: "FrontierReport", part: "Frontier") -
             f"certified from {part.link.tested_symbols:.3g} tested symbols at 1 - "
             f"{part.link.failure:.2g}"
         )
+    if not points:
+        best = max((network.accuracy for network in report.networks), default=0.0)
+        screen.tell(
+            f"Bits per value at most, {title}: no point is left. The best network has an accuracy "
+            f"of {best:.2%}; ask for less with --accuracy, or for other --receivers"
+        )
+        return
     columns = ["", "accuracy", "receiver", "setting", "F^2", "weights"]
     columns += ["certified"] if certified else []
     columns += ["data, homodyne", "any", "probing"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from veilight.cli._frontier_show import duration
 from veilight.cli._screen import Advance, Screen
+from veilight.cli._tables import counted
 
 if TYPE_CHECKING:
     from veilight.cli._frontier_options import TrainingOptions, WorkerOptions
@@ -41,8 +42,8 @@ def train_networks(
     from veilight.frontier.sweep import run_sweep
 
     screen.say(
-        f"Training {len(specs)} networks on {workers.where}; each goes to {store.folder} when it "
-        "is finished, and Ctrl-C keeps those ..."
+        f"Training {counted(len(specs), 'network')} on {workers.where}; each goes to "
+        f"{store.folder} when it is finished, and Ctrl-C keeps those ..."
     )
     if workers.scheduler is not None and not _protected(workers.scheduler):
         screen.say(
@@ -74,7 +75,7 @@ def _on_network(progress: "SweepProgress", advance: Advance, in_lines: bool) -> 
     from veilight.frontier.networks import FailedNetwork
 
     left = progress.seconds_left
-    words = [f"{progress.done} of {progress.total} networks"]
+    words = [f"{progress.done} of {counted(progress.total, 'network')}"]
     if progress.latest is None and progress.reused and not progress.notice:
         words.append(f"{progress.reused} of them from earlier")
     if progress.latest is not None:

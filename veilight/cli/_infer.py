@@ -20,10 +20,10 @@ from veilight.cli._screen import Screen
 
 if TYPE_CHECKING:
     from protocol.client import Progress
-    from protocol.ledger import DataLedger, WeightLedger
+    from protocol.ledger import ChargeRule, DataLedger, WeightLedger
     from protocol.models.model import Model
     from sim_backend.adversaries import ReturnBehaviour
-    from veilight.config import Configuration
+    from veilight.config import Configuration, LedgerSection
     from veilight.datasets import Dataset
     from veilight.run_values import InferenceRequest, RunResult
 
@@ -39,6 +39,10 @@ __all__ = [
     "run_with_progress",
 ]
 
+_MEANING: "dict[ChargeRule, str]" = {
+    "copies apart": "clients whose memory meets one copy of a weight each",
+    "with memory": "clients with one memory over all copies of a weight",
+}
 REPORT = "report.html"
 RESULT = "result.json"
 
@@ -216,6 +220,7 @@ def make_request(
         probe_photons_per_mode=configuration.leakage.probe_photons_per_mode,
         ledger=ledger,
         budget_bits_per_weight=configuration.ledger.budget_bits_per_weight,
+        against_memory=bool(configuration.ledger.against_memory),
         data_ledger=data_ledger,
         title=title,
         data_name=data.name,
@@ -288,20 +293,24 @@ def ledger_of(
     """The server's ledger, open for the run; None keeps the run's account in memory."""
     from protocol.ledger import WeightLedger
 
-    model, budget = job.model, job.configuration.ledger.budget_bits_per_weight
+    model, settings = job.model, job.configuration.ledger
+    budget = settings.budget_bits_per_weight
     path = order.ledger or order.new_ledger
     if path is None:
         yield None
         return
     if order.new_ledger is not None:
         rows = {index: model.graph.optical_layer(index).rows for index in model.graph.optical}
-        WeightLedger.create(path, model.digest, rows, budget).close()
+        rule = settings.rule()
+        WeightLedger.create(path, model.digest, rows, budget, rule=rule).close()
     with WeightLedger.open(path, model.digest, unlimited=order.lift_budget) as ledger:
         if budget is not None and ledger.budget_bits_per_weight != budget:
             raise ConfigurationError(
                 f"ledger {path} was made with a budget of {ledger.budget_bits_per_weight} bit per "
                 f"weight, the settings say {budget}; a ledger's budget stays, leave the other out"
             )
+        _check_rule(path, ledger.rule, settings)
+        screen.say(f"Ledger {path}: it charges for {_MEANING[ledger.rule]}.")
         untold = max(ledger.totals().most_untold_photons.values())
         if untold:
             screen.tell(
@@ -310,6 +319,23 @@ def ledger_of(
                 "like those of the first session since."
             )
         yield ledger
+
+
+def _check_rule(path: Path, rule: "ChargeRule", settings: "LedgerSection") -> None:
+    """Refuse a ledger that charges by another rule than was asked for.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    asked = settings.rule()
+    if settings.against_memory is None or asked == rule:
+        return
+    raise ConfigurationError(
+        f"ledger {path} was made to charge for {_MEANING[rule]}, the settings ask for "
+        f"{_MEANING[asked]}; a ledger keeps its rule, as the light in it was "
+        "admitted by it. Leave the option (or ledger.against_memory) out to go on with this one; "
+        "another rule begins with the ledger of a renewed network (veilight renew)"
+    )
 
 
 @contextmanager

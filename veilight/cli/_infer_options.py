@@ -86,6 +86,7 @@ class SessionOptions:
     budget: Annotated[
         float | None, typer.Option("--budget", metavar="BITS", help="Bits that a weight may leak.")
     ] = None
+    against_memory: options.AgainstMemory = None
 
     def changes(self) -> dict[str, object]:
         """What they set in a configuration."""
@@ -97,6 +98,7 @@ class SessionOptions:
             "protocol__dither_snu": self.dither,
             "leakage__probe_photons_per_mode": self.probe_photons,
             "ledger__budget_bits_per_weight": self.budget,
+            "ledger__against_memory": self.against_memory,
         }
 
 

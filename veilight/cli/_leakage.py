@@ -9,6 +9,7 @@ from veilight.cli._screen import Screen
 from veilight.cli._tables import bits, counted, leakage_table, seconds
 
 if TYPE_CHECKING:
+    from protocol.ledger import ChargeRule
     from protocol.plan import Plan
     from veilight.config import Configuration
 
@@ -61,7 +62,8 @@ def run_leakage(
     )
     budget = configuration.ledger.budget_bits_per_weight
     cut = configuration.protocol.inputs_per_block
-    allowed = None if budget is None else _queries_allowed(setting, budget, cut)
+    rule = configuration.ledger.rule()
+    allowed = None if budget is None else _queries_allowed(setting, budget, cut, rule)
     published = _published(configuration, plan)
     layers = _layers(setting)
     screen.result(
@@ -75,6 +77,7 @@ def run_leakage(
             "data_leaked": [asdict(figure) for figure in data],
             "published_by_the_authors": published,
             "budget_bits_per_weight": budget,
+            "charge_rule": rule,
             "queries_within_budget": None if allowed is None else min(allowed.values()),
             "queries_within_budget_by_layer": allowed,
         }
@@ -84,11 +87,13 @@ def run_leakage(
     leakage_table(screen, "Data of one input, to the server [bit per data value]", data)
     _show_published(screen, published)
     if allowed is not None:
-        _show_budget(screen, allowed, budget)
+        _show_budget(screen, allowed, budget, rule)
     return 0
 
 
-def _queries_allowed(setting: Setting, budget: float, cut: int | None) -> dict[str, int]:
+def _queries_allowed(
+    setting: Setting, budget: float, cut: int | None, rule: "ChargeRule"
+) -> dict[str, int]:
     """Verified queries that a budget in bits per weight allows, by layer.
 
     Where the size of blocks is left open, they are as small as need be: of one data vector.
@@ -100,7 +105,7 @@ def _queries_allowed(setting: Setting, budget: float, cut: int | None) -> dict[s
     plan = replace(setting.plan, inputs_per_block=1 if cut is None else cut)
     return {
         layer_name(layer): queries_within_budget(
-            charge_for_layer(layer, setting.expectation, server_trust(setting.info)),
+            charge_for_layer(layer, setting.expectation, server_trust(setting.info), rule),
             layer.photons_per_symbol * layer.positions,
             budget,
             pending_queries(plan, layer),
@@ -193,9 +198,12 @@ def _show_published(screen: Screen, published: list[dict[str, object]] | None) -
     )
 
 
-def _show_budget(screen: Screen, allowed: dict[str, int], budget: float | None) -> None:
+def _show_budget(
+    screen: Screen, allowed: dict[str, int], budget: float | None, rule: "ChargeRule"
+) -> None:
+    against = " against one memory over all copies" if rule == "with memory" else ""
     screen.table(
-        f"Verified queries that a budget of {budget:g} bit per weight allows",
+        f"Verified queries that a budget of {budget:g} bit per weight allows{against}",
         ("layer", "queries"),
         [(name, f"{count:,}") for name, count in allowed.items()],
         numbers=(1,),

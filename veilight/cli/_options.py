@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from veilight.config import Configuration
 
 __all__ = [
+    "AgainstMemory",
     "BenchFiles",
     "Benches",
     "CalibrationStore",
@@ -96,6 +97,14 @@ ReceiverName: TypeAlias = Annotated[
 ReceiverSetting: TypeAlias = Annotated[
     float | None,
     typer.Option("--setting", help="Gain of the amplifier or tapped fraction of a tap."),
+]
+AgainstMemory: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--against-memory/--copies-apart",
+        help="Charge one memory over all copies of a weight, or (default) one copy each.",
+        show_default=False,
+    ),
 ]
 Encoding: TypeAlias = Annotated[str | None, typer.Option("--encoding", help="real or complex.")]
 

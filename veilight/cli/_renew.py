@@ -87,6 +87,7 @@ def renew(
             rows,
             spent.budget_bits_per_weight,
             f"successor of {old.digest[:12]}",
+            rule=spent.rule,
         ).close()
         spent.retire(found.model.digest)
         told = told_by_the_old(found.shared, max(spent.totals().most_photons.values()))

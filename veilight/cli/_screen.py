@@ -5,7 +5,9 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from veilight.cli._fitting import fitted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,14 +85,18 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for index, column in enumerate(columns):
-            right = index in numbers
-            table.add_column(Text(column), justify="right" if right else "left", no_wrap=right)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+        console = self._console()
         # A title of the table's own would be folded to the table's width.
-        self._console().print(Text(title, style="bold"), table, sep="\n")
+        console.print(Text(title, style="bold"))
+        for shown, headings in fitted(columns, rows, numbers=numbers, width=console.width):
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+            for index in shown:
+                right = index in numbers
+                justify: Literal["right", "left"] = "right" if right else "left"
+                table.add_column(Text(headings[index]), justify=justify, no_wrap=right)
+            for row in rows:
+                table.add_row(*(Text(row[index]) for index in shown))
+            console.print(table)
 
     def result(self, values: Mapping[str, object]) -> None:
         """The one JSON object of --json; silent otherwise."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from drivers.receivers import Receiver
     from protocol.defences.settings import Defences
+    from protocol.ledger import ChargeRule
     from protocol.models.training import TrainingSettings
     from sim_backend.settings import DetectorSettings, LinkSettings
 
@@ -228,9 +229,19 @@ class LedgerSection(_Section):
     budget_bits_per_weight: float | None = _setting(
         None, "bit", "most that any weight may leak over all queries; not set: no limit", gt=0
     )
+    against_memory: bool | None = _setting(
+        None,
+        "",
+        "charge for clients with one memory over all copies of a weight; not set: as the ledger "
+        "does, and not in a new one",
+    )
     data_budget_bits_per_input: float | None = _setting(
         None, "bit", "most that any input may leak over all layers; not set: no limit", gt=0
     )
+
+    def rule(self) -> "ChargeRule":
+        """Whom a new ledger charges for."""
+        return "with memory" if self.against_memory else "copies apart"
 
 
 class LeakageSection(_Section):

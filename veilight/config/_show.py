@@ -12,6 +12,7 @@ __all__ = ["configuration_to_toml"]
 
 _EXAMPLES = {
     "budget_bits_per_weight": "0.1",
+    "against_memory": "true",
     "data_budget_bits_per_input": "1.0",
     "inputs_per_block": "16",
     "probe_photons_per_mode": "0.01",

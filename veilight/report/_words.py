@@ -263,20 +263,31 @@ def ledger_words(result: RunResult) -> str:
         return (
             f"The budget ({set_to}) was LIFTED for this evaluation, which is possible in "
             "simulation only. With the budget in force, light beyond it is refused. What 10,000 "
-            "real queries would have leaked is in the table above."
+            "real queries would have leaked is in the table above." + _rule_words(result)
         )
     if budget is None:
         return (
             "No budget was set: the ledger counted the light and refused nothing. What 10,000 "
-            "queries would have leaked is in the table above."
+            "queries would have leaked is in the table above." + _rule_words(result)
         )
     worst = max(layer.bits_charged for layer in result.layers)
     return (
         f"The budget is {bits(budget)} per weight. The ledger is debited before light is sent and "
         f"refuses what exceeds the budget; after this run the worst row stands at "
         f"{bits(worst, up=True)} ({share(worst / budget)} of the budget)."
+        + _rule_words(result)
         + _untold_words(max(layer.untold_photons for layer in result.layers))
     )
+
+
+def _rule_words(result: RunResult) -> str:
+    """Whom the ledger charges for."""
+    if result.charge_rule == "with memory":
+        return (
+            " The ledger charges any client, one memory over all copies of a weight included. The "
+            "table above has bits without such a memory."
+        )
+    return " The ledger charges clients without a memory that meets several copies of a weight."
 
 
 def _untold_words(photons: float) -> str:

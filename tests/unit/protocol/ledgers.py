@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.ledger import LightChannel, RowLight, WeightLedger
+from protocol.ledger import ChargeRule, LightChannel, RowLight, WeightLedger
 from protocol.ledger._database import connect
 from protocol.ledger._store import Store
 
@@ -36,10 +36,12 @@ class PhotonCharge:
     Args:
         of_photons: bits of verified and unverified photons, each `(rows,)`.
         channel: how the light comes back.
+        rule: whom the bits are charged for.
     """
 
     of_photons: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
     channel: LightChannel = CHANNEL
+    rule: ChargeRule = "copies apart"
 
     def bits(self, light: RowLight) -> NDArray[np.float64]:
         """As the ledger asks for it."""

@@ -120,7 +120,7 @@ def test_largest_block_is_the_last_that_fits_when_counted_one_by_one() -> None:
     for budget, before in ((1.0, (0.0, 0.0)), (1.3, (3.0, 0.4)), (2.0, (0.0, 2.0))):
         verified, unverified = before
         rows = np.ones(3, np.float64)
-        spent = RowLight.received(charge.channel, verified * rows, unverified * rows)
+        spent = RowLight.received(charge.channel, verified * rows, unverified * rows, 0 * rows)
         found = inputs_within_budget(charge, mu, 140, 70, budget, spent)
         blocks = np.arange(1, 71, dtype=np.float64)
         bits = charge(verified + (140 - blocks) * mu, unverified + blocks * mu)

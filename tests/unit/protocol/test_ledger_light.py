@@ -17,7 +17,17 @@ OTHER = LightChannel(
     encoding="real", transmittance=0.9, excess_noise_x_snu=0.01, excess_noise_p_snu=0.02
 )
 HERE, THERE = replace(no_bits, channel=CHANNEL), replace(no_bits, channel=OTHER)
-SUMS = ("verified", "unverified", "returned", "noise_x", "noise_p", "unplaced")
+SUMS = (
+    "verified",
+    "unverified",
+    "returned",
+    "noise_x",
+    "noise_p",
+    "copies",
+    "copies_noise_x",
+    "copies_noise_p",
+    "unplaced",
+)
 
 
 def table(light: RowLight) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -123,7 +133,8 @@ def test_channel_is_refused_when_it_is_out_of_range(changes: dict[str, Any], mes
 
 
 def test_rows_that_are_alike_are_charged_once() -> None:
-    light = RowLight.received(CHANNEL, np.array([1.0, 2.0, 1.0, 2.0]), np.array([0.0, 1, 0, 1]))
+    sums = (np.array(one) for one in ([1.0, 2.0, 1.0, 2.0], [0.0, 1, 0, 1], [1.0, 1, 1, 1]))
+    light = RowLight.received(CHANNEL, *sums)
     distinct, first = light.distinct()
     assert first.tolist() == [0, 1]
     np.testing.assert_array_equal(table(distinct), table(light)[:, :2])
