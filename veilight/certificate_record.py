@@ -129,6 +129,7 @@ def _ledger(result: RunResult) -> LedgerRecord | None:
         lifted=result.budget_lifted,
         thresholds_entry=None if fixed is None else fixed.entry,
         thresholds_sha256=None if fixed is None else fixed.thresholds_sha256,
+        charge_rule=result.charge_rule,
     )
 
 

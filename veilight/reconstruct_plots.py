@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +16,9 @@ from veilight.reconstruct import DictionaryAttack
 from veilight.reconstruct_model import ModelPoint
 from veilight.reconstruct_series import Pictures
 from veilight.reconstruct_weights import WeightPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "draw_inputs",
@@ -45,17 +49,17 @@ def draw_inputs(pictures: Pictures, title: str, way: str = "principal\ncomponent
         panel.set_yticks([])
     for line, label in enumerate((way, "likeliest\ncandidate")):
         axes[line][0].set_ylabel(label)
-        axes[line][0].imshow(_image(pictures.truth), cmap="gray")
+        _draw(axes[line][0], pictures.truth)
     axes[0][0].set_title("truth", fontsize="medium")
     for column, (rows, estimate, candidate) in enumerate(
         zip(pictures.rows, pictures.estimates, pictures.likeliest, strict=True), 1
     ):
         overlap = float(estimate @ pictures.truth) ** 2
         right = np.array_equal(candidate, pictures.truth)
-        axes[0][column].imshow(_image(estimate), cmap="gray")
+        _draw(axes[0][column], estimate)
         axes[0][column].set_title(f"{rows} rows", fontsize="medium")
         axes[0][column].set_xlabel(f"overlap² {overlap:.2f}", fontsize="small")
-        axes[1][column].imshow(_image(candidate), cmap="gray")
+        _draw(axes[1][column], candidate)
         axes[1][column].set_xlabel("right" if right else "wrong", fontsize="small")
     figure.suptitle(title, fontsize="medium")
     return figure
@@ -120,13 +124,13 @@ def draw_rows(
         panel.set_xticks([])
         panel.set_yticks([])
     for line, (name, entries) in enumerate(lines):
-        axes[line][0].imshow(_image(truth), cmap="gray")
+        _draw(axes[line][0], truth)
         axes[line][0].set_ylabel(name, fontsize="small")
         axes[line][0].set_title("truth", fontsize="medium")
         for column, (setting, row) in enumerate(entries, 1):
             length = float(np.linalg.norm(row) * np.linalg.norm(truth))
             alike = float(row @ truth) / length if length > 0 else 0.0
-            axes[line][column].imshow(_image(row), cmap="gray")
+            _draw(axes[line][column], row)
             axes[line][column].set_title(setting, fontsize="medium")
             axes[line][column].set_xlabel(f"cosine {alike:.2f}", fontsize="small")
     figure.suptitle(title, fontsize="medium")
@@ -183,7 +187,9 @@ def write_picture(figure: Figure, path: Path) -> None:
         ) from error
 
 
-def _image(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A vector as a square where it is one, else as a line."""
+def _draw(panel: "Axes", vector: NDArray[np.float64]) -> None:
+    """A vector as a square where it is one, else as bars side by side over the whole panel."""
     side = math.isqrt(len(vector))
-    return vector.reshape(side, side) if side * side == len(vector) else vector.reshape(1, -1)
+    square = side * side == len(vector)
+    image = vector.reshape((side, side) if square else (1, -1))
+    panel.imshow(image, cmap="gray", aspect="equal" if square else "auto")

@@ -40,6 +40,8 @@ _WEIGHT_ADVERSARY = (
     "with a memory over copies: the same counts, but one memory meets all copies of a weight in "
     "turn, so that the noise of their returns is correlated and K symbols may be worth one; at "
     "most, for any such attack. No test looks for it",
+    "over all sessions of a ledger: the tests of all of them taken together, each with its own "
+    "detector taken out; light of which the ledger has no tests counts as kept",
     "not covered: such a memory, but in the figure that names it; attacks that treat symbols "
     "unlike each other and escape the tests' sums; hardware side channels; a composable "
     "finite-size proof; a client that ends the session by what it knows; other versions of the "
@@ -310,6 +312,7 @@ def _ledger_state(ledger: LedgerRecord | None, charged: float) -> LedgerState | 
         budget_bits=ledger.budget_bits,
         lifted=ledger.lifted,
         thresholds_entry=ledger.thresholds_entry,
+        charge_rule=ledger.charge_rule,
     )
 
 

@@ -63,6 +63,8 @@ def in_common(statement: Mapping[str, Any]) -> dict[str, Any]:
         items = shared.get(part)
         if isinstance(items, list | tuple):
             shared[part] = [_without(item, own) for item in items]
+    if "ledger" in shared:
+        shared["ledger"] = _without(shared["ledger"], ("charge_rule",))
     return shared
 
 

@@ -15,6 +15,7 @@ from protocol.certificates.statement import Estimate, LayerBits
 from protocol.leakage.certified import (
     CertifiedBits,
     ServerTrust,
+    TestedQuadrature,
     certification_design,
     certified_weight_bits,
 )
@@ -59,7 +60,8 @@ class CertifiedLayer:
         bits: of the session.
         everything: of all sessions that the ledger knows, by the tests of all of them; None without
             a ledger.
-        estimates: with their confidence region; none where nothing was tested.
+        estimates: with their confidence region; none where nothing was tested. Those of all
+            sessions together are named so.
     """
 
     bits: LayerBits
@@ -83,7 +85,9 @@ def certified_layer(
     """
     light = _Light(plan=plan, counted=counted, trust=trust, failure=failure)
     found, certified = light.bits(0.0)
+    everything, together = _everything(light, found)
     untested = _untested(plan, light.sent)
+    symbols = _symbols([counted.tested_x, counted.tested_p])
     return CertifiedLayer(
         bits=LayerBits(
             layer=plan.name,
@@ -97,8 +101,11 @@ def certified_layer(
             certified=found.without_memory < untested,
             bits_with_memory=found.with_memory,
         ),
-        everything=_everything(light, found),
-        estimates=() if certified is None else tuple(_estimates(plan, counted, certified)),
+        everything=everything,
+        estimates=(
+            *(() if certified is None else _estimates(plan.name, certified, symbols)),
+            *together,
+        ),
     )
 
 
@@ -157,37 +164,37 @@ class _Light:
         return found, certified
 
 
-def _everything(light: _Light, alone: LightBits) -> LightBits | None:
-    """All light of the ledger, by all tests that it has sums of.
+def _everything(light: _Light, alone: LightBits) -> tuple[LightBits | None, tuple[Estimate, ...]]:
+    """All light of the ledger, by all tests that it has sums of; and what these found.
 
     Which tests count is decided by how much light they are of, and not by what they found.
     """
     plan, photons = light.plan, light.counted.ledger_photons
     if photons is None:
-        return None
+        return None, ()
     earlier = photons / plan.photons_per_symbol - light.sent
     if earlier <= _NO_COPY:
-        return alone
-    by_this = light.bits(earlier)[0]
-    lights = light.counted.pooled
+        return alone, ()
+    by_this, lights = light.bits(earlier)[0], light.counted.pooled
     if not lights:
-        return by_this
+        return by_this, ()
+    # The ledger counts the row with most of all light, the sums that with fewest of their own.
     sent = max(photons, math.fsum(one.photons for one in lights))
-    modulation = signal_variance_snu(sent, plan.encoding)
     pooled = pooled_weight_bits(
         [one.light for one in lights],
-        modulation_snu=modulation,
+        modulation_snu=signal_variance_snu(sent, plan.encoding),
         complex_encoding=plan.encoding == "complex",
         failure=light.failure,
     )
     if pooled is None or pooled.returned_share <= by_this.tested_share:
-        return by_this
+        return by_this, ()
     share = weights_per_mode(plan.encoding)
-    return LightBits(
+    found = LightBits(
         without_memory=pooled.certified.bits_per_symbol / share,
         with_memory=pooled.with_memory_bits / share,
         tested_share=pooled.returned_share,
     )
+    return found, _estimates(f"{plan.name}, all sessions", pooled.certified, pooled.symbols)
 
 
 def mean_as_one(
@@ -245,27 +252,31 @@ def _untested(plan: LayerThresholds, copies: float) -> float:
     return bits / weights_per_mode(plan.encoding)
 
 
+def _symbols(tested: Sequence[TestedQuadrature | None]) -> tuple[int, int]:
+    n_x, n_p = (0 if one is None else one.symbols for one in tested)
+    return n_x, n_p
+
+
 def _estimates(
-    plan: LayerThresholds, counted: LayerRecord, certified: CertifiedBits
-) -> list[Estimate]:
-    n_x = 0 if counted.tested_x is None else counted.tested_x.symbols
-    n_p = 0 if counted.tested_p is None else counted.tested_p.symbols
+    layer: str, certified: CertifiedBits, symbols: tuple[int, int]
+) -> tuple[Estimate, ...]:
+    n_x, n_p = symbols
     entries: list[tuple[str, str, tuple[float, float] | None, int]] = [
         ("gain of X", "", certified.gain_x, n_x),
         ("excess noise of X", "SNU", certified.excess_noise_x_snu, n_x),
         ("gain of P", "", certified.gain_p, n_p),
         ("excess noise of P", "SNU", certified.excess_noise_p_snu, n_p),
     ]
-    return [
+    return tuple(
         Estimate(
-            layer=plan.name,
+            layer=layer,
             what=what,
             unit=unit,
             value=region[0],
             # Too few symbols for any bound: the whole range, which JSON cannot write as infinity.
             bound=region[1] if math.isfinite(region[1]) else 1e300,
-            symbols=symbols,
+            symbols=number,
         )
-        for what, unit, region, symbols in entries
+        for what, unit, region, number in entries
         if region is not None
-    ]
+    )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from drivers.errors import DataError
 from protocol.certificates.pooled import PooledLight
-from protocol.certificates.record import SessionRecord, test_settings_from
+from protocol.certificates.record import SessionRecord, read_test_settings
 from protocol.certificates.signing import Mismatch
 from protocol.leakage.conventions import Encoding
 from protocol.ledger import PooledTests
@@ -22,7 +22,7 @@ def pooled_lights(tested: Iterable[PooledTests], encoding: Encoding) -> tuple[Po
     lights = []
     for one in tested:
         try:
-            light = PooledLight.of(one, test_settings_from(one.settings))
+            light = PooledLight.of(one, read_test_settings(one.settings))
         except DataError:
             continue  # settings of another version
         if light is not None and light.settings.encoding == encoding:

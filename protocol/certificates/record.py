@@ -15,6 +15,7 @@ from protocol.certificates.pooled import PooledLight, TestSettings
 from protocol.leakage.certified import NoiseDependence, ServerTrust, TestedQuadrature
 from protocol.leakage.conventions import Encoding
 from protocol.leakage.general_bound import ReturnedChannel
+from protocol.ledger.light import ChargeRule
 from protocol.verification.session_limits import SessionLimits
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
     "SessionRecord",
     "TestRecord",
     "Thresholds",
+    "read_test_settings",
     "session_record_from",
-    "test_settings_from",
 ]
 
 
@@ -139,6 +140,8 @@ class LedgerRecord:
         thresholds_entry: number of the entry with the session's first debit, which holds the
             fingerprint of the thresholds; None where nothing was debited, or by the client.
         thresholds_sha256: that fingerprint, as the ledger has it.
+        charge_rule: whom the server's ledger charges for; None for the client's, and in records of
+            earlier versions.
     """
 
     session: str
@@ -149,6 +152,7 @@ class LedgerRecord:
     most_bits: float | None = None
     thresholds_entry: int | None = None
     thresholds_sha256: str | None = None
+    charge_rule: ChargeRule | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +204,7 @@ class SessionRecord:
 
 
 # Fields that records of earlier versions do not have; they mean the same without them.
-_LATER = {(LayerRecord, "pooled")}
+_LATER = {(LayerRecord, "pooled"), (LedgerRecord, "charge_rule")}
 
 
 def session_record_from(data: object) -> SessionRecord:
@@ -214,7 +218,7 @@ def session_record_from(data: object) -> SessionRecord:
     return value
 
 
-def test_settings_from(data: object) -> TestSettings:
+def read_test_settings(data: object) -> TestSettings:
     """Read back from plain data under which settings sums were made.
 
     Raises:

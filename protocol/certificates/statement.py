@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from drivers.errors import ConfigurationError
 from protocol.certificates.formats import FORMAT
 from protocol.certificates.record import TestRecord
+from protocol.ledger.light import ChargeRule
 
 __all__ = [
     "DeviceTrust",
@@ -147,6 +148,7 @@ class LedgerState:
         lifted: whether the budget was switched off.
         thresholds_entry: number of the entry that fixed the thresholds before the light; None for
             the client's, or where nothing was debited.
+        charge_rule: whom the server's ledger charges for; None for the client's.
     """
 
     session: str
@@ -156,6 +158,7 @@ class LedgerState:
     budget_bits: float | None
     lifted: bool
     thresholds_entry: int | None = None
+    charge_rule: ChargeRule | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,25 +150,15 @@ def certification_design(
     n_p = _checks.count("symbols to be tested in P", symbols_p, minimum=0)
     d_x = _checks.non_negative("dither of X", dither_x_snu, "SNU")
     d_p = _checks.non_negative("dither of P", dither_p_snu, "SNU")
-    if d_p > 0 and n_p < LEAST_SYMBOLS:
-        raise ConfigurationError(
-            f"leakage: P has a dither of {d_p:g} SNU and {n_p} symbols of P are to be tested; "
-            f"test at least {LEAST_SYMBOLS}, or leave the dither out"
-        )
+    _require_tested_dither(d_p, n_p)
     seen = m_p == 0 and d_p > 0
     eta = (trust or ServerTrust()).efficiency
     sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x + d_x)
     if n_p >= LEAST_SYMBOLS:
         sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0.0, n_p, m_p + d_p)
     share = returned / factor
-    sigmas = [
-        math.sqrt(share) * sigma if index % 2 == 0 else sigma for index, sigma in enumerate(sigmas)
-    ]
-    centre = replace(
-        expected,
-        gain_x=math.sqrt(share) * expected.gain_x,
-        gain_p=math.sqrt(share) * expected.gain_p,
-    )
+    dimmed = math.sqrt(share)
+    centre = replace(expected, gain_x=dimmed * expected.gain_x, gain_p=dimmed * expected.gain_p)
     radius = _checks.positive("reach", reach) * normal_multiplier(PLANE_SHARES[0] * failure)
     return CertificationDesign(
         modulation_x_snu=factor * m_x,
@@ -178,7 +168,11 @@ def certification_design(
             centre,
             factor * m_x,
             factor * m_p,
-            [radius * sigma for sigma in sigmas],
+            # Gains, which the kept light dims, stand at even places.
+            [
+                radius * sigma * (dimmed if index % 2 == 0 else 1)
+                for index, sigma in enumerate(sigmas)
+            ],
             _RADII[:planes],
             gain_p_seen=seen,
         ),
@@ -187,6 +181,14 @@ def certification_design(
         copies=returned,
         returned_share=share,
     )
+
+
+def _require_tested_dither(dither_p_snu: float, symbols_p: int) -> None:
+    if dither_p_snu > 0 and symbols_p < LEAST_SYMBOLS:
+        raise ConfigurationError(
+            f"leakage: P has a dither of {dither_p_snu:g} SNU and {symbols_p} symbols of P are to "
+            f"be tested; test at least {LEAST_SYMBOLS}, or leave the dither out"
+        )
 
 
 def _expected_errors(eta: float, excess: float, symbols: int, modulation: float) -> list[float]:

@@ -121,12 +121,14 @@ class PooledBits:
         with_memory_bits: to one memory over all copies, at most.
         lights: how many of the lights were long enough to say something.
         returned_share: of all photons, those of these lights.
+        symbols: of these lights, tested in X and in P.
     """
 
     certified: CertifiedBits
     with_memory_bits: float
     lights: int
     returned_share: float
+    symbols: tuple[int, int]
 
 
 def pooled_weight_bits(
@@ -170,6 +172,10 @@ def pooled_weight_bits(
         with_memory_bits=remembered,
         lights=len(known),
         returned_share=design.returned_share,
+        symbols=(
+            sum(light.tested_x.symbols for light in known),
+            sum(light.tested_p.symbols for light in known),
+        ),
     )
 
 

@@ -35,13 +35,7 @@ from protocol.ledger._tested_sums import BlockTests, PooledTests
 from protocol.ledger._weight_budget import LightCharge, worst_bits_after
 from protocol.ledger._weight_state import WeightState
 from protocol.ledger._weight_values import ThresholdsCommitment, WeightEntry, WeightTotals
-from protocol.ledger.light import (
-    ChargeRule,
-    LightChannel,
-    Photons,
-    RowLight,
-    require_one_encoding,
-)
+from protocol.ledger.light import ChargeRule, LightChannel, Photons, RowLight, require_one_encoding
 
 __all__ = [
     "LightCharge",
@@ -216,9 +210,8 @@ class WeightLedger(Ledger):
         amount = _arguments.non_negative("photons per weight", photons, "photons")
         require_followed(self._name, self._rule, charge, copies)
         fixed: dict[str, object] = {}
-        told: dict[str, object] = {}
         if copies is not None:
-            told["copies"] = _arguments.whole("number of copies", copies, 1)
+            copies = _arguments.whole("number of copies", copies, 1)
         if thresholds_sha256 is not None:
             fixed["thresholds_sha256"] = _arguments.text(
                 "fingerprint of the thresholds", thresholds_sha256
@@ -247,7 +240,7 @@ class WeightLedger(Ledger):
                 "bits_per_weight": self._worst_bits(layer, block, amount, copies, charge),
                 "override": self._unlimited,
                 "channel": asdict(channel),
-                **told,
+                **({} if copies is None else {"copies": copies}),
                 **fixed,
             }
             return self._store.append("debit", body)
@@ -484,8 +477,7 @@ class WeightLedger(Ledger):
     def _require_encoding(self, layer: int, channel: LightChannel) -> None:
         before = self._layer(layer).channel
         if before is not None:
-            where = f"{self._name}: layer {layer}"
-            require_one_encoding(where, before.encoding, channel.encoding)
+            require_one_encoding(f"{self._name}: layer {layer}", before.encoding, channel.encoding)
 
     def _worst_bits(
         self, layer: int, block: slice, photons: float, copies: int | None, charge: LightCharge

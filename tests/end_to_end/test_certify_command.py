@@ -61,6 +61,10 @@ def test_certificates_are_written_signed_and_verified_when_a_run_is_certified(
     assert (server["side"], client["side"]) == ("server", "client")
     assert server["simulated"] is client["simulated"] is True
     assert 0 < server["total"]["worst_bits_per_value"] <= server["layers"][0]["bits_untested"]
+    assert (server["ledger"]["charge_rule"], client["ledger"]["charge_rule"]) == (
+        "copies apart",
+        None,
+    )
     assert client["ledger"]["charged_bits"] == client["total"]["all_sessions_worst_bits"] > 0
     for name in ("server", "client"):
         file = run_folder / f"certificate.{name}.json"

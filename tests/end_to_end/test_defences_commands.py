@@ -108,6 +108,18 @@ def test_network_is_renewed_and_its_old_ledger_retired(
     assert not (tmp_path / "b").exists()
 
 
+def test_renewal_is_refused_when_the_data_are_of_another_shape(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, spent = load_model(model), tmp_path / "old.ledger"
+    create_ledger(old, spent)
+    command = ["renew", str(model), "--ledger", str(spent), "--data", "breast-cancer"]
+    files = ["--save", str(tmp_path / "n.safetensors"), "--new-ledger", str(tmp_path / "n")]
+    assert main([*command, *files]) == 3
+    assert "samples of shape (30,)" in capsys.readouterr().err
+    assert not (tmp_path / "n").exists()
+
+
 def test_old_ledger_stays_open_when_the_new_network_is_too_poor(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -169,7 +169,7 @@ def test_network_is_reported_as_failed_when_its_training_diverges(
     assert main([*_command(out, 2, "4"), "--learning-rate", "1e30"]) == 0
     text = capsys.readouterr().out
     assert "Failed: F^2 = 4, 4: training: the loss became" in text
-    assert "1 networks trained on digits (SHA-256" in text
+    assert "1 network trained on digits (SHA-256" in text
     assert "1 failed" in text
 
 
@@ -184,8 +184,21 @@ def test_network_is_reported_as_failed_when_its_training_diverges(
         (["--network", "mill"], 2),
         (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], 2),
         (["--x-share", "1"], 2),
+        (["--budget", "nan"], 2),
+        (["--budget", "0"], 2),
     ],
-    ids=["f2", "hidden", "receiver", "transmittance", "data", "network", "workers", "x-share"],
+    ids=[
+        "f2",
+        "hidden",
+        "receiver",
+        "transmittance",
+        "data",
+        "network",
+        "workers",
+        "x-share",
+        "budget-nan",
+        "budget-zero",
+    ],
 )
 def test_command_is_refused_when_an_option_is_wrong(
     options: list[str], code: int, tmp_path: Path
@@ -200,6 +213,8 @@ def test_folder_is_refused_when_it_has_no_report(
     for command in ("show", "plot", "evaluate"):
         assert main(["frontier", command, str(tmp_path)]) in (2, 3)
     assert "veilight frontier run" in capsys.readouterr().err
+    assert main(["frontier", "evaluate", str(tmp_path / "nowhere")]) == 3
+    assert "nowhere: no such folder" in capsys.readouterr().err
     (tmp_path / "frontier.json").write_text('{"format": "shopping-list"}')
     assert main(["frontier", "show", str(tmp_path)]) == 3
     assert "not the report of a frontier" in capsys.readouterr().err

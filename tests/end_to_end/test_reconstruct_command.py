@@ -78,7 +78,7 @@ def test_network_is_extracted_within_bounds_when_a_client_asks(
     for name in ("model.png", "model-rows.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert main([*command, "--photons", "10"]) == 0
-    assert "decides alike" in capsys.readouterr().out
+    assert "teacher's" in capsys.readouterr().out
 
 
 def test_command_ends_with_the_name_of_the_error_when_a_bound_is_passed(

@@ -36,9 +36,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(driver_app, name="driver")
 app.add_typer(certify_app, name="certify")
 app.add_typer(reconstruct_app, name="reconstruct")
-app.command("renew")(renew)
 app.add_typer(frontier_app, name="frontier")
-app.command()(cost)
 
 
 @app.callback(invoke_without_command=True)
@@ -158,6 +156,9 @@ def infer(
     return run_infer(Screen(as_json=as_json, quiet=quiet), configuration, order)
 
 
+app.command()(cost)
+
+
 @app.command()
 @grouped
 def leakage(
@@ -213,6 +214,9 @@ def leakage(
         queries=queries,
         tested_symbols=tested_symbols,
     )
+
+
+app.command("renew")(renew)
 
 
 @app.command()

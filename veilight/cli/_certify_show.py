@@ -100,6 +100,7 @@ def _show_bits(screen: Screen, statement: "Statement") -> None:
         screen.tell(
             f"Ledger: entry {ledger.entries}, {ledger.hash[:16]}..., charged "
             f"{bits(ledger.charged_bits)} bit at the design value"
+            + (f", {ledger.charge_rule}" if ledger.charge_rule else "")
         )
     where = "in no ledger file"
     if statement.ledger is not None and statement.ledger.thresholds_entry is not None:

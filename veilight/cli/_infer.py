@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InferenceJob",
     "behaviour",
+    "check_data",
     "data_ledger_of",
     "finish",
     "ledger_of",
@@ -115,7 +116,7 @@ def prepare(configuration: "Configuration", order: InferenceOrder) -> InferenceJ
     model = load_model(order.model)
     configuration = with_photons(configuration, model)
     data = load(order.data, label_column=order.label_column).test
-    _check_data(model, data)
+    check_data(model, data)
     if order.samples is not None:
         data = data.subset(order.samples, seed=0)
     prepare_folder(folder, (REPORT, RESULT), overwrite=order.overwrite)
@@ -273,8 +274,16 @@ def _check_ledger_options(order: InferenceOrder) -> None:
         )
 
 
-def _check_data(model: "Model", data: "Dataset") -> None:
-    """Refuse data that the network cannot take before a ledger is touched."""
+def check_data(model: "Model", data: "Dataset") -> None:
+    """Refuse data that the network cannot take before a ledger is touched.
+
+    Args:
+        model: the network.
+        data: samples for it.
+
+    Raises:
+        DataError: the samples are not of the network's size.
+    """
     from math import prod
 
     from drivers.errors import DataError

@@ -7,6 +7,7 @@ import typer
 
 from drivers.errors import ConfigurationError
 from veilight.cli import _options as options
+from veilight.cli._infer import check_data
 from veilight.cli._outputs import prepare_file
 from veilight.cli._screen import Screen
 from veilight.cli._tables import bits
@@ -120,6 +121,7 @@ def _renewed(
 ) -> "Renewal":
     from protocol.defences.renewal import renew as renew_network
 
+    check_data(old, parts[0])
     pairs = [(_shaped(part, old), part.labels) for part in parts]
     with screen.progress("training", total=1.0) as advance:
 

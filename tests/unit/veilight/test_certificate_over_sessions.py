@@ -96,10 +96,40 @@ def test_certificate_covers_what_short_sessions_let_pass_when_their_tests_are_po
     assert stolen < found.everything.without_memory < 0.9 * as_kept
     assert found.everything.without_memory < found.everything.with_memory <= as_kept
     statement = server_statement(FACTS, record)
+    # The missing light shows by its size, which no session's own estimate does.
+    name = f"{record.thresholds.layers[0].name}, all sessions"
+    (gain,) = [one for one in statement.estimates if (one.layer, one.what) == (name, "gain of X")]
+    assert gain.symbols == sum(light.tested_x.symbols for light in pool(record))
+    assert gain.bound < gain.value < 1 - kept / 4
     assert statement.total.all_sessions_worst_bits is not None
     before = without_sums(record).total.all_sessions_worst_bits
     assert before is not None
     assert stolen < statement.total.all_sessions_worst_bits < before
+
+
+def test_certificate_is_far_below_that_of_kept_light_when_twenty_sessions_are_pooled() -> None:
+    """One query each of 784 x 100 weights: 1.6 million tested symbols together."""
+    large = perceptron((784, 100, 10), bias=False)
+    rows = {index: large.graph.optical_layer(index).rows for index in large.graph.optical}
+    generator = torch.Generator().manual_seed(5)
+    with WeightLedger.create(None, large.digest, rows, None) as ledger:
+        for seed in range(100, 120):
+            result = run_inference(
+                InferenceRequest(
+                    model=large,
+                    inputs=torch.rand((1, 784), generator=generator),
+                    link=LinkSettings(receiver=Amplifier(gain=1.3), seed=seed, device="cpu"),
+                    photons_per_symbol=(0.1, 0.1),
+                    ledger=ledger,
+                )
+            )
+    record = recorded(result)
+    fixed, counted, trust = record.thresholds.layers[0], record.layers[0], record.thresholds.trust
+    pooled = certified_layer(fixed, counted, trust, FAILURE / 2).everything
+    as_kept = certified_layer(fixed, replace(counted, pooled=()), trust, FAILURE / 2).everything
+    assert pooled is not None
+    assert as_kept is not None
+    assert counted.bits_charged < pooled.without_memory < 0.25 * as_kept.without_memory
 
 
 def test_record_pools_all_sessions_sums_when_they_are_alike() -> None:

@@ -93,6 +93,8 @@ def test_main_names_the_variable_when_the_error_is_unexpected(
         (["demo", "--seed", "x"], "'--seed'"),
         (["infer", "m.onnx", "--samples", "0"], "--samples"),
         (["config"], "Missing command"),
+        (["attack", "--trials", "3"], "See `veilight attack --help`."),
+        (["frontier", "sho"], "See `veilight frontier --help`."),
     ],
 )
 def test_main_ends_with_2_and_one_line_when_the_usage_is_wrong(
@@ -103,6 +105,16 @@ def test_main_ends_with_2_and_one_line_when_the_usage_is_wrong(
     assert len(_lines(captured.err)) == 1
     assert expected in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("group", ["certify", "frontier", "reconstruct"])
+def test_main_ends_with_2_and_its_help_alone_when_a_group_has_no_command(
+    capsys: pytest.CaptureFixture[str], group: str
+) -> None:
+    assert main([group]) == 2
+    captured = capsys.readouterr()
+    assert f"Usage: veilight {group}" in captured.out
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["infer", "--help"]])

@@ -99,7 +99,11 @@ def test_load_configuration_maps_values_to_the_link_when_given(tmp_path: Path) -
         ('[link]\nreciever = "amplifier"', "link.reciever", "link.receiver?"),
         ("[link.client]\nefficency = 0.4", "link.client.efficency", "link.client.efficiency?"),
         ("[link]\nvisibility = 0.4", "link.visibility", "link.client.visibility or link.server.v"),
-        ("[ledger]\nbudget = 1.0", "ledger.budget", "known are budget_bits_per_weight, data_"),
+        (
+            "[ledger]\nbudget = 1.0",
+            "ledger.budget",
+            "known are budget_bits_per_weight, against_memory",
+        ),
         ("[liink]\n", "liink", "did you mean link?"),
         ("[zzz]\n", "zzz", "known are link, protocol, ledger, leakage, training, report"),
     ],
