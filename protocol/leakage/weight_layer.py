@@ -4,10 +4,12 @@ The adversaries' names are the same in every layer of one encoding, so that `sum
 them up.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 from protocol.leakage import _checks
-from protocol.leakage.conventions import weights_per_mode
+from protocol.leakage.conventions import signal_variance_snu, weights_per_mode
+from protocol.leakage.copies import weight_bits_with_memory
 from protocol.leakage.extraction import weight_bits_client_query_inside_rules
 from protocol.leakage.figures import LayerLight, LeakageFigure, figure_for_layer
 from protocol.leakage.finite_size import (
@@ -18,6 +20,7 @@ from protocol.leakage.finite_size import (
     weight_bits_client_certified_complex,
     weight_bits_client_certified_real,
 )
+from protocol.leakage.general_bound import ReturnedChannel
 from protocol.leakage.receivers import ReceiverNoise, check_encoding, returned_channel
 from protocol.leakage.weights import (
     PhotonLeakage,
@@ -36,7 +39,7 @@ DEFAULT_CONFIDENCE = 1 - 1e-6
 _TRUST = "server's devices ideal and trusted, weights taken as Gaussian"
 _TEST_TRUST = (
     f"{_TRUST}, collective Gaussian attacks, no loss and no excess noise trusted, same channel "
-    "for every symbol"
+    "for every symbol, without memory from copy to copy"
 )
 
 
@@ -168,8 +171,9 @@ def _asymptotic_figures(build: _Builder, seen: ChannelEstimate) -> Iterator[Leak
     yield build.figure(
         "client under verification, asymptotic",
         build.certified(exact),
-        f"{_TEST_TRUST}, X and P tested, T and excess noise known exactly",
+        f"{_TEST_TRUST}, X and P tested, T and excess noise as found, taken as exact",
     )
+    yield _memory_figure(build, exact)
     if build.real:
         x_only = ChannelBounds(
             transmittance=transmittance, excess_noise_x_snu=excess_x, excess_noise_p_snu=None
@@ -177,8 +181,35 @@ def _asymptotic_figures(build: _Builder, seen: ChannelEstimate) -> Iterator[Leak
         yield build.figure(
             "client measuring X without demolition, only X tested",
             build.certified(x_only),
-            f"{_TEST_TRUST}, T and excess noise of X known exactly, P never tested",
+            f"{_TEST_TRUST}, T and excess noise of X as found, taken as exact, P never tested",
         )
+
+
+def _memory_figure(build: _Builder, exact: ChannelBounds) -> LeakageFigure:
+    """One memory over all copies, of which the tests see averages."""
+    layer, gain = build.layer, math.sqrt(exact.transmittance)
+    modulation = signal_variance_snu(layer.photons_per_symbol, layer.encoding)
+    channel = ReturnedChannel(
+        gain_x=gain,
+        gain_p=gain,
+        excess_noise_x_snu=exact.excess_noise_x_snu,
+        excess_noise_p_snu=exact.excess_noise_p_snu,
+    )
+    modulation_p = 0.0 if build.real else modulation
+    per_mode = weights_per_mode(layer.encoding)
+    bits = weight_bits_with_memory(modulation, modulation_p, channel, layer.repetitions) / per_mode
+    entropy = build.weight_entropy_bits
+    return figure_for_layer(
+        layer,
+        adversary="client with one memory over all copies, asymptotic",
+        secret="weights",
+        assumptions=(
+            f"{_TRUST}, Gaussian attacks on all copies together, no loss and no excess noise "
+            "trusted, X and P tested copy by copy, T and excess noise as found, taken as exact"
+        ),
+        upper_bound=True,
+        bits_per_symbol=bits if entropy is None else min(bits, entropy),
+    )
 
 
 def _finite_test_figure(build: _Builder, seen: ChannelEstimate, confidence: float) -> LeakageFigure:

@@ -245,5 +245,5 @@ def _refuse_existing(target: Path) -> None:
     if os.path.lexists(target) or os.path.lexists(head_path(target)):
         raise LedgerError(
             f"{target}: a ledger or its head file exists already and is not overwritten: that "
-            "would forget what was spent. Open it, or choose another name"
+            "would forget what was spent. Open it (`--ledger`), or choose another name"
         )

@@ -134,7 +134,7 @@ class DataLedger(Ledger):
                 client's, or not writable.
         """
         ledger = cls(path, unlimited=unlimited)
-        ledger._store = Store.open(path, "create it with DataLedger.create", ledger._apply, clock)
+        ledger._store = Store.open(path, "create it with `DataLedger.create`", ledger._apply, clock)
         return ledger
 
     @property

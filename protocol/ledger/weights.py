@@ -134,7 +134,7 @@ class WeightLedger(Ledger):
                 version, or not writable.
         """
         ledger = cls(path, model_digest, unlimited=unlimited)
-        hint = "create it with WeightLedger.create"
+        hint = "create it with `--new-ledger` or WeightLedger.create"
         ledger._store = Store.open(path, hint, ledger._apply, clock)
         try:
             for session in sorted(ledger._state.testing):

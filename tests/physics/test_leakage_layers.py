@@ -35,13 +35,16 @@ from protocol.leakage import (
     weight_bits_client_verified_complex,
     weight_bits_client_verified_real,
     weight_bits_client_x_only_tested_real,
+    weight_bits_with_memory,
     weight_figures_for_layer,
 )
+from protocol.leakage.general_bound import ReturnedChannel
 
 _ALL = "client or thief keeping all the light"
 _MISSING = "client or thief keeping the missing light"
 _HOMODYNE = "client or thief homodyning all the light"
 _VERIFIED = "client under verification, asymptotic"
+_MEMORY = "client with one memory over all copies, asymptotic"
 _X_ONLY = "client measuring X without demolition, only X tested"
 _FINITE = "client under verification, finite test"
 _INSIDE = "client inside the rules (model extraction)"
@@ -71,6 +74,7 @@ def test_weight_figures_name_every_adversary_when_channel_is_predicted() -> None
         _MISSING: 0.0,
         _HOMODYNE: weight_bits_client_homodynes_all_real(0.1),
         _VERIFIED: weight_bits_client_verified_real(0.1, 1.0, excess, excess),
+        _MEMORY: weight_bits_client_verified_real(0.1, 1.0, excess, excess),
         _X_ONLY: weight_bits_client_x_only_tested_real(0.1, 1.0, excess),
         _INSIDE: weight_bits_client_query_inside_rules(0.1, 0.5) / 784,
     }
@@ -111,7 +115,7 @@ def test_weight_certificate_has_two_bounds_when_only_x_was_tested() -> None:
 def test_weight_figures_are_half_a_symbol_when_encoding_is_complex() -> None:
     layer = LayerLight(rows=10, modes=392, photons_per_symbol=0.2, encoding="complex")
     figures = _by_name(weight_figures_for_layer(layer, Amplifier(gain=2.0), channel=_TESTED))
-    assert set(figures) == {_ALL, _MISSING, _VERIFIED, _FINITE, _INSIDE}
+    assert set(figures) == {_ALL, _MISSING, _VERIFIED, _MEMORY, _FINITE, _INSIDE}
     assert figures[_ALL].symbols == 10 * 784
     assert figures[_ALL].bits_per_symbol == pytest.approx(
         weight_bits_client_keeps_all_gaussian_complex(0.2) / 2
@@ -137,6 +141,13 @@ def test_weight_figures_are_half_a_symbol_when_encoding_is_complex() -> None:
 def test_weight_figures_merge_copies_when_weights_are_repeated() -> None:
     repeated = replace(_LAYER, repetitions=100)
     figures = _by_name(weight_figures_for_layer(repeated, Amplifier(gain=2.0)))
+    channel = ReturnedChannel(
+        gain_x=1, gain_p=1, excess_noise_x_snu=1 / 784, excess_noise_p_snu=1 / 784
+    )
+    assert figures[_MEMORY].bits_per_symbol == pytest.approx(
+        weight_bits_with_memory(0.4, 0.0, channel, 100)
+    )
+    assert figures[_MEMORY].bits_per_symbol > 2 * figures[_VERIFIED].bits_per_symbol
     assert figures[_ALL].bits_per_symbol == pytest.approx(
         weight_bits_client_keeps_all_gaussian_real(10.0)
     )
@@ -267,7 +278,7 @@ def test_summary_covers_whole_reports_when_layers_share_options() -> None:
         for name, layer in (("hidden", _LAYER), ("output", small))
     }
     summaries = summarise(layers)
-    assert len(summaries) == 6 + 7
+    assert len(summaries) == 7 + 7
     by_key = {(s.secret, s.adversary): s for s in summaries}
     assert by_key["weights", _ALL].worst_layer == "output"
     assert by_key["data", "server homodyning whole rows"].worst_layer == "hidden"
@@ -300,6 +311,7 @@ OF_CERTIFICATES = (
     "certified_mean",
     "certified_memory",
     "certified_plane",
+    "certified_pool",
     "certified_search",
     "certified_statistics",
     "certified_worst",

@@ -90,10 +90,9 @@ def _show_frontier(screen: Screen, report: "FrontierReport", part: "Frontier") -
         numbers=(0, 2, 3, 4, 5, 6, 7),
     )
     screen.say(
-        f"Of {len(part.points)} points those at which all adversaries together learn least, one "
-        "stolen block in a hundred sessions counted. Weights: mean over all; data: worst layer, "
-        "the larger of local figure and cap. Queries: for clients without, and with, a memory that "
-        "meets all copies of a weight."
+        f"{_of_budget(report)}Of {len(part.points)} points those at which all adversaries "
+        "together learn least, one stolen block in a hundred sessions counted. Weights: mean over "
+        "all; data: worst layer, the larger of local figure and cap."
     )
     said = dict.fromkeys(line for point in points for line in point.privacy.assumptions)
     screen.say("\n".join(f"  - {line}" for line in said) + "\n")
@@ -130,6 +129,17 @@ def _cost_row(number: int, point: "FrontierPoint") -> tuple[str, ...]:
         _counted(privacy.queries_allowed_with_memory),
         f"{privacy.symbols_per_query:,}",
         seconds(privacy.seconds_per_query),
+    )
+
+
+def _of_budget(report: "FrontierReport") -> str:
+    """What the columns of queries count."""
+    budget = report.budget_bits_per_weight
+    if budget is None:
+        return ""
+    return (
+        f"Queries: within {budget:g} bit per weight, for clients without, and with, a memory that "
+        "meets all copies of a weight. "
     )
 
 

@@ -288,7 +288,12 @@ def _assumptions(receiver: Receiver, link: LinkAssumptions) -> tuple[str, ...]:
         "weights: Gaussian, collective attacks, any measurement and a perfect memory; " + fibres,
         "weights: losses and noise of the server's own detector are trusted",
         f"weights: {link.copies} transmission(s) counted together"
-        + ("" if link.copies > 1 else "; a session of K queries leaks at most K times as much"),
+        + (
+            ""
+            if link.copies > 1
+            else "; a session of K queries leaks at most K times as much to clients without a "
+            "memory from copy to copy, and more to one with it"
+        ),
         "data: the server sends coherent states of the agreed means; squeezed probes are not "
         "covered",
         "data: every input is evaluated once; R evaluations tell like R times the rows",

@@ -100,6 +100,7 @@ class FrontierReport:
     Attributes:
         data: name of the data set, "" for a file or folder that has none.
         data_sha256: of its content.
+        budget_bits_per_weight: that the queries are for; None without any.
         networks: all that were trained.
         failed: those whose training came to nothing.
         frontiers: asymptotic, and certified where symbols are tested.
@@ -108,6 +109,7 @@ class FrontierReport:
 
     data: str
     data_sha256: str
+    budget_bits_per_weight: float | None
     networks: tuple[ReportedNetwork, ...]
     failed: tuple[FailedNetwork, ...]
     frontiers: tuple[Frontier, ...]
@@ -196,6 +198,7 @@ def build_report(
     return FrontierReport(
         data=spec.dataset or ("mnist" if spec.dataset_sha256 == MNIST_SHA256 else ""),
         data_sha256=spec.dataset_sha256,
+        budget_bits_per_weight=budget_bits_per_weight,
         networks=tuple(map(_reported, networks)),
         failed=tuple(failed),
         frontiers=tuple(frontiers),

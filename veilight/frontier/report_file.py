@@ -61,7 +61,7 @@ def read_report(folder: Path) -> FrontierReport:
     try:
         if path.stat().st_size > LARGEST_REPORT:
             raise DataError(f"{path}: larger than any report of a frontier; give another folder")
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file; give the results folder of `veilight frontier run`"
@@ -82,6 +82,7 @@ def _report(content: Mapping[str, Any]) -> FrontierReport:
     return FrontierReport(
         data=content["data"],
         data_sha256=content["data_sha256"],
+        budget_bits_per_weight=content["budget_bits_per_weight"],
         networks=tuple(
             ReportedNetwork(**entry | {"spec": _spec(entry["spec"])})
             for entry in content["networks"]
@@ -104,6 +105,15 @@ def _report(content: Mapping[str, Any]) -> FrontierReport:
             for entry in content["targets"]
         ),
     )
+
+
+def _refuse_constant(name: str) -> float:
+    """NaN and infinities, which no report has.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"a figure is {name}")
 
 
 def _spec(values: Mapping[str, Any]) -> NetworkSpec:

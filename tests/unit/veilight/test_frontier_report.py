@@ -158,8 +158,8 @@ def test_report_is_read_back_when_it_was_written(report: FrontierReport, tmp_pat
     content = json.loads(path.read_text())
     assert read_report(tmp_path) == report
     assert set(content) == {
-        "format", "version", "veilight", "data", "data_sha256", "networks", "failed", "frontiers",
-        "targets",
+        "format", "version", "veilight", "data", "data_sha256", "budget_bits_per_weight",
+        "networks", "failed", "frontiers", "targets",
     }  # fmt: skip
     assert content == json.loads(json.dumps(report_to_dict(report)))
 
@@ -170,9 +170,10 @@ def test_report_is_read_back_when_it_was_written(report: FrontierReport, tmp_pat
         ("{", "cannot be read"),
         ("[]", "not the report"),
         ('{"format": "veilight-frontier", "version": 9}', "another version"),
+        ('{"format": "veilight-frontier", "version": 2, "data": NaN}', "a figure is NaN"),
         ('{"format": "veilight-frontier", "version": 2, "data": ""}', "cannot be used"),
     ],
-    ids=["torn", "foreign", "version", "keys"],
+    ids=["torn", "foreign", "version", "nan", "keys"],
 )
 def test_file_is_refused_when_it_is_no_report(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "frontier.json").write_text(text)
