@@ -151,7 +151,8 @@ def test_charge_is_the_largest_factor_of_a_row_when_units_are_rescaled() -> None
             assert np.any(light >= charged * plain * scale**2 * (1 - 1e-9))
         else:
             assert rows[0] <= allowed[-1]
-            assert 1.0 < charged <= 1.5**2
+            # The largest squared factor over the rows' mean one, which is that of the plan.
+            assert 1.0 < charged <= 1.5**4
 
 
 def test_rows_stay_in_their_block_when_rows_are_verified_in_parts() -> None:
