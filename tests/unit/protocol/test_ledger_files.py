@@ -50,7 +50,9 @@ def test_closed_ledger_is_two_files_and_a_lock_that_means_nothing(path: Path) ->
 
 
 def test_open_refuses_a_missing_ledger_and_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"no ledger there.*create it with `--new-ledger` or WeightLedger\.create"):
+    with pytest.raises(
+        LedgerError, match=r"no ledger there.*create it with `--new-ledger` or WeightLedger\.create"
+    ):
         WeightLedger.open(tmp_path / "weights.ledger", "model")
     assert list(tmp_path.iterdir()) == []
 
