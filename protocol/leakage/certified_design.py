@@ -153,11 +153,11 @@ def certification_design(
     _require_tested_dither(d_p, n_p)
     seen = m_p == 0 and d_p > 0
     eta = (trust or ServerTrust()).efficiency
-    sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x + d_x)
-    if n_p >= LEAST_SYMBOLS:
-        sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0.0, n_p, m_p + d_p)
     share = returned / factor
     dimmed = math.sqrt(share)
+    sigmas = _expected_errors(eta, expected.excess_noise_x_snu, n_x, m_x + d_x, dimmed)
+    if n_p >= LEAST_SYMBOLS:
+        sigmas += _expected_errors(eta, expected.excess_noise_p_snu or 0, n_p, m_p + d_p, dimmed)
     centre = replace(expected, gain_x=dimmed * expected.gain_x, gain_p=dimmed * expected.gain_p)
     radius = _checks.positive("reach", reach) * normal_multiplier(PLANE_SHARES[0] * failure)
     return CertificationDesign(
@@ -168,11 +168,7 @@ def certification_design(
             centre,
             factor * m_x,
             factor * m_p,
-            # Gains, which the kept light dims, stand at even places.
-            [
-                radius * sigma * (dimmed if index % 2 == 0 else 1)
-                for index, sigma in enumerate(sigmas)
-            ],
+            [radius * sigma for sigma in sigmas],
             _RADII[:planes],
             gain_p_seen=seen,
         ),
@@ -191,8 +187,13 @@ def _require_tested_dither(dither_p_snu: float, symbols_p: int) -> None:
         )
 
 
-def _expected_errors(eta: float, excess: float, symbols: int, modulation: float) -> list[float]:
-    """Standard deviations of gain and variance of one quadrature, detector taken out."""
+def _expected_errors(
+    eta: float, excess: float, symbols: int, modulation: float, dimmed: float
+) -> list[float]:
+    """Standard deviations of gain, which kept light dims, and variance of one quadrature.
+
+    The detector is taken out.
+    """
     recorded = eta * excess + 1
     of_gain = math.sqrt(recorded / (symbols * modulation * eta)) if modulation > 0 else 0.0
-    return [of_gain, math.sqrt(2 / symbols) * recorded / eta]
+    return [dimmed * of_gain, math.sqrt(2 / symbols) * recorded / eta]
